@@ -1,0 +1,155 @@
+"""Attention: from the picture to itself, and from the picture to the words."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass
+class Record:
+    """What a network saw, filled when passed as ``record=``; nothing is kept otherwise.
+
+    attention: block name -> cross-attention weights, shape (B, heads, H * W, L); every row sums to 1.
+    features: block name -> feature map, shape (B, C, H, W).
+    """
+
+    attention: dict[str, Tensor] = field(default_factory=dict)
+    features: dict[str, Tensor] = field(default_factory=dict)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """softmax(q k^T / sqrt(d)) v in ``heads`` heads, and the softmax itself.
+
+    Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L).
+    Source: Vaswani et al. (2017), arXiv 1706.03762, equation 1.
+    """
+    q, k, v = (split_heads(x, heads) for x in (q, k, v))
+    weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
+    return merge_heads(weights @ v), weights
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, N, C) -> (B, heads, N, C / heads)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)  # (B, heads, N, d) -> (B, N, heads * d)
+
+
+class Attention(nn.Module):
+    """Queries from ``x`` look at keys and values from ``context`` (or from ``x`` itself)."""
+
+    def __init__(self, channels: int, context_channels: int, heads: int, *, bias: bool = False):
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{heads} attention heads must divide the {channels} channels")
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=bias)
+        self.to_k = nn.Linear(context_channels, channels, bias=bias)
+        self.to_v = nn.Linear(context_channels, channels, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor, context: Tensor | None = None, record: Record | None = None, name: str = "") -> Tensor:
+        context = x if context is None else context
+        q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
+        if record is None:  # the same sum without keeping the weights
+            out = merge_heads(F.scaled_dot_product_attention(*(split_heads(y, self.heads) for y in (q, k, v))))
+        else:
+            out, weights = attend(q, k, v, self.heads)
+            record.attention[name] = weights
+        return self.to_out[0](out)
+
+
+class GEGLU(nn.Module):
+    """x W1 * gelu(x W2). Source: Shazeer (2020), arXiv 2002.05202, equation 6."""
+
+    def __init__(self, dim_in: int, dim_out: int):
+        super().__init__()
+        self.proj = nn.Linear(dim_in, 2 * dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.net = nn.ModuleList([GEGLU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.net:
+            x = layer(x)
+        return x
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention to the words, feed-forward; each behind a LayerNorm and added to its input."""
+
+    def __init__(self, channels: int, context_channels: int, heads: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, channels, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, context_channels, heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels)
+
+    def forward(self, x: Tensor, context: Tensor, record: Record | None, name: str) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context, record, name)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """A transformer over the H * W places of a feature map, added to the map.
+
+    Shapes: x (B, C, H, W), context (B, L, D) -> (B, C, H, W).
+    Source: Rombach et al. (2022), arXiv 2112.10752, section 3.3 and appendix E.2.1.
+    """
+
+    def __init__(self, channels: int, context_channels: int, heads: int, *, depth: int, groups: int, linear: bool):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.linear = linear  # Stable Diffusion 2 projects by a linear layer, 1 by a 1 x 1 convolution: the same sum
+        self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList(
+            [TransformerBlock(channels, context_channels, heads) for _ in range(depth)]
+        )
+        self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, context: Tensor, record: Record | None = None, name: str = "") -> Tensor:
+        height, width = x.shape[-2:]
+        h = self.norm(x)
+        h = self.proj_in(to_rows(h)) if self.linear else to_rows(self.proj_in(h))
+        for i, block in enumerate(self.transformer_blocks):
+            h = block(h, context, record, f"{name}.{i}")
+        h = to_map(self.proj_out(h), height, width) if self.linear else self.proj_out(to_map(h, height, width))
+        return x + h
+
+
+def to_rows(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H * W, C)
+
+
+def to_map(x: Tensor, height: int, width: int) -> Tensor:
+    return x.transpose(1, 2).unflatten(2, (height, width))  # (B, H * W, C) -> (B, C, H, W)
+
+
+class PixelAttention(nn.Module):
+    """Single-head self-attention over the places of a feature map, for the middle of a VAE."""
+
+    def __init__(self, channels: int, *, groups: int):
+        super().__init__()
+        self.group_norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = to_rows(self.group_norm(x))
+        h = F.scaled_dot_product_attention(self.to_q(rows), self.to_k(rows), self.to_v(rows))
+        return x + to_map(self.to_out[0](h), *x.shape[-2:])
