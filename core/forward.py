@@ -8,8 +8,8 @@ from .schedule import NoiseSchedule, at
 
 
 def randn_like(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Standard normal noise shaped like x, drawn on the CPU and then moved: a seed means the same on every device."""
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+    """Standard normal noise shaped like x, drawn on the CPU in float32 and then moved, so a seed means one noise."""
+    return torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x)
 
 
 def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: int | torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:

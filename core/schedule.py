@@ -89,7 +89,7 @@ class NoiseSchedule:
         elif spacing == "leading":
             times = torch.arange(n).flip(0) * (T // n) + 1
         elif spacing == "even":
-            times = torch.linspace(T, 1, n, dtype=torch.float64)
+            times = torch.linspace(T - 1, 0, n, dtype=torch.float64).round() + 1
         elif spacing == "karras":
             times = self._karras(n)
         else:

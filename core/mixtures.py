@@ -1,0 +1,121 @@
+"""Exact denoisers, with no network: where the data's distribution is known, so is the best guess at every t."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .denoiser import Denoiser, Prediction
+from .forward import randn_like
+from .schedule import NoiseSchedule, at
+
+TABLE = 1 << 22  # entries of the widest table of weights held at once
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """A weighted sum of round Gaussians; noised, it stays one, so density, score and posterior mean are exact.
+
+    Args:
+        means: centres, (K, D).
+        stds: standard deviations, the same in every direction, (K,), above 0.
+        weights: shares, (K,), at least 0, summing to 1.
+    Raises: ValueError if the shapes or the ranges do not fit.
+    """
+
+    means: torch.Tensor
+    stds: torch.Tensor
+    weights: torch.Tensor
+
+    def __post_init__(self):
+        for name in ("means", "stds", "weights"):
+            values = torch.as_tensor(getattr(self, name), dtype=torch.float64).detach()
+            if not values.isfinite().all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity")
+            object.__setattr__(self, name, values)
+        K = len(self.means) if self.means.ndim == 2 else 0
+        if not K or self.stds.shape != (K,) or self.weights.shape != (K,):
+            raise ValueError(
+                "wanted means (K, D), stds (K,) and weights (K,), got "
+                f"{tuple(self.means.shape)}, {tuple(self.stds.shape)} and {tuple(self.weights.shape)}"
+            )
+        if not (self.stds > 0).all():
+            raise ValueError(f"stds must be above 0, got {self.stds.tolist()}")
+        if not (self.weights >= 0).all() or abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError(f"weights must be at least 0 and sum to 1, got {self.weights.tolist()}")
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Draw n points, (n, D), float32."""
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        means = self.means[k].float()
+        return means + self.stds[k].float()[:, None] * randn_like(means, generator)
+
+    def log_density(self, x: torch.Tensor, t: int, schedule: NoiseSchedule) -> torch.Tensor:
+        """log q(x_t) at points x, (N, D): the mixture shrunk by sqrt(alpha_bar_t) and widened by the noise; (N,)."""
+        return self._noised(x, t, schedule)[0].logsumexp(1)
+
+    def score(self, x: torch.Tensor, t: int, schedule: NoiseSchedule) -> torch.Tensor:
+        """The gradient of `log_density` in x, (N, D): each centre pulls with its share of the responsibility."""
+        logs, pull, variance = self._noised(x, t, schedule)
+        return torch.einsum("nk,nkd->nd", logs.softmax(1) / variance, pull)
+
+    def denoiser(self, schedule: NoiseSchedule) -> Denoiser:
+        """The exact denoiser: x0 = E[x0 | x_t], eps = E[eps | x_t] = -sqrt(1 - alpha_bar_t) score.
+
+        Source: Efron (2011), "Tweedie's formula and selection bias"; Song et al. (2021), arXiv 2011.13456.
+        """
+
+        def denoise(x: torch.Tensor, t: int) -> Prediction:
+            logs, pull, variance = self._noised(x, t, schedule)
+            r = logs.softmax(1)
+            # in one Gaussian: E[x0 | x_t] = mu + sqrt(alpha_bar_t) s^2 / variance (x_t - sqrt(alpha_bar_t) mu)
+            gain = schedule.signal[t].to(x) * self.stds.to(x) ** 2 / variance
+            x0 = r @ self.means.to(x) - torch.einsum("nk,nkd->nd", r * gain, pull)
+            return Prediction(x0, -schedule.noise[t] * torch.einsum("nk,nkd->nd", r / variance, pull))
+
+        return denoise
+
+    def _noised(self, x, t, schedule):
+        """Log weight plus log density in every Gaussian (N, K), the way to its centre (N, K, D), its variance (K,)."""
+        D = self.means.shape[1]
+        if x.ndim != 2 or x.shape[1] != D:
+            raise ValueError(f"wanted points of shape (N, {D}), got {tuple(x.shape)}")
+        a = at(schedule.alpha_bar, t, x)
+        variance = (a * self.stds**2 + 1 - a).to(x)
+        pull = (a.sqrt() * self.means).to(x) - x[:, None]
+        logs = self.weights.log().to(x) - D / 2 * (2 * math.pi * variance).log() - pull.square().sum(2) / (2 * variance)
+        return logs, pull, variance
+
+
+def empirical_denoiser(data: torch.Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """The exact denoiser of a data set: the average of its members, weighted by how likely each became x_t.
+
+    x0 = sum_i softmax_i(-|x_t - sqrt(alpha_bar_t) y_i|^2 / (2 (1 - alpha_bar_t))) y_i. It can only ever draw what
+    it has seen: followed to t = 0 it returns members of the data set.
+
+    Args:
+        data: points (N, D) or pictures (N, C, H, W).
+    Returns: a denoiser for x of shape (B, ...) like the data, with t from 1 to T.
+    Raises: ValueError if the data are empty, not finite or no batch; the denoiser, if x does not fit or t is 0.
+    Source: Karras et al. (2022), arXiv 2206.00364, equation 57 (appendix B.3).
+    """
+    if data.ndim < 2 or len(data) == 0 or not data.isfinite().all():
+        raise ValueError(f"wanted finite data of shape (N, ...) with N at least 1, got {tuple(data.shape)}")
+    flat = data.flatten(1)
+    y = flat.double()  # the log weights reach 1e5 and more near t = 0, too long for float32
+    squares = y.square().sum(1)
+    rows = max(1, TABLE // len(y))
+
+    def denoise(x: torch.Tensor, t: int) -> Prediction:
+        if x.shape[1:] != data.shape[1:]:
+            raise ValueError(f"wanted x of shape (B, {', '.join(map(str, data.shape[1:]))}), got {tuple(x.shape)}")
+        signal, noise = at(schedule.signal, t, x), at(schedule.noise, t, x)
+        means = []
+        for chunk in x.flatten(1).split(rows):
+            # -|x - signal y|^2 / 2 without |x|^2, which all members share
+            logs = signal * (chunk.double() @ y.to(x.device).T) - signal**2 / 2 * squares.to(x.device)
+            logs = (logs - logs.amax(1, keepdim=True)) / noise**2
+            means.append(logs.to(x.dtype).softmax(1) @ flat.to(x))
+        return Prediction.from_x0(x, torch.cat(means).view_as(x), schedule.alpha_bar[t])
+
+    return denoise

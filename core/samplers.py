@@ -1,0 +1,256 @@
+"""From noise to data, one step at a time: every sampler is a generator that asks a denoiser and moves x."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from .denoiser import Denoiser, Prediction
+from .forward import posterior, randn_like
+from .schedule import NoiseSchedule
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step: from x at time t, with what the denoiser said there, to x_next at the earlier time t_next."""
+
+    t: int
+    t_next: int
+    x: torch.Tensor
+    prediction: Prediction
+    x_next: torch.Tensor
+
+
+Times = torch.Tensor | Sequence[int]
+
+
+@torch.no_grad()
+def ddpm(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Draw each earlier state from the posterior, as if the predicted picture were the true one.
+
+    Args:
+        denoiser: what is asked at every time.
+        x: the state at ``times[0]``, shape (B, ...); unit variance at T.
+        times: strictly descending integers, shape (steps + 1,).
+        generator: where the fresh noise of every step comes from.
+    Yields: one `Step` per pair of times; the last ``x_next`` is the sample.
+    Raises: ValueError if x is not finite or the times do not descend within 0..T, when the first step is asked for.
+    Source: Ho et al. (2020), arXiv 2006.11239, algorithm 2 with equations 6 and 7 (the smaller variance).
+    """
+    for t, s in walk(x, times, schedule):
+        p = denoiser(x, t)
+        mean, variance = posterior(p.x0, x, t, s, schedule)
+        x_next = combine((1, mean), (variance.sqrt(), randn_like(x, generator)))
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+@torch.no_grad()
+def ddim(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Walk noise to data with DDIM (eta = 0) or ancestral DDPM (eta = 1) steps.
+
+    Args and yields as `ddpm`; eta: the share of fresh noise, 0 to 1.
+    Raises: ValueError as `ddpm`, and if eta is outside [0, 1].
+    Source: Song et al. (2021), arXiv 2010.02502, equations 12 and 16.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta}")
+    for t, s in walk(x, times, schedule):
+        p, a_t, a_s = denoiser(x, t), schedule.alpha_bar[t], schedule.alpha_bar[s]
+        fresh = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)).sqrt()  # eq. 16
+        kept = (1 - a_s - fresh**2).clamp(min=0).sqrt()
+        x_next = combine((a_s.sqrt(), p.x0), (kept, p.eps))  # eq. 12
+        if eta > 0:
+            x_next = x_next + fresh * randn_like(x, generator)
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+@torch.no_grad()
+def euler(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Follow the probability flow in straight steps of sigma: d x_bar / d sigma = eps, with x_bar = x / signal.
+
+    The same walk as `ddim` with eta = 0, in other coordinates. Args, yields and raises as `ddpm`; no noise is drawn.
+    Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1 without its correction; order 1.
+    """
+    for t, s in walk(x, times, schedule):
+        p = denoiser(x, t)
+        x_next = schedule.signal[s] * slide(x, p.x0, p.eps, t, schedule.sigma[s], schedule)
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+@torch.no_grad()
+def euler_ancestral(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """An Euler step to below the wanted sigma, then fresh noise up to it. Args, yields and raises as `ddpm`.
+
+    Source: k-diffusion, `sample_euler_ancestral`: sigma_up^2 + sigma_down^2 = sigma_s^2; the posterior's own variance.
+    """
+    for t, s in walk(x, times, schedule):
+        p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
+        down = sigma_s**2 / sigma_t
+        up = (sigma_s**2 - down**2).sqrt()
+        x_bar = slide(x, p.x0, p.eps, t, down, schedule)
+        x_next = schedule.signal[s] * combine((1, x_bar), (up, randn_like(x, generator)))
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+@torch.no_grad()
+def heun(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """An Euler step, then once more with the mean of the slopes at both ends: two denoiser calls a step.
+
+    The step to sigma = 0, and one from alpha_bar = 0 (where sigma is infinite), stay Euler's. Args, yields and
+    raises as `ddpm`; no noise is drawn.
+    Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1; order 2.
+    """
+    for t, s in walk(x, times, schedule):
+        p, signal_s, sigma_s = denoiser(x, t), schedule.signal[s], schedule.sigma[s]
+        x_next = signal_s * slide(x, p.x0, p.eps, t, sigma_s, schedule)
+        if sigma_s > 0 and schedule.alpha_bar[t] > 0:
+            slope = (p.eps + denoiser(x_next, s).eps) / 2
+            x_next = signal_s * slide(x, p.x0, slope, t, sigma_s, schedule)
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+@torch.no_grad()
+def dpmpp_2m(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """DPM-Solver++(2M): exact for a straight line of x0 through this prediction and the one before.
+
+    The first step and the one to sigma = 0 take this prediction alone. Args, yields and raises as `ddpm`; no noise
+    is drawn.
+    Source: Lu et al. (2022), arXiv 2211.01095, algorithm 2, with lambda = -log sigma; order 2.
+    """
+    lam = -schedule.sigma.log()
+    h_last, x0_last = math.inf, None
+    for t, s in walk(x, times, schedule):
+        p, h = denoiser(x, t), lam[s] - lam[t]
+        x0 = p.x0
+        if x0_last is not None and h < math.inf:
+            x0 = combine((1 + h / (2 * h_last), p.x0), (-h / (2 * h_last), x0_last))  # r = h_last / h
+        shrink = schedule.sigma[s] / schedule.sigma[t]  # e^-h
+        x_next = combine((schedule.noise[s] / schedule.noise[t], x), (schedule.signal[s] * (1 - shrink), x0))
+        yield Step(t, s, x, p, x_next)
+        x, h_last, x0_last = x_next, h, p.x0
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A row of `SAMPLERS`: the walk, its order of convergence, denoiser calls a step, whether it draws noise."""
+
+    walk: Callable[..., Iterator[Step]]
+    title: str
+    order: int
+    calls: int = 1
+    stochastic: bool = False
+    options: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        denoiser: Denoiser,
+        schedule: NoiseSchedule,
+        x: torch.Tensor,
+        times: Times,
+        *,
+        generator: torch.Generator | None = None,
+        **options: float,
+    ) -> Iterator[Step]:
+        unknown = set(options) - set(self.options)
+        if unknown:
+            raise ValueError(f"{self.title} takes {', '.join(self.options) or 'no options'}, got {sorted(unknown)}")
+        return self.walk(denoiser, schedule, x, times, generator=generator, **options)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": Sampler(ddpm, "DDPM", order=1, stochastic=True),
+    "ddim": Sampler(ddim, "DDIM", order=1, options=("eta",)),
+    "euler": Sampler(euler, "Euler", order=1),
+    "euler_ancestral": Sampler(euler_ancestral, "Euler ancestral", order=1, stochastic=True),
+    "heun": Sampler(heun, "Heun", order=2, calls=2),
+    "dpmpp_2m": Sampler(dpmpp_2m, "DPM-Solver++ (2M)", order=2),
+}
+
+
+def named_sampler(name: str) -> Sampler:
+    """The row of that name in `SAMPLERS`. Raises: ValueError with the known names."""
+    if name not in SAMPLERS:
+        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {name!r}")
+    return SAMPLERS[name]
+
+
+def walk(x: torch.Tensor, times: Times, schedule: NoiseSchedule) -> list[tuple[int, int]]:
+    """The pairs (t, s) of a walk, once x and times are seen to be fit for one. Raises: ValueError if they are not."""
+    if not x.is_floating_point() or not x.isfinite().all():
+        raise ValueError(f"x must be finite floats, got {x.dtype} with {int((~x.isfinite()).sum())} not finite")
+    times = torch.as_tensor(times)
+    if times.ndim != 1 or len(times) < 2 or times.is_floating_point() or times.dtype == torch.bool:
+        raise ValueError(f"times must be two integers or more, got {times.dtype} of shape {tuple(times.shape)}")
+    if not (times.diff() < 0).all() or times[-1] < 0 or times[0] > schedule.T:
+        raise ValueError(f"times must descend strictly within {schedule.T}..0, got {times.tolist()}")
+    return list(pairwise(times.tolist()))
+
+
+def slide(
+    x: torch.Tensor, x0: torch.Tensor, slope: torch.Tensor, t: int, sigma: torch.Tensor, schedule: NoiseSchedule
+) -> torch.Tensor:
+    """x_bar at sigma, reached from x at time t along d x_bar / d sigma = slope.
+
+    x_bar = x0 + sigma_t eps, so the way from an infinite sigma_t (alpha_bar_t = 0) is x0 + sigma slope.
+    """
+    if schedule.alpha_bar[t] == 0:
+        return combine((1, x0), (sigma, slope))
+    return combine((1 / schedule.signal[t], x), (sigma - schedule.sigma[t], slope))
+
+
+def combine(*terms: tuple[float | torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """The weighted sum of the terms (weight, x), one number and one tensor each."""
+    total = terms[0][0] * terms[0][1]
+    for weight, x in terms[1:]:
+        total = total + weight * x
+    return total
