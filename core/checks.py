@@ -28,6 +28,11 @@ class Check:
         return self.residual <= self.tolerance
 
 
+def worst(*checks: Check) -> Check:
+    """The check to show for several: the first that fails, else the one with the largest residual."""
+    return max(checks, key=lambda check: (not check.ok, check.residual))
+
+
 # Probability
 
 
@@ -195,19 +200,27 @@ def transposed_convolution(
 
 
 def zero_inserted_convolution(
-    result: Tensor, image: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, output_padding: int = 0
+    result: Tensor,
+    image: Tensor,
+    kernel: Tensor,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
 ) -> Check:
     """A kernel, turned, over the zero-inserted picture with so many zeros around it: against nested loops that stamp.
 
-    Input cell (y, x) reaches output cell (y stride + i + padding - (k - 1), ...) through tap (i, j) of the kernel.
+    Input cell (y, x) reaches output row y stride + i dilation + padding - dilation (k - 1) through tap (i, j) of the
+    kernel, and so for the column; `output_padding` more zeros stand at the bottom and right.
     """
-    shifts = [padding - (k - 1) for k in kernel.shape]
+    shifts = [padding - dilation * (k - 1) for k in kernel.shape]
     sizes = [
         (n - 1) * stride + 1 + padding + output_padding + shift for n, shift in zip(image.shape, shifts, strict=True)
     ]
     expected = np.zeros(sizes)
     for y, x, i, j in product(*map(range, (*image.shape, *kernel.shape))):
-        row, col = y * stride + i + shifts[0], x * stride + j + shifts[1]
+        row, col = y * stride + i * dilation + shifts[0], x * stride + j * dilation + shifts[1]
         if 0 <= row < sizes[0] and 0 <= col < sizes[1]:
             expected[row, col] += float(image[y, x]) * float(kernel[i, j])
     return _close("equals nested loops that stamp the kernel", result, expected, _tolerance(result, image))

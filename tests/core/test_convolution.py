@@ -215,16 +215,23 @@ def test_zero_insertion_check():
     assert not checks.zero_insertion(cv.insert_zeros(image, (3, 2)), image, (2, 3)).ok
 
 
-@given(*[st.integers(1, 5)] * 4, st.integers(1, 3), st.integers(0, 3), st.integers(0, 3))
-def test_zero_inserted_check_agrees_with_torch(height, width, rows, cols, stride, padding, extra):
+@given(*[st.integers(1, 5)] * 4, st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
+def test_zero_inserted_check_agrees_with_torch(height, width, rows, cols, stride, padding, extra, dilation):
     image, kernel = numbers(0, height, width), numbers(1, rows, cols)
     around = F.pad(cv.insert_zeros(image, stride), (padding, padding + extra, padding, padding + extra))
-    assume(around.shape[0] >= rows and around.shape[1] >= cols)
-    result = F.conv2d(around[None, None], kernel.flip(0, 1)[None, None])[0, 0]
-    options = {"stride": stride, "padding": padding, "output_padding": extra}
+    assume(all(n > dilation * (k - 1) for n, k in zip(around.shape, kernel.shape, strict=True)))
+    result = F.conv2d(around[None, None], kernel.flip(0, 1)[None, None], dilation=dilation)[0, 0]
+    options = {"stride": stride, "padding": padding, "output_padding": extra, "dilation": dilation}
     assert checks.zero_inserted_convolution(result, image, kernel, **options).ok
     assert not checks.zero_inserted_convolution(-result + 1e-3, image, kernel, **options).ok
     assert not checks.zero_inserted_convolution(result[:-1], image, kernel, **options).ok
+
+
+def test_worst_shows_the_failing_check_first():
+    fine, coarse, broken = checks.Check("a", 0.5, 1), checks.Check("b", 0.7, 1), checks.Check("c", 0.1, 0.01)
+    assert checks.worst(fine, coarse) is coarse
+    assert checks.worst(fine, coarse, broken) is broken
+    assert not checks.Check("d", float("nan"), 1).ok
 
 
 def test_single_precision_and_whole_numbers():
