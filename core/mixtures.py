@@ -9,7 +9,7 @@ from .denoiser import Denoiser, Prediction
 from .forward import randn_like
 from .schedule import NoiseSchedule, at
 
-TABLE = 1 << 22  # entries of the widest table of weights held at once
+TABLE = 1 << 18  # entries of the table of weights held at once: about what a cache holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def empirical_denoiser(data: torch.Tensor, schedule: NoiseSchedule) -> Denoiser:
     flat = data.flatten(1)
     y = flat.double()  # the log weights reach 1e5 and more near t = 0, too long for float32
     squares = y.square().sum(1)
-    rows = max(1, TABLE // len(y))
+    rows = max(16, TABLE // len(y))
 
     def denoise(x: torch.Tensor, t: int) -> Prediction:
         if x.shape[1:] != data.shape[1:]:
