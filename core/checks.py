@@ -1,8 +1,9 @@
 """Independent routes behind the badges: each check takes a result and computes the same thing in another way."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -26,11 +27,6 @@ class Check:
     def ok(self) -> bool:
         """Whether the residual is within the tolerance; NaN never is."""
         return self.residual <= self.tolerance
-
-
-def worst(*checks: Check) -> Check:
-    """The check to show for several: the first that fails, else the one with the largest residual."""
-    return max(checks, key=lambda check: (not check.ok, check.residual))
 
 
 # Probability
@@ -147,7 +143,7 @@ def convolution(
         weight = kernel.expand(len(picture), 1, *kernel.shape) if per_channel else kernel
         groups = len(picture) if per_channel else 1
         expected = F.conv2d(picture[None], weight, stride=(down, across), dilation=(high, wide), groups=groups)[0]
-        return _close("equals torch conv2d", _planes(result), expected, _tolerance(result, image))
+        return _close("equals torch conv2d", _planes(result), expected, *_rounding(result, image, kernel))
     spans = (kernel.shape[-2] - 1) * high + 1, (kernel.shape[-1] - 1) * wide + 1
     spread = kernel.new_zeros(*kernel.shape[:-2], *spans)
     spread[..., ::high, ::wide] = kernel
@@ -159,12 +155,14 @@ def convolution(
             for out in spread.numpy()
         ]
     expected = np.stack(planes)[:, ::down, ::across]
-    return _close("equals scipy.signal.convolve2d", _planes(result), expected, _tolerance(result, image))
+    return _close("equals scipy.signal.convolve2d", _planes(result), expected, *_rounding(result, image, kernel))
 
 
 def window(value: Tensor, products: Tensor) -> Check:
     """One output cell against its products added up one by one."""
-    return _close("is the sum of its products", value, math.fsum(products.flatten().tolist()), _tolerance(value))
+    return _close(
+        "is the sum of its products", value, math.fsum(products.flatten().tolist()), *_rounding(value, products)
+    )
 
 
 def zero_insertion(result: Tensor, image: Tensor, stride: Pair) -> Check:
@@ -196,7 +194,7 @@ def transposed_convolution(
         dilation=dilation,
         groups=len(picture) if per_channel else 1,
     )[0]
-    return _close("equals torch conv_transpose2d", _planes(result), expected, _tolerance(result, image))
+    return _close("equals torch conv_transpose2d", _planes(result), expected, *_rounding(result, image, kernel))
 
 
 def zero_inserted_convolution(
@@ -223,7 +221,134 @@ def zero_inserted_convolution(
         row, col = y * stride + i * dilation + shifts[0], x * stride + j * dilation + shifts[1]
         if 0 <= row < sizes[0] and 0 <= col < sizes[1]:
             expected[row, col] += float(image[y, x]) * float(kernel[i, j])
-    return _close("equals nested loops that stamp the kernel", result, expected, _tolerance(result, image))
+    return _close("equals nested loops that stamp the kernel", result, expected, *_rounding(result, image, kernel))
+
+
+# Diffusion
+
+
+def schedule(alpha_bar: ArrayLike | Tensor, name: str) -> Check:
+    """A named schedule with its usual end points against its paper's formula."""
+    alpha_bar = np.asarray(alpha_bar)
+    return _close("follows its paper's formula", alpha_bar, _alpha_bar(name, len(alpha_bar) - 1), 1e-10)
+
+
+def noising(
+    jump: Tensor, chain: Tensor, x0: Tensor, eps: Tensor, noises: Iterable[Tensor], t: int, T: int, name: str
+) -> Check:
+    """Both ways to x_t, from the betas alone: unrolled, the chain is one weighted sum of its t noises.
+
+    x_t = prod_i sqrt(1 - beta_i) x0 + sum_i w_i z_i with w_i = sqrt(beta_i) prod_{j > i} sqrt(1 - beta_j), and the
+    squares of those weights must add up to the variance of the jump's single noise.
+    """
+    alpha_bar = _alpha_bar(name, T)
+    keep = np.sqrt(alpha_bar[1 : t + 1] / alpha_bar[:t])
+    weights = np.sqrt(1 - keep**2) * np.append(np.cumprod(keep[::-1])[::-1][1:], 1.0)[:t]
+    signal = float(np.prod(keep)) * x0.double()
+    unrolled = signal + sum((w * z.double() for w, z in zip(weights, noises, strict=True)), torch.zeros(()))
+    noise = math.sqrt(math.fsum(weights**2))
+    return max(
+        _close("the chain is the sum of its small noises, one by one", chain, unrolled, 1e-4),
+        _close("the jump's noise is as large as the chain's together", jump, signal + noise * eps.double(), 1e-4),
+        key=lambda check: check.residual,
+    )
+
+
+def chain_moments(mean: float, variance: float, x0: float, t: int, T: int, name: str, draws: int) -> Check:
+    """Mean and variance of many chains from x0, step by step through the betas: in standard errors, 5 allowed."""
+    alpha_bar = _alpha_bar(name, T)
+    expected, spread = x0, 0.0
+    for keep in alpha_bar[1 : t + 1] / alpha_bar[:t]:
+        expected, spread = math.sqrt(keep) * expected, keep * spread + 1 - keep
+    errors = abs(mean - expected) / math.sqrt(spread / draws), abs(variance / spread - 1) * math.sqrt(draws / 2)
+    return Check("mean and variance of the chains are the closed form's, in standard errors", max(errors), 5)
+
+
+def sampling(
+    states: Sequence[ArrayLike | Tensor],
+    times: Sequence[int],
+    data: ArrayLike | Tensor,
+    *,
+    T: int,
+    name: str,
+    sampler: str,
+    eta: float = 0.0,
+    noises: Sequence[ArrayLike | Tensor] = (),
+) -> Check:
+    """Every step of a walk over a data set of points, taken again in float64 by the sampler's other formula.
+
+    The denoiser is summed over the data anew; what `core.samplers` writes for the variance-preserving x is taken here
+    in x / signal, as k-diffusion does, and the other way round; ancestral Euler by multiplying two Gaussians.
+
+    Args:
+        states: x at every time, each (N, D). times: as many. noises: the fresh noise of every step, if it draws any.
+    """
+    alpha_bar, data = _alpha_bar(name, T), np.asarray(data, dtype=np.float64)
+    x0_last, h_last, residual = None, math.inf, 0.0
+    for i, (t, s) in enumerate(pairwise(times)):
+        x, x_next = np.asarray(states[i], dtype=np.float64), np.asarray(states[i + 1], dtype=np.float64)
+        a, b = alpha_bar[t], alpha_bar[s]
+        sigma, sigma_next = math.sqrt(1 / a - 1), math.sqrt(1 / b - 1)
+        x0 = _posterior_mean(x, data, a)
+        x_bar = x / math.sqrt(a)
+        slope = (x_bar - x0) / sigma
+        z = np.asarray(noises[i], dtype=np.float64) if len(noises) else 0.0
+        if sampler == "euler":
+            expected = math.sqrt(b) * x0 + math.sqrt(1 - b) * slope
+        elif sampler == "euler_ancestral":
+            expected = x0
+            if s:
+                step = a / b
+                precision = 1 / (1 - b) + step / (1 - step)
+                pull = math.sqrt(b) / (1 - b) * x0 + math.sqrt(step) / (1 - step) * x
+                expected = pull / precision + z / math.sqrt(precision)
+        elif sampler in ("ddim", "ddpm"):
+            up = (1.0 if sampler == "ddpm" else eta) * sigma_next / sigma * math.sqrt(sigma**2 - sigma_next**2)
+            down = math.sqrt(sigma_next**2 - up**2)
+            expected = math.sqrt(b) * (x_bar + (down - sigma) * slope + up * z)
+        elif sampler == "heun":
+            ahead = x_bar + (sigma_next - sigma) * slope
+            if s:
+                end = (ahead - _posterior_mean(math.sqrt(b) * ahead, data, b)) / sigma_next
+                ahead = x_bar + (sigma_next - sigma) * (slope + end) / 2
+            expected = math.sqrt(b) * ahead
+        elif sampler == "dpmpp_2m":
+            h = math.log(sigma / sigma_next) if s else math.inf
+            guess = x0
+            if x0_last is not None and s:
+                r = h_last / h
+                guess = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * x0_last
+            expected = math.sqrt(b) * (sigma_next / sigma * x_bar - math.expm1(-h) * guess)
+            x0_last, h_last = x0, h
+        else:
+            raise ValueError(f"no independent route for the sampler {sampler!r}")
+        residual = max(residual, float(np.abs(x_next - expected).max()))
+    return Check("every step equals its other formula, in float64", residual, 1e-4)
+
+
+def _alpha_bar(name: str, T: int) -> np.ndarray:
+    """The published schedules with their usual end points, one product at a time."""
+    if name == "sigmoid":
+        curve = special.expit(np.linspace(-3, 3, T + 1))
+        return np.maximum((curve[-1] - curve) / (curve[-1] - curve[0]), 1e-9)
+    share = [(t - 1) / (T - 1) if T > 1 else 0.0 for t in range(1, T + 1)]
+    if name == "linear":
+        beta = [(1 - u) * 1e-4 + u * 0.02 for u in share]
+    elif name == "scaled_linear":
+        beta = [((1 - u) * math.sqrt(0.00085) + u * math.sqrt(0.012)) ** 2 for u in share]
+    elif name == "cosine":
+        f = [math.cos((t / T + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(T + 1)]
+        beta = [min(1 - f[t] / f[t - 1], 0.999) for t in range(1, T + 1)]
+    else:
+        raise ValueError(f"no independent route for the schedule {name!r}")
+    return np.append(1.0, np.cumprod(1 - np.array(beta)))
+
+
+def _posterior_mean(x: np.ndarray, data: np.ndarray, a: float) -> np.ndarray:
+    """E[x0 | x_t = x] over equally likely members of a data set, by Bayes' rule."""
+    distance = ((x[:, None] - math.sqrt(a) * data) ** 2).sum(2)
+    weight = np.exp((distance.min(1, keepdims=True) - distance) / (2 * (1 - a)))
+    return weight @ data / weight.sum(1, keepdims=True)
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -234,15 +359,19 @@ def _planes(image: Tensor) -> Tensor:
     return image.reshape(-1, *image.shape[-2:])
 
 
-def _tolerance(*operands: Tensor) -> float:
-    """A few hundred roundings of the coarsest number format among the operands."""
-    return 500 * max((torch.finfo(x.dtype).eps for x in operands if x.is_floating_point()), default=2e-16)
+def _rounding(result: Tensor, *factors: Tensor) -> tuple[float, float]:
+    """Tolerance and scale of sums of products: some hundred roundings of products that may cancel each other."""
+    floats = [x for x in (result, *factors) if x.is_floating_point()]
+    scale = math.prod(float(x.abs().double().max()) for x in factors)
+    return 500 * max((torch.finfo(x.dtype).eps for x in floats), default=2e-16), scale
 
 
-def _close(claim: str, value: ArrayLike | Tensor, expected: ArrayLike | Tensor, tolerance: float) -> Check:
-    """The largest difference relative to the largest expected number."""
+def _close(
+    claim: str, value: ArrayLike | Tensor, expected: ArrayLike | Tensor, tolerance: float, scale: float = 0.0
+) -> Check:
+    """The largest difference, relative to ``scale`` or the largest expected number."""
     value, expected = np.asarray(value, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if value.shape != expected.shape:
         return Check(f"{claim} (shape {expected.shape}, got {value.shape})", math.inf, tolerance)
-    scale = np.abs(expected).max() or 1.0
+    scale = max(scale, np.abs(expected).max()) or 1.0
     return Check(claim, float(np.abs(value - expected).max() / scale), tolerance)
