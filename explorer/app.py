@@ -1,0 +1,120 @@
+"""The command `explorer`: builds the page from its tabs and serves it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+# Gradio reads these when it is imported: no analytics, nothing fetched, no data frame for every queued event.
+os.environ |= {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def build(model: str = "emoji", device: str | None = None) -> gr.Blocks:
+    """The whole page. ``model`` and ``device`` are what the text-to-image tab draws with."""
+    import gradio as gr
+
+    from explorer.components.live_plot import plotly_js
+    from explorer.tabs import TABS
+
+    gr.set_static_paths([plotly_js().parent])
+    with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
+        gr.HTML(MASTHEAD, js_on_load=DARK, elem_classes="top", apply_default_css=False)
+        with gr.Tabs():
+            for name in TABS:
+                module = import_module(f"explorer.tabs.{name}")
+                module.build(model, device) if name == "text_to_image" else module.build()
+        gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
+        demo.load(None, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
+    return demo
+
+
+def launch(
+    demo: gr.Blocks,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    share: bool | None = None,
+    root_path: str | None = None,
+    **options: Any,
+) -> tuple[Any, str, str]:
+    """Serve the page; what is None is left to Gradio and its environment variables."""
+    from explorer.theme import css, theme
+
+    address = Path(__file__).with_name("address.js").read_text("utf-8")
+    return demo.queue(status_update_rate=1, max_size=64).launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        root_path=root_path,
+        theme=theme(),
+        css=css(),
+        head=f"<script>{address}</script>",
+        footer_links=[],
+        ssr_mode=False,
+        run_history=False,
+        show_error=False,
+        enable_monitoring=False,
+        max_file_size="2mb",
+        **options,
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="explorer",
+        description="From a coin flip to a picture made from a sentence: diffusion models, computed live.",
+    )
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--share", action="store_true", default=None, help="also open a temporary public link")
+    parser.add_argument("--model", default="emoji", help="model name, folder or hub id for text to image (%(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
+    parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
+    args = parser.parse_args(argv)
+    launch(build(args.model, args.device), host=args.host, port=args.port, share=args.share, root_path=args.root_path)
+
+
+def colophon() -> str:
+    """Version, licence and source."""
+    about = metadata.metadata("diffusion-explorer")
+    links = [entry.split(", ", 1) for entry in about.get_all("Project-URL") or ()]
+    parts = [
+        f"Diffusion Explorer {about['Version']}",
+        f"Licence {about['License-Expression']}",
+        *(f'<a href="{url}">{label}</a>' for label, url in links),
+        '<a href="?view=api">Every screen as an endpoint</a>',
+    ]
+    return '<div class="colophon">' + "".join(f"<span>{part}</span>" for part in parts) + "</div>"
+
+
+MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
+<p>from a coin flip to a picture made from a sentence</p>
+<button type="button" class="quiet dark-toggle" aria-pressed="false">Dark</button></div>"""
+DARK = """
+const button = element.querySelector('.dark-toggle');
+const mark = () => {
+  const dark = document.body.classList.contains('dark');
+  button.textContent = dark ? 'Light' : 'Dark';
+  button.setAttribute('aria-pressed', dark);
+};
+button.addEventListener('click', () => {
+  window.explorer.theme(document.body.classList.contains('dark') ? 'light' : 'dark');
+  mark();
+});
+new MutationObserver(mark).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+mark();
+"""
+
+if __name__ == "__main__":
+    main()

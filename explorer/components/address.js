@@ -1,0 +1,9 @@
+const button = element.querySelector('button');
+button.addEventListener('click', async () => {
+  const link = window.explorer.link(props.value);
+  const done = await navigator.clipboard.writeText(link).then(() => true, () => false);
+  if (!done) window.prompt('The link to this screen', link);
+  button.textContent = done ? 'Copied' : 'Copy link';
+  setTimeout(() => (button.textContent = 'Copy link'), 1500);
+});
+watch('value', () => window.explorer.write(props.value));

@@ -1,0 +1,40 @@
+"""The two small pieces of a tab's heading: its address with Copy link, and its preset chips."""
+
+import html
+
+from explorer.components.base import Piece, script
+
+
+class Address(Piece):
+    """Holds the query part of the tab's address, keeps the browser's address bar current, and copies the link."""
+
+    def __init__(self, value: str):
+        super().__init__(
+            '<button type="button" class="quiet copy-link">Copy link</button>',
+            script("address"),
+            name="address-piece",
+            value=value,
+            render=True,
+        )
+
+    def api_info(self) -> dict[str, str]:
+        return {"type": "string"}
+
+
+class Chips(Piece):
+    """Preset names as buttons; the value is the chosen one, or "" when the settings are no preset's."""
+
+    def __init__(self, names: tuple[str, ...]):
+        buttons = "".join(
+            f'<button type="button" class="chip" aria-pressed="false">{html.escape(name)}</button>' for name in names
+        )
+        super().__init__(
+            f'<div class="chips" role="group" aria-label="Presets">{buttons}</div>',
+            script("chips"),
+            name="chips-piece",
+            value=names[0],
+            render=True,
+        )
+
+    def api_info(self) -> dict[str, str]:
+        return {"type": "string"}

@@ -1,0 +1,56 @@
+"""What the widgets share: a constant template, and a script made of the files beside this one."""
+
+import base64
+from abc import ABCMeta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+
+@cache
+def script(*names: str) -> str:
+    """The named .js files of this folder joined; they run with `element`, `props`, `watch`, `trigger` in scope."""
+    return "\n".join((Path(__file__).parent / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+def packed(values: Any, dtype: str) -> str:
+    """An array as base64 of its little-endian bytes in C order, to be read as a typed array in the browser."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
+
+
+class Unstubbed(type(gr.HTML)):
+    """Gradio writes a .pyi beside every subclass of a component; ours add no events, so none is needed."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class Piece(gr.HTML, metaclass=Unstubbed):
+    """A widget drawn by its own script; the template never depends on the value, so it is rendered once.
+
+    Created unrendered: `frame.tab` renders it in its place.
+    """
+
+    def __init__(self, template: str, js: str, *, name: str, value: Any = None, render: bool = False, label: str = ""):
+        super().__init__(
+            value,
+            html_template=template,
+            js_on_load=js,
+            apply_default_css=False,
+            elem_classes=["piece", name],
+            render=render,
+            label=label,
+        )
+
+    def get_config(self) -> dict[str, Any]:  # type: ignore[override]
+        """The configuration of a gr.HTML: our own arguments are in the template and the script already."""
+        return super(gr.HTML, self).get_config(gr.HTML) | {"component_class_name": self.component_class_name}
+
+    def postprocess(self, value: Any) -> Any:
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}

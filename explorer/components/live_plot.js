@@ -1,0 +1,36 @@
+const div = element.querySelector('.live-plot');
+const css = (name) => getComputedStyle(div).getPropertyValue(name).trim();
+
+// One copy of plotly.js for the page, relative to the app's own root, so that it works behind a path.
+function plotly() {
+  const root = (window.gradio_config?.root ?? '').replace(/\/$/, '');
+  window.explorerPlotly ??= new Promise((resolve, reject) => {
+    const tag = document.createElement('script');
+    tag.src = root ? `${root}/${PLOTLY}` : PLOTLY;
+    tag.onload = () => resolve(window.Plotly);
+    tag.onerror = reject;
+    document.head.appendChild(tag);
+  });
+  return window.explorerPlotly;
+}
+
+// Figures carry no ink of their own: text and axes take the page's, light or dark, and its type size.
+function dressed(layout) {
+  const ink = css('--ink'), line = css('--line');
+  const out = { ...layout, font: { ...layout.font, color: ink, family: css('--font'), size: parseFloat(css('--plot-size')) || 14 } };
+  for (const key of Object.keys(out)) {
+    if (/^[xy]axis\d*$/.test(key)) out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...out[key] };
+  }
+  out.hoverlabel = { bgcolor: css('--paper'), bordercolor: line, font: { color: ink, size: 14 }, ...out.hoverlabel };
+  return out;
+}
+
+async function draw() {
+  if (!props.value) return;
+  const Plotly = await plotly(), figure = JSON.parse(props.value);
+  const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
+  await Plotly.react(div, figure.data, { ...dressed(figure.layout), uirevision: 'keep', autosize: true }, config);
+}
+new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+watch('value', draw);
+draw();

@@ -1,0 +1,43 @@
+"""A plotly figure that keeps its zoom between updates, drawn by the plotly.js that ships inside plotly.py."""
+
+import atexit
+import importlib.util
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from explorer.components.base import Piece, script
+
+
+@cache
+def plotly_js() -> Path:
+    """plotly.min.js in a folder of its own: a static path exposes everything beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="explorer-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    spec = importlib.util.find_spec("plotly")
+    assert spec is not None and spec.origin is not None
+    return Path(shutil.copy(Path(spec.origin).parent / "package_data" / "plotly.min.js", folder))
+
+
+class LivePlot(Piece):
+    """Shows a `plotly.graph_objects.Figure`; `height` in CSS pixels is kept from the start."""
+
+    def __init__(self, label: str, *, height: int = 380, value: Any = None, render: bool = False):
+        source = json.dumps(f"gradio_api/file={plotly_js().as_posix()}")
+        super().__init__(
+            f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
+            f"const PLOTLY = {source};\n" + script("live_plot"),
+            name="plot-piece",
+            value=value,
+            render=render,
+            label=label,
+        )
+
+    def postprocess(self, value: Any) -> str | None:
+        return None if value is None else value.to_json()
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string"}

@@ -1,0 +1,76 @@
+const root = element.querySelector('.player'), panels = root.querySelector('.panels');
+let now = null, data = null, draws = [], smooth = false;
+const bar = transport(root, show);
+
+const modes = document.createElement('button');
+modes.type = 'button';
+modes.className = 'transport-speed pixel-mode';
+modes.addEventListener('click', () => { smooth = !smooth; dress(); });
+root.querySelector('.transport').insertBefore(modes, root.querySelector('.transport-label'));
+function dress() {
+  modes.textContent = smooth ? 'smooth' : 'crisp';
+  modes.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
+  modes.hidden = !now || now.kind !== 'pixels';
+  root.classList.toggle('is-smooth', smooth);
+}
+
+// Pixels at a whole-number zoom; a picture larger than its place is scaled down.
+function fit() {
+  if (!now || now.kind !== 'pixels') return;
+  const [, count, H, W] = now.shape, gap = 24;
+  const columns = panels.clientWidth < count * 150 ? Math.min(2, count) : count;
+  const width = (panels.clientWidth - gap * (columns - 1)) / columns;
+  const most = Math.min(width / W, Math.max(HEIGHT - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;
+  panels.querySelectorAll('canvas').forEach((canvas) => { canvas.style.width = `${W * zoom}px`; canvas.style.height = `${H * zoom}px`; });
+}
+
+function build() {
+  const [, , H, W] = now.shape;
+  panels.replaceChildren();
+  draws = now.titles.map((title) => {
+    const panel = panels.appendChild(document.createElement('figure'));
+    panel.innerHTML = '<figcaption></figcaption><div class="picture"></div>';
+    panel.querySelector('figcaption').textContent = title;
+    const place = panel.querySelector('.picture');
+    if (now.kind === 'cells') {
+      const draw = cells(place, H, W);
+      return (offset) => draw(data.subarray(offset, offset + H * W), now.range);
+    }
+    const canvas = place.appendChild(document.createElement('canvas'));
+    canvas.width = W;
+    canvas.height = H;
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', title);
+    const context = canvas.getContext('2d'), image = context.createImageData(W, H);
+    return (offset) => {
+      const channels = now.shape[4];
+      for (let i = 0, from = offset, to = 0; i < H * W; i++, from += channels, to += 4) {
+        image.data[to] = data[from];
+        image.data[to + 1] = data[from + (channels === 3 ? 1 : 0)];
+        image.data[to + 2] = data[from + (channels === 3 ? 2 : 0)];
+        image.data[to + 3] = 255;
+      }
+      context.putImageData(image, 0, 0);
+    };
+  });
+  fit();
+}
+
+function show(step) {
+  const [, count, H, W, channels] = now.shape, size = H * W * channels;
+  draws.forEach((draw, panel) => draw((step * count + panel) * size));
+}
+
+function load() {
+  if (!props.value) return;
+  const shape = (v) => JSON.stringify([v?.kind, v?.shape.slice(1), v?.titles]);
+  const same = shape(props.value) === shape(now);
+  now = props.value;
+  data = unpack(now.data, now.kind === 'pixels' ? Uint8Array : Float32Array);
+  if (!same) build();
+  dress();
+  bar.load(now.labels, now.at === null ? {} : { at: now.at });
+}
+new ResizeObserver(fit).observe(panels);
+watch('value', load);
+load();

@@ -1,0 +1,90 @@
+const root = element.querySelector('.player'), panels = root.querySelector('.panels');
+const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7'];
+let now = null, data = null, colours = null, field = null, canvases = [];
+const bar = transport(root, show);
+
+function build() {
+  panels.replaceChildren();
+  canvases = now.titles.map((title) => {
+    const panel = panels.appendChild(document.createElement('figure'));
+    panel.innerHTML = '<figcaption></figcaption><div class="picture"></div>';
+    panel.querySelector('figcaption').textContent = title;
+    const canvas = panel.querySelector('.picture').appendChild(document.createElement('canvas'));
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', title || root.getAttribute('aria-label'));
+    return canvas;
+  });
+}
+
+function fit() {
+  if (!now) return;
+  const [x0, x1, y0, y1] = now.extent, ratio = (x1 - x0) / (y1 - y0), count = canvases.length, gap = 24;
+  const columns = panels.clientWidth < count * 240 ? 1 : count;
+  const room = (panels.clientWidth - gap * (columns - 1)) / columns;
+  const height = Math.max(120, Math.min(HEIGHT - (now.titles[0] ? 32 : 0), room / ratio)), width = height * ratio;
+  for (const canvas of canvases) {
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+    canvas.width = Math.round(width * devicePixelRatio);
+    canvas.height = Math.round(height * devicePixelRatio);
+  }
+  show(bar.step());
+}
+
+// The density as a picture of its own: transparent to grey.
+function background() {
+  if (!now.field) return null;
+  const [h, w] = now.field_shape, values = unpack(now.field, Uint8Array);
+  const picture = Object.assign(document.createElement('canvas'), { width: w, height: h });
+  const context = picture.getContext('2d'), image = context.createImageData(w, h);
+  for (let i = 0; i < w * h; i++) image.data.set([128, 128, 128, values[i] * 0.55], 4 * i);
+  context.putImageData(image, 0, 0);
+  return picture;
+}
+
+function show(step) {
+  if (!now) return;
+  const [, count, N] = now.shape, [x0, x1, y0, y1] = now.extent;
+  canvases.forEach((canvas, panel) => {
+    const c = canvas.getContext('2d'), W = canvas.width, H = canvas.height, size = Math.max(1.5, Math.min(W, H) / 220) * (N > 1500 ? 0.8 : 1.2);
+    const at = (s, i) => {
+      const k = ((s * count + panel) * N + i) * 2;
+      return [((data[k] - x0) / (x1 - x0)) * W, ((y1 - data[k + 1]) / (y1 - y0)) * H];
+    };
+    c.clearRect(0, 0, W, H);
+    if (field) { c.imageSmoothingEnabled = true; c.drawImage(field, 0, 0, W, H); }
+    c.globalAlpha = N > 600 ? 0.55 : 0.8;
+    for (let i = 0; i < N; i++) {
+      const [x, y] = at(step, i);
+      c.fillStyle = COLOURS[colours ? colours[i] : 0];
+      c.fillRect(x - size, y - size, 2 * size, 2 * size);
+    }
+    c.globalAlpha = 1;
+    c.lineWidth = 1.5 * devicePixelRatio;
+    for (const i of now.paths) {
+      c.strokeStyle = c.fillStyle = getComputedStyle(root).color;
+      c.beginPath();
+      for (let s = 0; s <= step; s++) c.lineTo(...at(s, i));
+      c.stroke();
+      c.beginPath();
+      c.arc(...at(step, i), 2.2 * size, 0, 7);
+      c.fill();
+    }
+  });
+}
+
+function load() {
+  if (!props.value) return;
+  const same = now && JSON.stringify(now.titles) === JSON.stringify(props.value.titles);
+  now = props.value;
+  data = unpack(now.data, Float32Array);
+  colours = now.colours && unpack(now.colours, Uint8Array);
+  field = background();
+  if (!same) build();
+  bar.load(now.labels, now.at === null ? {} : { at: now.at });
+  fit();
+}
+new ResizeObserver(fit).observe(panels);
+new MutationObserver(() => show(bar.step())).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+watch('value', load);
+load();

@@ -1,0 +1,74 @@
+"""Particles in the plane, step by step, on a canvas with the shared transport bar."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from explorer.components.base import Piece, packed, script
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What Points shows.
+
+    positions: float (steps, N, 2), or (steps, panels, N, 2) for clouds side by side; x to the right, y up.
+    labels: one per step. extent: (x_low, x_high, y_low, y_high). titles: one per panel.
+    colours: (N,) indices into the project's colours (0 signal, 1 noise, 2 prediction, 3 guidance), or None.
+    field: (H, W) density drawn behind, first row at the top, or None.
+    paths: particles whose way so far is drawn. at: the step to open with; None keeps the step on the screen.
+    """
+
+    positions: np.ndarray
+    labels: tuple[str, ...]
+    extent: tuple[float, float, float, float]
+    titles: tuple[str, ...] = ("",)
+    colours: np.ndarray | None = None
+    field: np.ndarray | None = None
+    paths: tuple[int, ...] = ()
+    at: int | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.positions)
+        if len(shape) not in (3, 4) or shape[-1] != 2:
+            raise ValueError(f"positions must be (steps, N, 2) or (steps, panels, N, 2), got {shape}")
+        panels = shape[1] if len(shape) == 4 else 1
+        if (shape[0], panels) != (len(self.labels), len(self.titles)):
+            raise ValueError(
+                f"positions {shape} need {shape[0]} labels and {panels} titles, "
+                f"got {len(self.labels)} and {len(self.titles)}"
+            )
+
+
+class Points(Piece):
+    """Shows a `Cloud`; `height` is the room kept for the picture."""
+
+    def __init__(self, label: str, *, height: int = 420, value: Cloud | None = None, render: bool = False):
+        super().__init__(
+            f'<div class="player points" tabindex="0" role="group" aria-label="{label}">'
+            f'<div class="panels" style="min-height:{height}px"></div></div>',
+            f"const HEIGHT = {height};\n" + script("transport", "points"),
+            name="points-piece",
+            value=value,
+            render=render,
+            label=label,
+        )
+
+    def postprocess(self, value: Cloud | None) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        positions = np.asarray(value.positions)
+        positions = positions[:, None] if positions.ndim == 3 else positions
+        density = None if value.field is None else np.asarray(value.field, dtype=np.float64)
+        return {
+            "shape": list(positions.shape),
+            "labels": list(value.labels),
+            "titles": list(value.titles),
+            "extent": list(value.extent),
+            "colours": None if value.colours is None else packed(value.colours, "u1"),
+            "field": None if density is None else packed(255 * density / max(density.max(), 1e-300), "u1"),
+            "field_shape": None if density is None else list(density.shape),
+            "paths": list(value.paths),
+            "at": value.at,
+            "data": packed(positions, "f4"),
+        }

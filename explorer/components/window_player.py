@@ -1,0 +1,152 @@
+"""A window that slides, or a kernel that stamps: one step per cell, scrubbed in the browser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from core.convolution import ScatterStep, WindowStep
+from explorer.components.base import Piece, packed, script
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a WindowPlayer shows. Every step pairs one cell with a patch of cells, one for each tap of the kernel.
+
+    kind: "gather": a patch of the source makes one target cell; "scatter": one source cell makes a patch of the target.
+    source (H, W), kernel (k, k) as it is applied, target (H', W') as it is in the end.
+    ghost: bool (H, W), the source cells that are not of the picture: padding, inserted zeros.
+    patches: int (steps, k * k), index of each cell of the patch, -1 where it is cropped away.
+    products: float (steps, k * k).
+    after: float (steps, 1 or k * k), the target cell, or the target's patch, once the step is done.
+    titles: of source, kernel and target. labels: one per step.
+    """
+
+    kind: Literal["gather", "scatter"]
+    source: np.ndarray
+    kernel: np.ndarray
+    target: np.ndarray
+    ghost: np.ndarray
+    patches: np.ndarray
+    products: np.ndarray
+    after: np.ndarray
+    titles: tuple[str, str, str]
+    labels: tuple[str, ...]
+
+
+def gather(
+    steps: Sequence[WindowStep],
+    source: np.ndarray,
+    ghost: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    stride: int,
+    dilation: int,
+    titles: tuple[str, str, str],
+) -> Windows:
+    """The steps of a convolution over ``source``, which is the picture as padded."""
+    rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
+    taps_y, taps_x = (a.ravel() * dilation for a in np.indices(kernel.shape))
+    patches = [(s.row * stride + taps_y) * source.shape[1] + s.col * stride + taps_x for s in steps]
+    after = np.array([float(step.value) for step in steps])
+    return Windows(
+        kind="gather",
+        source=source,
+        kernel=kernel,
+        target=after.reshape(rows, cols),
+        ghost=ghost,
+        patches=np.array(patches),
+        products=np.array([step.products.numpy().ravel() for step in steps]),
+        after=after[:, None],
+        titles=titles,
+        labels=tuple(
+            f"output[{s.row}, {s.col}] = {_sum(s.window.numpy(), kernel)} = {_digits(float(s.value))}" for s in steps
+        ),
+    )
+
+
+def scatter(
+    steps: Sequence[ScatterStep],
+    source: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    stride: int,
+    padding: int,
+    dilation: int,
+    titles: tuple[str, str, str],
+) -> Windows:
+    """The steps of a transposed convolution of ``source``."""
+    target = steps[-1].output.numpy()
+    taps_y, taps_x = (a.ravel() * dilation for a in np.indices(kernel.shape))
+    patches, after = [], []
+    for step in steps:
+        y, x = step.row * stride - padding + taps_y, step.col * stride - padding + taps_x
+        kept = (y >= 0) & (y < target.shape[0]) & (x >= 0) & (x < target.shape[1])
+        patches.append(np.where(kept, y * target.shape[1] + x, -1))
+        after.append(np.append(step.output.numpy().ravel(), 0.0)[patches[-1]])
+    return Windows(
+        kind="scatter",
+        source=source,
+        kernel=kernel,
+        target=target,
+        ghost=np.zeros(source.shape, dtype=bool),
+        patches=np.array(patches),
+        products=np.array([step.stamp.numpy().ravel() for step in steps]),
+        after=np.array(after),
+        titles=titles,
+        labels=tuple(
+            f"input[{s.row}, {s.col}] = {_digits(float(s.value))} stamps {_digits(float(s.value))} × kernel, its corner at "
+            f"output[{s.row * stride - padding}, {s.col * stride - padding}]"
+            for s in steps
+        ),
+    )
+
+
+class WindowPlayer(Piece):
+    """Shows a `Windows`; `height` is the room kept for the grids."""
+
+    def __init__(self, label: str, *, height: int = 280, value: Windows | None = None, render: bool = False):
+        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+        super().__init__(
+            f'<div class="player windows" tabindex="0" role="group" aria-label="{label}"><style>{style}</style>'
+            f'<div class="boards" style="min-height:{height}px"></div></div>',
+            script("transport", "cells", "window_player"),
+            name="windows-piece",
+            value=value,
+            render=render,
+            label=label,
+        )
+
+    def postprocess(self, value: Windows | None) -> dict[str, Any] | None:
+        return None if value is None else payload(value)
+
+
+def payload(value: Windows) -> dict[str, Any]:
+    """Windows as JSON: numbers as float32, places as int16."""
+    return {
+        "kind": value.kind,
+        "shapes": [list(grid.shape) for grid in (value.source, value.kernel, value.target)],
+        "source": packed(value.source, "f4"),
+        "kernel": packed(value.kernel, "f4"),
+        "target": packed(value.target, "f4"),
+        "ghost": packed(value.ghost, "u1"),
+        "patches": packed(value.patches, "i2"),
+        "products": packed(value.products, "f4"),
+        "after": packed(value.after, "f4"),
+        "titles": list(value.titles),
+        "labels": list(value.labels),
+    }
+
+
+def _sum(window: np.ndarray, kernel: np.ndarray) -> str:
+    """The sum of the products written out while it fits a line."""
+    if kernel.size > 9:
+        return f"the sum of {kernel.size} products"
+    return " + ".join(f"{_digits(a)}·{_digits(b)}" for a, b in zip(window.ravel(), kernel.ravel(), strict=True))
+
+
+def _digits(value: float) -> str:
+    shown = f"{value:.4g}".replace("-", "−")
+    return f"({shown})" if value < 0 else shown

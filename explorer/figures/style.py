@@ -1,0 +1,51 @@
+"""How every figure looks: the project's colours and one quiet layout. Knows no Gradio."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+SIGNAL = "#0072B2"
+NOISE = "#D55E00"
+PREDICTION = "#009E73"
+GUIDANCE = "#CC79A7"
+HIGHLIGHT = "#F0E442"
+EDGE = "#4D4400"  # the dark edge of a highlight
+GREY = "#8A8F98"  # readable on the light and on the dark page
+DIVERGING = [[0, SIGNAL], [0.5, "#FFFFFF"], [1, NOISE]]
+
+AXIS: dict[str, Any] = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 4, "automargin": False}
+
+
+def figure(
+    *,
+    x: str = "",
+    y: str = "",
+    x_range: Sequence[float] | None = None,
+    y_range: Sequence[float] | None = None,
+    **layout: Any,
+) -> go.Figure:
+    """An empty figure with titled axes; ranges are fixed when given, so that a moving slider does not move the axes.
+
+    Text and axis colours come from the page (light or dark) when the figure is drawn.
+    """
+    return go.Figure(
+        layout={
+            "template": "none",
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
+            "showlegend": False,
+            "bargap": 0.08,
+            "hovermode": "closest",
+            "dragmode": "zoom",
+            "xaxis": AXIS | {"title": {"text": x, "standoff": 10}, "range": x_range},
+            "yaxis": AXIS | {"title": {"text": y, "standoff": 10}, "range": y_range},
+            **layout,
+        }
+    )
+
+
+def label(fig: go.Figure, x: float, y: float, text: str, colour: str, **where: Any) -> None:
+    """Write beside a curve what it is, instead of a legend."""
+    fig.add_annotation(x=x, y=y, text=text, font={"color": colour}, **({"showarrow": False, "xanchor": "left"} | where))

@@ -1,0 +1,230 @@
+"""What every tab shares: heading, presets, controls, stage, formula, badge, notice, code, address, endpoint."""
+
+import html
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gradio as gr
+from gradio.events import api
+
+from core.checks import Check
+from explorer import errors
+from explorer.components.address import Address, Chips
+from explorer.settings import from_query, parse, signature, to_query, widgets
+
+KATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
+DEVICE = "device"  # the queue that everything heavy stands in
+
+
+@dataclass(frozen=True)
+class View:
+    """What a tab shows for one `Settings`.
+
+    stage: one value per stage component, in order; None leaves what is there.
+    formula: Markdown with $$KaTeX$$ and the current numbers in it.
+    check: the result compared with an independent route; None while a stream has no result yet.
+    notice: what just happened, in numbers; two lines of Markdown.
+    numbers: what the endpoint returns.
+    """
+
+    stage: tuple[Any, ...]
+    formula: str
+    check: Check | None
+    notice: str
+    numbers: dict[str, Any]
+
+
+def tab(module: ModuleType, stage: Sequence[gr.HTML]) -> gr.Tab:
+    """Lay out and wire one tab.
+
+    The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and either
+
+    - update(settings) -> View: pure and quick, called for every move of a control, latest wins; or
+    - stream(settings) -> Iterator[View]: slow, queued, run by a button, stopped by another; such a module also has
+      endpoint(...), the annotated function behind /NAME, which for the others is made here.
+    """
+    cls, presets = module.Settings, module.PRESETS
+    with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
+        with gr.Row(elem_classes="heading"):
+            gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
+            address = Address(f"tab={module.NAME}")
+        chips = Chips(tuple(presets))
+        with gr.Row(elem_classes="bench"):
+            with gr.Column(elem_classes="controls"):
+                fields = widgets(cls)
+                with gr.Row(elem_classes="run", visible=hasattr(module, "stream")):
+                    start = gr.Button("Generate", variant="primary", elem_classes="start")
+                    stop = gr.Button("Stop", elem_classes="stop")
+                message = gr.HTML("", elem_classes="message", container=False)
+            with gr.Column(elem_classes="stage"):
+                for piece in stage:
+                    if piece.is_rendered:
+                        piece.unrender()
+                    piece.render()
+        with gr.Row(elem_classes="strip"):
+            formula = gr.Markdown(latex_delimiters=KATEX, elem_classes="formula", container=False)
+            badge = gr.HTML(elem_classes="badge-place")
+        notice = gr.Markdown(latex_delimiters=KATEX, elem_classes="notice", container=False)
+        with gr.Accordion("Python for this screen", open=False, elem_classes="fold"):
+            code = gr.Markdown(elem_classes="code", container=False)
+        with gr.Accordion("Where this comes from", open=False, elem_classes="fold"):
+            gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
+
+    inputs = list(fields.values())
+    picture = [*stage, formula, badge, notice]
+    about = [code, address, chips, message]
+    shown = [*picture, *about]
+
+    def picture_of(view: View) -> list[Any]:
+        stage_values = (gr.skip() if value is None else value for value in view.stage)
+        return [*stage_values, view.formula, badge_html(view.check), view.notice]
+
+    def about_of(settings: Any) -> list[Any]:
+        preset = next((name for name, known in presets.items() if known == settings), "")
+        return [f"```python\n{module.code(settings).strip()}\n```", address_of(module, settings), preset, ""]
+
+    def refused(error: ValueError) -> list[Any]:
+        return [*[gr.skip()] * (len(shown) - 1), errors.message(error)]
+
+    def settings_from(values: Sequence[Any]) -> Any:
+        return parse(cls, dict(zip(fields, values, strict=True)))
+
+    def read(query: str) -> tuple[Any, str]:
+        """The settings an address names; what cannot be read is said, and the defaults taken."""
+        try:
+            return from_query(cls, dict(parse_qsl(query, keep_blank_values=True))), ""
+        except ValueError as error:
+            return cls(), errors.message(error)
+
+    def show(settings: Any) -> list[Any]:
+        try:
+            return [*picture_of(module.update(settings)), *about_of(settings)]
+        except ValueError as error:
+            return refused(error)
+
+    def moved(*values: Any) -> list[Any]:
+        try:
+            return show(settings_from(values))
+        except ValueError as error:
+            return refused(error)
+
+    def chosen(name: str) -> list[Any]:
+        settings = presets.get(name, cls())
+        return [*values_of(settings), *show(settings)]
+
+    def opened(query: str) -> list[Any]:
+        settings, complaint = read(query)
+        screen = show(settings)
+        return [*values_of(settings), *screen[:-1], complaint or screen[-1]]
+
+    def set_moved(*values: Any) -> list[Any]:
+        try:
+            return about_of(settings_from(values))
+        except ValueError as error:
+            return [*[gr.skip()] * (len(about) - 1), errors.message(error)]
+
+    def set_chosen(name: str) -> list[Any]:
+        settings = presets.get(name, cls())
+        return [*values_of(settings), *about_of(settings)]
+
+    def set_opened(query: str) -> list[Any]:
+        settings, complaint = read(query)
+        return [*values_of(settings), *about_of(settings)[:-1], complaint]
+
+    def run(*values: Any) -> Iterator[list[Any]]:
+        try:
+            settings = settings_from(values)
+            for view in module.stream(settings):
+                yield [*picture_of(view), *about_of(settings)]
+        except ValueError as error:
+            yield refused(error)
+
+    opening = f"() => [window.explorer.opened({module.NAME!r})]"
+    moves = [field.input for field in inputs]
+    if not hasattr(module, "stream"):
+        gr.on(moves, moved, inputs, shown, **LIGHT)
+        chips.input(chosen, [chips], [*inputs, *shown], **LIGHT)
+        page.select(opened, [address], [*inputs, *shown], js=opening, **LIGHT)
+        with page:
+            api(endpoint(module), api_name=module.NAME, queue=False)
+        return page
+
+    gr.on(moves, set_moved, inputs, about, **LIGHT)
+    by_preset = chips.input(set_chosen, [chips], [*inputs, *about], **LIGHT)
+    by_address = page.select(set_opened, [address], [*inputs, *about], js=opening, **LIGHT)
+    submits = [field.submit for field in inputs if isinstance(field, gr.Textbox)]
+    running = gr.on(
+        [start.click, *submits, by_preset.success, by_address.success],
+        run,
+        inputs,
+        shown,
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id=DEVICE,
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+    stop.click(None, cancels=[running], api_visibility="private")
+    with page:
+        api(module.endpoint, api_name=module.NAME, concurrency_id=DEVICE, concurrency_limit=1)
+    return page
+
+
+# Unqueued and latest-wins: a control never waits behind a sampler, and no value of a drag is lost at its end.
+LIGHT: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+    "api_visibility": "private",
+}
+
+
+def endpoint(module: ModuleType) -> Callable[..., dict]:
+    """The function behind /NAME: the settings as keyword arguments with defaults, the shown numbers as JSON."""
+    shape = signature(module.Settings)
+
+    def call(*args: Any) -> dict:
+        with errors.told():
+            return module.update(parse(module.Settings, dict(zip(shape.parameters, args, strict=True)))).numbers
+
+    call.__name__ = module.NAME
+    call.__doc__ = module.QUESTION
+    call.__signature__ = shape  # type: ignore[attr-defined]
+    call.__annotations__ = {name: p.annotation for name, p in shape.parameters.items()} | {"return": dict}
+    return call
+
+
+def values_of(settings: Any) -> list[Any]:
+    """The fields of a Settings in order, as its widgets take them."""
+    return [getattr(settings, name) for name in settings.__dataclass_fields__]
+
+
+def address_of(module: ModuleType, settings: Any) -> str:
+    """The query part of the address that opens this tab with these settings; defaults are left out."""
+    return urlencode({"tab": module.NAME, **to_query(settings)})
+
+
+def weakest(*checks: Check) -> Check:
+    """The first check that fails, or the first of all: one badge for several results on one screen."""
+    return next((check for check in checks if not check.ok), checks[0])
+
+
+def badge_html(check: Check | None) -> str:
+    """The claim that was checked and how far off it is: green, or red when it is further off than allowed."""
+    if check is None:
+        return '<p class="badge waiting"><span aria-hidden="true">…</span> checked at the end</p>'
+    residual = f"residual <b>{sensible(check.residual)}</b>"
+    if check.ok:
+        return f'<p class="badge ok"><span aria-hidden="true">✓</span> {html.escape(check.claim)}, {residual}</p>'
+    return (
+        f'<p class="badge wrong"><span aria-hidden="true">✗</span> not true here: {html.escape(check.claim)}; '
+        f"{residual}, allowed {sensible(check.tolerance)}</p>"
+    )
+
+
+def sensible(value: float) -> str:
+    """A number as one reads it: 0, 0.375, 2.2e-16."""
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"

@@ -1,0 +1,233 @@
+"""One description of a tab's settings: its widgets, its address, its endpoint's signature and its validation."""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_type_hints
+
+Grid = tuple[tuple[float, ...], ...]
+Kind = Literal["number", "choice", "flag", "text", "grid"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a field may hold and how it is shown; `name` and `integer` come from the dataclass itself."""
+
+    kind: Kind
+    default: Any
+    label: str
+    key: str
+    group: str = ""
+    hint: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    step: float | None = None
+    options: tuple[str, ...] = ()
+    max_length: int = 300
+    max_side: int = 7
+    name: str = ""
+    integer: bool = False
+
+
+def _field(spec: Spec) -> Any:
+    return dataclasses.field(default=spec.default, metadata={"spec": spec})
+
+
+def number(
+    default: float, *, low: float, high: float, step: float | None = None, label: str, key: str, group="", hint=""
+) -> Any:
+    """A number in [low, high], shown as a slider; annotate the field ``int`` for whole numbers."""
+    return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step))
+
+
+def choice(default: str, *, options: tuple[str, ...], label: str, key: str, group="", hint="") -> Any:
+    """One of ``options``."""
+    return _field(Spec("choice", default, label, key, group, hint, options=tuple(options)))
+
+
+def flag(default: bool, *, label: str, key: str, group="", hint="") -> Any:
+    """On or off."""
+    return _field(Spec("flag", default, label, key, group, hint))
+
+
+def text(default: str, *, label: str, key: str, max_length: int = 300, group="", hint="") -> Any:
+    """One line of text."""
+    return _field(Spec("text", default, label, key, group, hint, max_length=max_length))
+
+
+def grid(default: Grid, *, label: str, key: str, max_side: int = 7, low=-1000.0, high=1000.0, group="", hint="") -> Any:
+    """A small table of numbers, editable cell by cell, at most ``max_side`` rows and columns."""
+    return _field(Spec("grid", default, label, key, group, hint, low=low, high=high, max_side=max_side))
+
+
+def specs(cls: type) -> dict[str, Spec]:
+    """The fields of a Settings dataclass in order, each with its name and whether it is a whole number."""
+    types = get_type_hints(cls)
+    return {
+        f.name: dataclasses.replace(f.metadata["spec"], name=f.name, integer=types[f.name] is int)
+        for f in dataclasses.fields(cls)
+    }
+
+
+def parse(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build Settings from untrusted values; fields left out take their defaults.
+
+    Raises: ValueError naming the field, what was wanted and what came.
+    """
+    known = specs(cls)
+    if unknown := [name for name in values if name not in known]:
+        raise ValueError(f"unknown setting {_shown(unknown[0])}; the settings are {', '.join(known)}")
+    return cls(**{name: _validate(known[name], value) for name, value in values.items()})
+
+
+def to_query(settings: Any) -> dict[str, str]:
+    """Settings as the short keys of an address; defaults are left out."""
+    return {
+        spec.key: _write(spec, value)
+        for name, spec in specs(type(settings)).items()
+        if (value := getattr(settings, name)) != spec.default
+    }
+
+
+def from_query(cls: type[T], params: Mapping[str, str]) -> T:
+    """Settings from an address; keys that belong to no field are left to others.
+
+    Raises: ValueError naming the field, what was wanted and what came.
+    """
+    return parse(cls, {name: _read(spec, params[spec.key]) for name, spec in specs(cls).items() if spec.key in params})
+
+
+def signature(cls: type) -> inspect.Signature:
+    """The settings as keyword arguments with defaults, for the tab's endpoint."""
+    types = {"choice": str, "flag": bool, "text": str, "grid": list[list[float]]}
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=[list(row) for row in spec.default] if spec.kind == "grid" else spec.default,
+                annotation=types.get(spec.kind, int if spec.integer else float),
+            )
+            for name, spec in specs(cls).items()
+        ],
+        return_annotation=dict,
+    )
+
+
+def widgets(cls: type) -> dict[str, Any]:
+    """One Gradio component per field, placed where the call stands, with a small heading before each group."""
+    import gradio as gr
+
+    from explorer.components.grid import GridInput
+
+    made: dict[str, Any] = {}
+    group = ""
+    for name, spec in specs(cls).items():
+        if spec.group != group:
+            group = spec.group
+            gr.HTML(f"<h3>{group}</h3>", elem_classes="group")
+        shared: dict[str, Any] = {"label": spec.label, "info": spec.hint or None}
+        match spec.kind:
+            case "number":
+                step = spec.step or (1 if spec.integer else (spec.high - spec.low) / 100)
+                made[name] = gr.Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)
+            case "choice" if len(spec.options) <= 3:
+                made[name] = gr.Radio(list(spec.options), value=spec.default, **shared)
+            case "choice":
+                made[name] = gr.Dropdown(list(spec.options), value=spec.default, filterable=False, **shared)
+            case "flag":
+                made[name] = gr.Checkbox(spec.default, **shared)
+            case "text":
+                made[name] = gr.Textbox(spec.default, max_length=spec.max_length, lines=1, **shared)
+            case "grid":
+                made[name] = GridInput(spec)
+    return made
+
+
+def _validate(spec: Spec, value: Any) -> Any:
+    match spec.kind:
+        case "number":
+            return _validate_number(spec, value)
+        case "choice":
+            if value not in spec.options:
+                raise ValueError(f"{spec.name} must be one of {', '.join(spec.options)}; got {_shown(value)}")
+            return value
+        case "flag":
+            if not isinstance(value, bool):
+                raise ValueError(f"{spec.name} must be true or false, got {_shown(value)}")
+            return value
+        case "text":
+            if not isinstance(value, str):
+                raise ValueError(f"{spec.name} must be text, got {_shown(value)}")
+            if len(value) > spec.max_length:
+                raise ValueError(f"{spec.name} may have at most {spec.max_length} characters, got {len(value)}")
+            return value
+        case "grid":
+            return _validate_grid(spec, value)
+
+
+def _validate_number(spec: Spec, value: Any) -> float:
+    sort = "a whole number" if spec.integer else "a number"
+    wanted = f"{spec.name} must be {sort} in [{spec.low:g}, {spec.high:g}]"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{wanted}, got {_shown(value)}")
+    if not spec.low <= value <= spec.high or (spec.integer and value != int(value)):
+        raise ValueError(f"{wanted}, got {value:.12g}")
+    return int(value) if spec.integer else float(value)
+
+
+def _validate_grid(spec: Spec, value: Any) -> Grid:
+    wanted = f"{spec.name} must be rows of numbers of equal length, at most {spec.max_side} x {spec.max_side}"
+    if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
+        raise ValueError(f"{wanted}; got {_shown(value)}")
+    lengths = {len(row) for row in value}
+    if len(lengths) != 1 or not 1 <= max(lengths) <= spec.max_side or len(value) > spec.max_side:
+        raise ValueError(f"{wanted}; got {len(value)} rows of lengths {sorted(lengths)}")
+    cell = dataclasses.replace(spec, name=f"each number of {spec.name}", integer=False)
+    return tuple(tuple(_validate_number(cell, v) for v in row) for row in value)
+
+
+def _write(spec: Spec, value: Any) -> str:
+    match spec.kind:
+        case "number":
+            return _digits(value)
+        case "flag":
+            return "1" if value else "0"
+        case "grid":
+            return ";".join(",".join(_digits(v) for v in row) for row in value)
+        case _:
+            return value
+
+
+def _read(spec: Spec, written: str) -> Any:
+    """Text of an address to a value; what cannot be read goes on as text and is refused by `parse`."""
+    match spec.kind:
+        case "number":
+            return _float(written)
+        case "flag":
+            return {"1": True, "0": False}.get(written, written)
+        case "grid":
+            return [[_float(cell) for cell in row.split(",")] for row in written.split(";")]
+        case _:
+            return written
+
+
+def _digits(value: float) -> str:
+    """The shortest text that reads back as the same number: 1.0 as 1, 0.1 as 0.1."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+
+
+def _float(written: str) -> float | str:
+    try:
+        return float(written)
+    except ValueError:
+        return written
+
+
+def _shown(value: Any) -> str:
+    """A value as a message quotes it: short, whatever came."""
+    quoted = repr(value)
+    return quoted if len(quoted) <= 60 else quoted[:57] + "..."

@@ -1,0 +1,3 @@
+"""The tabs, one module each, in lecture order."""
+
+TABS = ("coin_flips",)
