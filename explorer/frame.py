@@ -67,7 +67,7 @@ def tab(module: ModuleType, stage: Sequence[gr.HTML]) -> gr.Tab:
         with gr.Row(elem_classes="strip"):
             formula = gr.Markdown(latex_delimiters=KATEX, elem_classes="formula", container=False)
             badge = gr.HTML(elem_classes="badge-place")
-        notice = gr.Markdown(latex_delimiters=KATEX, elem_classes="notice", container=False)
+        notice = gr.Markdown(latex_delimiters=KATEX, line_breaks=True, elem_classes="notice", container=False)
         with gr.Accordion("Python for this screen", open=False, elem_classes="fold"):
             code = gr.Markdown(elem_classes="code", container=False)
         with gr.Accordion("Where this comes from", open=False, elem_classes="fold"):

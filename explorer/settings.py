@@ -25,6 +25,7 @@ class Spec:
     low: float = -math.inf
     high: float = math.inf
     step: float | None = None
+    log: bool = False
     options: tuple[str, ...] = ()
     max_length: int = 300
     max_side: int = 7
@@ -37,28 +38,47 @@ def _field(spec: Spec) -> Any:
 
 
 def number(
-    default: float, *, low: float, high: float, step: float | None = None, label: str, key: str, group="", hint=""
+    default: float,
+    *,
+    low: float,
+    high: float,
+    step: float | None = None,
+    log: bool = False,
+    label: str,
+    key: str,
+    group: str = "",
+    hint: str = "",
 ) -> Any:
-    """A number in [low, high], shown as a slider; annotate the field ``int`` for whole numbers."""
-    return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step))
+    """A number in [low, high], shown as a slider, on a log scale if asked; annotate the field ``int`` if whole."""
+    return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step, log=log))
 
 
-def choice(default: str, *, options: tuple[str, ...], label: str, key: str, group="", hint="") -> Any:
+def choice(default: str, *, options: tuple[str, ...], label: str, key: str, group: str = "", hint: str = "") -> Any:
     """One of ``options``."""
     return _field(Spec("choice", default, label, key, group, hint, options=tuple(options)))
 
 
-def flag(default: bool, *, label: str, key: str, group="", hint="") -> Any:
+def flag(default: bool, *, label: str, key: str, group: str = "", hint: str = "") -> Any:
     """On or off."""
     return _field(Spec("flag", default, label, key, group, hint))
 
 
-def text(default: str, *, label: str, key: str, max_length: int = 300, group="", hint="") -> Any:
+def text(default: str, *, label: str, key: str, max_length: int = 300, group: str = "", hint: str = "") -> Any:
     """One line of text."""
     return _field(Spec("text", default, label, key, group, hint, max_length=max_length))
 
 
-def grid(default: Grid, *, label: str, key: str, max_side: int = 7, low=-1000.0, high=1000.0, group="", hint="") -> Any:
+def grid(
+    default: Grid,
+    *,
+    label: str,
+    key: str,
+    max_side: int = 7,
+    low: float = -1000.0,
+    high: float = 1000.0,
+    group: str = "",
+    hint: str = "",
+) -> Any:
     """A small table of numbers, editable cell by cell, at most ``max_side`` rows and columns."""
     return _field(Spec("grid", default, label, key, group, hint, low=low, high=high, max_side=max_side))
 
@@ -122,6 +142,7 @@ def widgets(cls: type) -> dict[str, Any]:
     import gradio as gr
 
     from explorer.components.grid import GridInput
+    from explorer.components.log_slider import LogSlider
 
     made: dict[str, Any] = {}
     group = ""
@@ -131,6 +152,8 @@ def widgets(cls: type) -> dict[str, Any]:
             gr.HTML(f"<h3>{group}</h3>", elem_classes="group")
         shared: dict[str, Any] = {"label": spec.label, "info": spec.hint or None}
         match spec.kind:
+            case "number" if spec.log:
+                made[name] = LogSlider(spec)
             case "number":
                 step = spec.step or (1 if spec.integer else (spec.high - spec.low) / 100)
                 made[name] = gr.Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)

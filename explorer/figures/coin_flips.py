@@ -14,7 +14,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     pmf, bell: shape (n + 1,) at j = 0..n. curve: the bell drawn finely, (x, density).
     """
     n = len(pmf) - 1
-    x_range, top = window(pmf, curve), ceiling(max(pmf.max(), curve[1].max()) * 1.12)
+    x_range, top = (curve[0][0], curve[0][-1]), ceiling(max(pmf.max(), curve[1].max()) * 1.12)
     j = np.arange(n + 1)
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height, gap = j[inside], pmf[inside], (pmf - bell)[inside]
@@ -55,17 +55,16 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         fig.add_annotation(
             x=k, y=above, text=f"<b>P(X = {k}) = {pmf[k]:.4g}</b>", showarrow=False, yshift=14, font={"size": 17}
         )
-    side = curve[0][np.argmax(curve[0] > (x_range[0] + x_range[1]) / 2 + 0.12 * (x_range[1] - x_range[0]))]
-    style.label(fig, side, np.interp(side, *curve), "the bell", style.NOISE, yshift=16, xshift=10)
+    beside = np.argmax(curve[1]) + np.argmax(curve[1][np.argmax(curve[1]) :] < 0.75 * curve[1].max())
+    style.label(fig, curve[0][beside], curve[1][beside], "the bell", style.NOISE, xshift=8, yshift=12)
     return fig
 
 
-def window(pmf: np.ndarray, curve: tuple[np.ndarray, np.ndarray]) -> list[float]:
+def window(n: int, mean: float, std: float) -> tuple[float, float]:
     """Heads shown: all of them while they are few (in steps, so that the axis rests while n moves), else the bell."""
-    n = len(pmf) - 1
     if n <= 50:
-        return [-0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7]
-    return [max(-0.7, curve[0][0]), min(n + 0.7, curve[0][-1])]
+        return -0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7
+    return max(-0.7, mean - 4.5 * std), min(n + 0.7, mean + 4.5 * std)
 
 
 def ceiling(value: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from core import checks, probability
 from explorer import frame
 from explorer.components.live_plot import LivePlot
-from explorer.figures.coin_flips import bars_and_bell
+from explorer.figures.coin_flips import bars_and_bell, window
 from explorer.frame import View
 from explorer.settings import number
 
@@ -28,7 +28,7 @@ SOURCE = r"""
 
 @dataclass(frozen=True)
 class Settings:
-    n: int = number(4, low=1, high=1000, label="Flips n", key="n")
+    n: int = number(4, low=1, high=1000, log=True, label="Flips n", key="n")
     p: float = number(0.5, low=0.01, high=0.99, step=0.01, label="Chance of heads p", key="p")
     k: int = number(2, low=0, high=1000, label="Heads k", key="k", hint="the yellow bar")
 
@@ -48,7 +48,7 @@ def update(settings: Settings) -> View:
     pmf, bell = probability.binomial_pmf(n, p), probability.de_moivre_laplace(n, p)
     chance, height = (float(pmf[k]) if k <= n else 0.0), float(probability.gaussian_pdf(k, mean, std))
     z, log_stirling = float(probability.z_score(k, mean, std)), probability.log_stirling(n)
-    x = np.linspace(mean - 4.5 * std, mean + 4.5 * std, 241)
+    x = np.linspace(*window(n, mean, std), 241)
     apart = probability.total_variation(pmf, bell / bell.sum())
     numbers = {
         "probability": chance,

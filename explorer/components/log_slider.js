@@ -1,0 +1,33 @@
+const range = element.querySelector('[type=range]'), number = element.querySelector('[type=number]');
+const at = (value) => Math.log(value / LOW) / Math.log(HIGH / LOW);
+// Whole steps, and two digits of the power of ten where steps are finer than the eye.
+function snap(value) {
+  const grain = Math.max(STEP, 10 ** (Math.floor(Math.log10(value)) - 1));
+  return Math.max(LOW, Math.min(HIGH, +(Math.round(value / grain) * grain).toPrecision(12)));
+}
+function show(value) {
+  range.value = at(value);
+  range.style.setProperty('--range_progress', `${100 * at(value)}%`);
+  range.setAttribute('aria-valuetext', value);
+  if (document.activeElement !== number) number.value = value;
+}
+function send(value) {
+  show(value);
+  if (value === props.value) return;
+  props.value = value;
+  trigger('input');
+}
+range.addEventListener('input', () => send(snap(LOW * (HIGH / LOW) ** +range.value)));
+range.addEventListener('keydown', (event) => {
+  const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+  if (!way) return;
+  event.preventDefault();
+  send(Math.max(LOW, Math.min(HIGH, +(props.value + way * STEP).toPrecision(12))));
+});
+number.addEventListener('input', () => {
+  const value = number.valueAsNumber;
+  if (value >= LOW && value <= HIGH) send(value);
+});
+number.addEventListener('blur', () => (number.value = props.value));
+watch('value', () => show(props.value));
+show(props.value);

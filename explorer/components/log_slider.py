@@ -1,0 +1,27 @@
+"""A slider on a logarithmic scale: the widget of a number that runs over several powers of ten."""
+
+from typing import Any
+
+from explorer.components.base import Piece, script
+from explorer.settings import Spec
+
+
+class LogSlider(Piece):
+    """A range and a number field, both holding the value itself; low must be positive."""
+
+    def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
+        step = spec.step or (1 if spec.integer else spec.low)
+        hint = f'<span class="hint">{spec.hint}</span>' if spec.hint else ""
+        super().__init__(
+            f'<div class="log-slider"><div class="head"><label>{spec.label}{hint}</label>'
+            f'<input type="number" min="{spec.low}" max="{spec.high}" step="{step}" aria-label="{spec.label}, number">'
+            f'</div><input type="range" min="0" max="1" step="any" aria-label="{spec.label}"></div>',
+            f"const LOW = {spec.low}, HIGH = {spec.high}, STEP = {step};\n" + script("log_slider"),
+            name="log-slider-piece",
+            value=spec.default if value is None else value,
+            render=render,
+            label=spec.label,
+        )
+
+    def api_info(self) -> dict[str, str]:
+        return {"type": "number"}
