@@ -94,12 +94,13 @@ def euler(
 ) -> Iterator[Step]:
     """Follow the probability flow in straight steps of sigma: d x_bar / d sigma = eps, with x_bar = x / signal.
 
-    The same walk as `ddim` with eta = 0, in other coordinates. Args, yields and raises as `ddpm`; no noise is drawn.
+    As x_bar = x0 + sigma_t eps, the step ends on x0 + sigma_s eps: the same walk as `ddim` with eta = 0, and finite
+    where sigma_t is not. Args, yields and raises as `ddpm`; no noise is drawn.
     Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1 without its correction; order 1.
     """
     for t, s in walk(x, times, schedule):
         p = denoiser(x, t)
-        x_next = schedule.signal[s] * slide(x, p.x0, p.eps, t, schedule.sigma[s], schedule)
+        x_next = schedule.signal[s] * combine((1, p.x0), (schedule.sigma[s], p.eps))
         yield Step(t, s, x, p, x_next)
         x = x_next
 
@@ -121,8 +122,7 @@ def euler_ancestral(
         p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
         down = sigma_s**2 / sigma_t
         up = (sigma_s**2 - down**2).sqrt()
-        x_bar = slide(x, p.x0, p.eps, t, down, schedule)
-        x_next = schedule.signal[s] * combine((1, x_bar), (up, randn_like(x, generator)))
+        x_next = schedule.signal[s] * combine((1, p.x0), (down, p.eps), (up, randn_like(x, generator)))
         yield Step(t, s, x, p, x_next)
         x = x_next
 
@@ -143,11 +143,11 @@ def heun(
     Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1; order 2.
     """
     for t, s in walk(x, times, schedule):
-        p, signal_s, sigma_s = denoiser(x, t), schedule.signal[s], schedule.sigma[s]
-        x_next = signal_s * slide(x, p.x0, p.eps, t, sigma_s, schedule)
-        if sigma_s > 0 and schedule.alpha_bar[t] > 0:
-            slope = (p.eps + denoiser(x_next, s).eps) / 2
-            x_next = signal_s * slide(x, p.x0, slope, t, sigma_s, schedule)
+        p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
+        x_next = schedule.signal[s] * combine((1, p.x0), (sigma_s, p.eps))
+        if sigma_s > 0 and sigma_t < math.inf:
+            bend = (denoiser(x_next, s).eps - p.eps) / 2  # mean slope less the first
+            x_next = x_next + schedule.signal[s] * (sigma_s - sigma_t) * bend
         yield Step(t, s, x, p, x_next)
         x = x_next
 
@@ -234,18 +234,6 @@ def walk(x: torch.Tensor, times: Times, schedule: NoiseSchedule) -> list[tuple[i
     if not (times.diff() < 0).all() or times[-1] < 0 or times[0] > schedule.T:
         raise ValueError(f"times must descend strictly within {schedule.T}..0, got {times.tolist()}")
     return list(pairwise(times.tolist()))
-
-
-def slide(
-    x: torch.Tensor, x0: torch.Tensor, slope: torch.Tensor, t: int, sigma: torch.Tensor, schedule: NoiseSchedule
-) -> torch.Tensor:
-    """x_bar at sigma, reached from x at time t along d x_bar / d sigma = slope.
-
-    x_bar = x0 + sigma_t eps, so the way from an infinite sigma_t (alpha_bar_t = 0) is x0 + sigma slope.
-    """
-    if schedule.alpha_bar[t] == 0:
-        return combine((1, x0), (sigma, slope))
-    return combine((1 / schedule.signal[t], x), (sigma - schedule.sigma[t], slope))
 
 
 def combine(*terms: tuple[float | torch.Tensor, torch.Tensor]) -> torch.Tensor:
