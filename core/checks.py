@@ -122,6 +122,11 @@ def transposed_output_size(
     return Check("equals a count of the cells stamped", abs(value - (last + 1 - 2 * padding + output_padding)), 0)
 
 
+def padding(padded: Tensor, image: Tensor, around: Pair, padding_mode: str = "zeros") -> Check:
+    """Against torch's pad."""
+    return _close("equals torch pad", _planes(padded), _padded(image, around, padding_mode), 0)
+
+
 def convolution(
     result: Tensor,
     image: Tensor,
@@ -134,10 +139,8 @@ def convolution(
     flip: bool = False,
 ) -> Check:
     """Against torch's conv2d on a picture that torch padded; flipped, against scipy's convolve2d with cells skipped."""
-    (down, across), (rows, cols), (high, wide) = _pair(stride), _pair(padding), _pair(dilation)
-    picture, kernel = _planes(image).double(), kernel.double()
-    mode = "constant" if padding_mode == "zeros" else padding_mode
-    picture = F.pad(picture[None], (cols, cols, rows, rows), mode=mode)[0]
+    (down, across), (high, wide) = _pair(stride), _pair(dilation)
+    picture, kernel = _padded(image, padding, padding_mode).double(), kernel.double()
     if not flip:
         per_channel = kernel.ndim == 2
         weight = kernel.expand(len(picture), 1, *kernel.shape) if per_channel else kernel
@@ -358,6 +361,11 @@ def _pair(value: Pair) -> tuple[int, int]:
 
 def _planes(image: Tensor) -> Tensor:
     return image.reshape(-1, *image.shape[-2:])
+
+
+def _padded(image: Tensor, around: Pair, padding_mode: str) -> Tensor:
+    (rows, cols), mode = _pair(around), "constant" if padding_mode == "zeros" else padding_mode
+    return F.pad(_planes(image)[None], (cols, cols, rows, rows), mode=mode)[0]
 
 
 def _rounding(result: Tensor, *factors: Tensor) -> tuple[float, float]:

@@ -51,7 +51,7 @@ function board(parent, title, [rows, cols]) {
   };
 }
 
-let now = null, data = null, boards = null, signs = [];
+let now = null, data = null, boards = null, cell = 0;
 const bar = transport(root, (step) => show(step));
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
@@ -66,17 +66,19 @@ function show(step) {
 
 // The products stand in the window's cells; the output holds what has been summed so far.
 function slide(step) {
-  const [source, , target] = boards, at = step * data.taps, roomy = Math.max(source.rows, source.cols) <= 9;
-  for (let i = 0; i < data.source.length; i++) source.paint(i, data.source[i], data.bounds[0], data.ghost[i] ? 'ghost' : '');
-  patch(step).forEach((i, tap) => source.paint(i, data.products[at + tap], data.bounds[0], data.ghost[i] ? 'ghost product' : 'product',
-    roomy ? `${digits(data.source[i])}·${digits(data.kernel[tap])}` : ''));
+  const [source, , target] = boards, window_ = new Map(patch(step).map((i, tap) => [i, tap])), roomy = cell >= 46;
+  for (let i = 0; i < data.source.length; i++) {
+    const tap = window_.get(i), ghost = data.ghost[i] ? 'ghost' : '';
+    if (tap === undefined) source.paint(i, data.source[i], data.bounds[0], ghost);
+    else source.paint(i, data.products[step * data.taps + tap], data.bounds[0], `${ghost} product`, roomy ? `${digits(data.source[i])}·${digits(data.kernel[tap])}` : '');
+  }
   for (let i = 0; i < data.target.length; i++) target.paint(i, data.target[i], data.bounds[2], i <= step ? '' : 'empty');
 }
 
 // The output starts as zeros; each input cell so far has added its stamp.
 function stamp(step) {
-  const [source, , target] = boards, now_ = new Map(), roomy = Math.max(target.rows, target.cols) <= 9;
-  for (let i = 0; i < data.source.length; i++) source.paint(i, data.source[i], data.bounds[0], i <= step ? '' : 'ghost');
+  const [source, , target] = boards, now_ = new Map(), roomy = cell >= 46;
+  for (let i = 0; i < data.source.length; i++) source.paint(i, data.source[i], data.bounds[0]);
   for (let s = 0; s <= step; s++) patch(s).forEach((i, tap) => { if (i >= 0) now_.set(i, data.after[s * data.taps + tap]); });
   const added = new Map(patch(step).map((i, tap) => [i, data.products[step * data.taps + tap]]));
   for (let i = 0; i < data.target.length; i++) target.paint(i, now_.get(i) ?? 0, data.bounds[2], now_.has(i) ? '' : 'ghost',
@@ -89,13 +91,12 @@ function build() {
     if (i) place.appendChild(Object.assign(document.createElement('span'), { className: 'sign', textContent: (now.kind === 'gather' ? ['∗', '='] : ['×', '→'])[i - 1] }));
     return board(place, title, now.shapes[i]);
   });
-  signs = [...place.querySelectorAll('.sign')];
   const [one, many] = [single(), spread()];
-  const cellOf = (event) => event.target.closest('[data-cell]')?.dataset.cell;
-  one.svg.addEventListener('pointerover', (event) => { const i = cellOf(event); if (i !== undefined) show(+i); });
-  one.svg.addEventListener('click', (event) => { const i = cellOf(event); if (i !== undefined) { bar.stop(); bar.go(+i); } });
+  const under = (event) => event.target.closest('[data-cell]')?.dataset.cell;
+  one.svg.addEventListener('pointerover', (event) => { const i = under(event); if (i !== undefined) show(+i); });
+  one.svg.addEventListener('click', (event) => { const i = under(event); if (i !== undefined) { bar.stop(); bar.go(+i); } });
   many.svg.addEventListener('pointerover', (event) => {
-    const i = cellOf(event);
+    const i = under(event);
     if (i !== undefined) one.reach(now.labels.flatMap((_, step) => (patch(step).includes(+i) ? [step] : [])));
   });
   many.svg.addEventListener('pointerleave', () => one.reach([]));
@@ -110,9 +111,11 @@ function fit() {
   const width = place.clientWidth, gap = 52, cols = now.shapes.map(([, c]) => c), [a, b, c] = cols;
   const size = (...rows) => Math.min(84, ...rows.map((row) => (width - gap * (row.length - 1)) / row.reduce((x, y) => x + y, 0)));
   const options = [size(cols), size([a], [b, c]), size([a, b], [c]), size([a], [b], [c])];
-  const most = Math.max(...options), best = options.findIndex((cell) => cell >= Math.min(44, most * 0.8)), cell = Math.floor(options[best]);
+  const most = Math.max(...options), best = options.findIndex((side) => side >= Math.min(44, most * 0.8));
+  cell = Math.floor(options[best]);
   boards.forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
   place.dataset.rows = ['one', 'top', 'bottom', 'stack'][best];
+  if (data) show(bar.step());
 }
 
 function load() {

@@ -50,16 +50,18 @@ def gather(
     rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
     taps_y, taps_x = (a.ravel() * dilation for a in np.indices(kernel.shape))
     patches = [(s.row * stride + taps_y) * source.shape[1] + s.col * stride + taps_x for s in steps]
-    after = np.array([float(step.value) for step in steps])
+    target = np.full((rows, cols), np.nan)
+    for step in steps:
+        target[step.row, step.col] = float(step.value)
     return Windows(
         kind="gather",
         source=source,
         kernel=kernel,
-        target=after.reshape(rows, cols),
+        target=target,
         ghost=ghost,
         patches=np.array(patches),
         products=np.array([step.products.numpy().ravel() for step in steps]),
-        after=after[:, None],
+        after=np.array([[float(step.value)] for step in steps]),
         titles=titles,
         labels=tuple(
             f"output[{s.row}, {s.col}] = {_sum(s.window.numpy(), kernel)} = {_digits(float(s.value))}" for s in steps
@@ -97,7 +99,7 @@ def scatter(
         after=np.array(after),
         titles=titles,
         labels=tuple(
-            f"input[{s.row}, {s.col}] = {_digits(float(s.value))} stamps {_digits(float(s.value))} × kernel, its corner at "
+            f"input[{s.row}, {s.col}] = {_digits(float(s.value))} stamps {_digits(float(s.value))} × kernel at "
             f"output[{s.row * stride - padding}, {s.col * stride - padding}]"
             for s in steps
         ),

@@ -208,6 +208,21 @@ def test_sizes_equal_a_count(size, kernel, stride, padding, dilation, extra):
     assert cv.output_size(out, kernel, stride, padding, dilation) == size or extra >= stride
 
 
+@given(st.integers(1, 5), st.integers(1, 5), pairs(0, 3), st.sampled_from(cv.PADDING_MODES))
+def test_padding_equals_torch(height, width, padding, mode):
+    image, (rows, cols) = numbers(0, 2, height, width), both(padding)
+    try:
+        expected = F.pad(image[None], (cols, cols, rows, rows), mode=MODES[mode])[0]
+    except RuntimeError:
+        with pytest.raises(ValueError, match="can be at most"):
+            cv.pad(image, padding, mode)
+        return
+    padded = cv.pad(image, padding, mode)
+    assert torch.equal(padded, expected)
+    assert checks.padding(padded, image, padding, mode).ok
+    assert not checks.padding(-padded, image, padding, mode).ok
+
+
 def test_zero_insertion_check():
     image = numbers(0, 2, 3, 4)
     assert cv.insert_zeros(image, (2, 3)).shape == (2, 5, 10)
