@@ -1,0 +1,205 @@
+"""CLIP's text side: words to tokens to the vectors that a U-Net attends to, through open_clip."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import QuickGELU, TextTransformer
+from torch import Tensor, nn
+
+LENGTH = 77  # every CLIP text tower reads this many tokens, start and end marks included
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of a prompt.
+
+    known: the text tower was trained on it. kept: it fits before the end mark; False for words cut
+    from an over-long prompt.
+    """
+
+    id: int
+    text: str
+    known: bool
+    kept: bool
+
+
+@cache
+def tokenizer() -> SimpleTokenizer:
+    return SimpleTokenizer(context_length=LENGTH)
+
+
+def token_ids(prompts: Sequence[str]) -> Tensor:
+    """open_clip's own tokens: start, words, end, zeros; int64 (B, 77). An over-long prompt keeps its first words."""
+    return tokenizer()(list(prompts))
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of a text tower; the names are those of transformers' CLIPTextConfig, but for the last.
+
+    pad_token_id: what follows the end mark: 49407 in Stable Diffusion 1, 0 in 2.
+    zero_after_end: set the states after the end mark to zero (the embedded models), rather than let the U-Net attend to
+        what the tower makes of padding (Stable Diffusion).
+    """
+
+    vocab_size: int = 49408
+    hidden_size: int = 128
+    intermediate_size: int = 512
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    max_position_embeddings: int = LENGTH
+    hidden_act: str = "gelu"
+    pad_token_id: int = 0
+    projection_dim: int = 128
+    zero_after_end: bool = False
+
+
+class TextEncoder(nn.Module):
+    """Prompts to token states, (B, 77, hidden_size): the last layer behind the final LayerNorm.
+
+    Source: Radford et al. (2021), arXiv 2103.00020, section 2.4.
+    """
+
+    def __init__(self, config: TextConfig, known: Tensor | None = None):
+        super().__init__()
+        if config.hidden_act not in ("gelu", "quick_gelu"):
+            raise ValueError(f"hidden_act must be 'gelu' or 'quick_gelu', got {config.hidden_act!r}")
+        self.config = config
+        self.tower = TextTransformer(
+            context_length=config.max_position_embeddings,
+            vocab_size=config.vocab_size,
+            width=config.hidden_size,
+            heads=config.num_attention_heads,
+            layers=config.num_hidden_layers,
+            mlp_ratio=config.intermediate_size / config.hidden_size,
+            output_dim=config.projection_dim,
+            act_layer=QuickGELU if config.hidden_act == "quick_gelu" else nn.GELU,
+            output_tokens=True,
+        )
+        everything = torch.ones(config.vocab_size, dtype=torch.bool)
+        self.register_buffer("known", everything if known is None else known, persistent=False)
+
+    def tokens(self, prompt: str) -> list[Token]:
+        """Start mark, words, end mark; words that do not fit stand before the end mark with ``kept=False``.
+
+        Raises: ValueError if ``prompt`` is not a string.
+        """
+        if not isinstance(prompt, str):
+            raise ValueError(f"a prompt must be text, got {type(prompt).__name__}")
+        read = tokenizer()
+        words = read.encode(prompt)
+        row = [read.sot_token_id, *words, read.eot_token_id]
+        return [
+            Token(
+                i,
+                read.decoder[i].removesuffix("</w>"),
+                bool(self.known[i]),
+                place <= LENGTH - 2 or place == len(row) - 1,
+            )
+            for place, i in enumerate(row)
+        ]
+
+    @torch.no_grad()
+    def forward(self, prompts: Sequence[str]) -> Tensor:
+        """Token states of each prompt, (B, 77, hidden_size).
+
+        Raises: ValueError if there is no prompt or one is not a string.
+        """
+        if isinstance(prompts, str) or not prompts or not all(isinstance(p, str) for p in prompts):
+            raise ValueError(f"wanted a list of at least one prompt, got {prompts!r}")
+        return self.states(token_ids(prompts).to(self.known.device))
+
+    def states(self, ids: Tensor) -> Tensor:
+        """The same from token ids (B, L) as `token_ids` gives them."""
+        end = ids.argmax(dim=1, keepdim=True)  # the end mark has the largest id
+        after = torch.arange(ids.shape[1], device=ids.device) > end
+        _, states = self.tower(ids.masked_fill(after, self.config.pad_token_id))
+        return states.masked_fill(after[:, :, None], 0) if self.config.zero_after_end else states
+
+    def embed(self, prompts: Sequence[str]) -> Tensor:
+        """One vector a prompt in the space that CLIP shares with pictures, (B, projection_dim), of length 1."""
+        pooled, _ = self.tower(token_ids(prompts).to(self.known.device))
+        return nn.functional.normalize(pooled, dim=-1)
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> "TextEncoder":
+        """A text tower from transformers' CLIPTextModel layout, ready to run.
+
+        A vocabulary may be stored in part: ``token_ids`` then lists the ids of the rows, and the last row stands for
+        every id that is not listed.
+        Raises: ValueError if the weights do not fit the config.
+        """
+        from core import weights
+
+        c: TextConfig = weights.read_config(TextConfig, {k: v for k, v in config.items() if k != "act_fn"})
+        state = {k.removeprefix("text_model."): v for k, v in state.items() if not k.endswith("position_ids")}
+        known = None
+        if "token_ids" in state:
+            ids, rows = state.pop("token_ids"), state["embeddings.token_embedding.weight"]
+            table = rows[-1].expand(c.vocab_size, -1).clone()
+            table[ids] = rows[:-1]
+            state["embeddings.token_embedding.weight"] = table
+            known = torch.zeros(c.vocab_size, dtype=torch.bool)
+            known[ids] = True
+        encoder = cls(c, known)
+        if "text_projection.weight" not in state:  # Stable Diffusion's towers come without; only `embed` needs it
+            state["text_projection.weight"] = torch.zeros(c.projection_dim, c.hidden_size)
+        try:
+            weights.fill(encoder.tower, open_clip_names(state, c.num_hidden_layers), "the text encoder")
+        except KeyError as error:
+            raise ValueError(f"the text encoder's weights lack {error}") from None
+        return encoder.eval().requires_grad_(False)
+
+
+# transformers' name -> open_clip's, inside one layer.
+LAYER = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")  # open_clip holds the three as one matrix
+
+
+def open_clip_names(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """transformers' CLIPTextModel weights under the names of open_clip's text tower."""
+    out = {
+        "token_embedding.weight": state["embeddings.token_embedding.weight"],
+        "positional_embedding": state["embeddings.position_embedding.weight"],
+        "ln_final.weight": state["final_layer_norm.weight"],
+        "ln_final.bias": state["final_layer_norm.bias"],
+        "text_projection": state["text_projection.weight"].T,
+    }
+    for i in range(layers):
+        theirs, ours = f"encoder.layers.{i}.", f"transformer.resblocks.{i}."
+        for kind in ("weight", "bias"):
+            out |= {f"{ours}{b}.{kind}": state[f"{theirs}{a}.{kind}"] for a, b in LAYER.items()}
+            out[f"{ours}attn.in_proj_{kind}"] = torch.cat([state[f"{theirs}{a}.{kind}"] for a in QKV])
+    return out
+
+
+def transformers_names(tower: nn.Module, known: Tensor) -> dict[str, Tensor]:
+    """The inverse of `open_clip_names`, with only the vocabulary rows that are ``known`` and one for all others."""
+    state = tower.state_dict()
+    rows = state["token_embedding.weight"]
+    ids = known.nonzero()[:, 0].cpu()
+    out = {
+        "token_ids": ids,
+        "text_model.embeddings.token_embedding.weight": torch.cat([rows[ids], rows[~known].mean(0, keepdim=True)]),
+        "text_model.embeddings.position_embedding.weight": state["positional_embedding"],
+        "text_model.final_layer_norm.weight": state["ln_final.weight"],
+        "text_model.final_layer_norm.bias": state["ln_final.bias"],
+        "text_projection.weight": state["text_projection"].T,
+    }
+    for i in range(len(tower.transformer.resblocks)):
+        theirs, ours = f"text_model.encoder.layers.{i}.", f"transformer.resblocks.{i}."
+        for kind in ("weight", "bias"):
+            out |= {f"{theirs}{a}.{kind}": state[f"{ours}{b}.{kind}"] for a, b in LAYER.items()}
+            parts = state[f"{ours}attn.in_proj_{kind}"].chunk(3)
+            out |= {f"{theirs}{a}.{kind}": part for a, part in zip(QKV, parts, strict=True)}
+    return out

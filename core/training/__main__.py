@@ -1,0 +1,93 @@
+"""``python -m core.training RECIPE``: train one part of a model; recipes.py says what there is."""
+
+import argparse
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+from tqdm import tqdm
+
+from core.training.loop import TrainConfig, device_of_this_process, fit
+from core.training.recipes import RECIPES, Recipe
+from core.weights import Card
+
+EVERY = 60  # seconds between two savings: what an interrupted run loses at most
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m core.training", description=__doc__)
+    parser.add_argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help=", ".join(sorted(RECIPES)))
+    parser.add_argument("--data", help="folder of the data set, or of what `prepare` wrote")
+    parser.add_argument("--out", type=Path, default=Path("runs/emoji"), help="model folder to write into")
+    parser.add_argument("--resume", type=Path, help="model folder whose weights to start from (optimiser starts anew)")
+    parser.add_argument("--minutes", type=float, help="how long to train; default: the recipe's")
+    parser.add_argument("--batch", type=int, help="pictures a step on each device; default: the recipe's")
+    parser.add_argument("--lr", type=float, help="highest learning rate; default: the recipe's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
+    parser.add_argument("--sheet-minutes", type=float, default=5, help="how often to draw a sample sheet")
+    parser.add_argument("--no-compile", action="store_true", help="skip torch.compile (quicker to start)")
+    run(parser.parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> None:
+    from core.training.runs import prepare_run, write_picture
+
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = device_of_this_process(options.device)
+    if world > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    torch.manual_seed(options.seed + rank)
+    given = {key: getattr(options, key) for key in ("minutes", "batch") if getattr(options, key) is not None}
+    recipe: Recipe = replace(RECIPES[options.recipe], seed=options.seed + rank, **given)
+    if options.lr is not None:
+        recipe = replace(recipe, train=recipe.train | {"lr": options.lr})
+    config = TrainConfig(minutes=recipe.minutes, compile=not options.no_compile, **recipe.train)
+    job = prepare_run(recipe, data=options.data, out=options.out, resume=options.resume, device=device)
+
+    saved = drawn = 0.0
+    progress = None
+    with tqdm(
+        total=round(recipe.minutes * 60), unit="s", disable=rank > 0, bar_format="{l_bar}{bar:20}| {postfix}"
+    ) as bar:
+        for progress in fit(job.network, job.objective, job.batches, config):
+            elapsed = recipe.minutes * 60 - progress.seconds_left
+            bar.update(round(elapsed) - bar.n)
+            bar.set_postfix_str(
+                f"step {progress.step}  loss {progress.loss:.4f}  {progress.pictures_per_second:.0f} pictures/s  "
+                f"{max(0, progress.seconds_left) / 60:.1f} min left",
+                refresh=False,
+            )
+            if rank == 0 and elapsed - saved > EVERY:
+                saved = elapsed
+                job.save(progress.network, card(recipe, progress, world))
+            if rank == 0 and job.sheet and elapsed - drawn > 60 * options.sheet_minutes:
+                drawn = elapsed
+                write_picture(options.out / f"{recipe.name}-{round(elapsed / 60):04d}.png", job.sheet(progress.network))
+    if rank == 0 and progress is not None:
+        measured = job.measure(progress.network)
+        print(f"{recipe.name}: {progress.pictures} pictures, loss {progress.loss:.4f}, {measured}", flush=True)
+        job.save(progress.network, replace(card(recipe, progress, world), measured=measured))
+        if job.sheet:
+            write_picture(options.out / f"{recipe.name}.png", job.sheet(progress.network))
+    if world > 1:
+        dist.destroy_process_group()
+
+
+def card(recipe: Recipe, progress, world: int) -> Card:
+    settings = asdict(recipe)
+    return Card(
+        name=recipe.name,
+        recipe={key: settings[key] for key in ("network", "train", "batch", "minutes")} | {"processes": world},
+        steps=progress.step,
+        pictures=progress.pictures,
+        seed=recipe.seed,
+        measured={"loss": round(progress.loss, 5)},
+        defaults=recipe.defaults,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Endless random batches, and the words that are written under a picture."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.datasets import BACKGROUNDS, Emoji, composite
+
+COLOURS = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
+COLOUR_NAMES = tuple(BACKGROUNDS)
+# Style names as a caption says them.
+STYLES = {
+    "noto": "noto",
+    "blob": "blob",
+    "twemoji": "twemoji",
+    "emojitwo": "emojitwo",
+    "fx": "fx",
+    "fluent3d": "fluent 3d",
+    "fluentflat": "fluent flat",
+}
+
+
+def augment(rgba: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
+    """Each picture moved by up to 3 pixels and scaled by 0.88 to 1.04; mirrored half of the time if ``flip``.
+
+    Args:
+        rgba: uint8 (B, 4, H, W), straight alpha.
+    Returns: the same shape and type; what comes in from outside is transparent.
+    """
+    n, side = len(rgba), rgba.shape[-1]
+    scale = 0.88 + 0.16 * torch.rand(n, generator=generator)
+    shift = (torch.rand(n, 2, generator=generator) - 0.5) * 2 * 3 / side * 2
+    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = mirror / scale, 1 / scale, shift
+    alpha = rgba[:, 3:].float() / 255
+    premultiplied = torch.cat([rgba[:, :3].float() * alpha, alpha], dim=1)  # so that no colour bleeds over the edge
+    moved = F.grid_sample(
+        premultiplied, F.affine_grid(theta.to(rgba.device), list(rgba.shape), align_corners=False), align_corners=False
+    )
+    alpha = moved[:, 3:].clamp(0, 1)
+    straight = moved[:, :3] / alpha.clamp(min=1 / 255)
+    return torch.cat([straight.clamp(0, 255), 255 * alpha], dim=1).round().to(torch.uint8)
+
+
+def pictures(
+    images: Tensor, batch: int, generator: torch.Generator, *, flip: bool, white: float, chosen: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Random pictures over plain backgrounds.
+
+    Args:
+        images: uint8 (N, 4, H, W). white: the share of white backgrounds; the others are equally often.
+        chosen: which of them to take from, int64 (M,); all if None.
+    Yields: (float32 (B, 3, H, W) in [-1, 1], index of each picture (B,), index of each background (B,)).
+    """
+    pool = torch.arange(len(images)) if chosen is None else chosen
+    while True:
+        which = pool[torch.randint(len(pool), (batch,), generator=generator)]
+        ground = torch.randint(len(COLOURS), (batch,), generator=generator)
+        ground[torch.rand(batch, generator=generator) < white] = 0
+        rgba = augment(images[which.to(images.device)], generator, flip=flip)
+        yield composite(rgba, COLOURS[ground].to(images.device)), which, ground
+
+
+def caption(
+    name: str, keywords: Sequence[str], style: str, background: str, rng: np.random.Generator, *, loose: float = 0.15
+) -> str:
+    """Words for a picture: "a red apple, twemoji style, on a blue background", with words dropped and reordered.
+
+    A background other than white is always named, so an unnamed one means white. ``loose``: how often the name gives
+    way to one of its words or to keywords, so that short prompts work.
+    """
+    thing = name
+    if rng.random() < loose:
+        words = name.replace(":", "").split()
+        few = rng.permutation(list(keywords))[: rng.integers(1, 4)].tolist() if keywords else words
+        thing = " ".join(few) if rng.random() < 0.5 or len(words) == 1 else str(rng.choice(words))
+    if rng.random() < 0.2:
+        thing = f"{'an' if thing[:1] in 'aeiou' else 'a'} {thing}"
+    parts = [thing]
+    if rng.random() < 0.5:
+        said = f"{STYLES[style]} style"
+        if rng.random() < 0.25:
+            parts[0] = f"{said} {thing}" if rng.random() < 0.5 else f"{thing} in {said}"
+        else:
+            parts.append(said)
+    if background != "white" or rng.random() < 0.2:
+        article = "an" if background[0] in "aeiou" else "a"
+        parts.append(f"on {article} {background} background" if rng.random() < 0.7 else f"{background} background")
+    if len(parts) > 1 and rng.random() < 0.15:
+        parts = rng.permutation(parts).tolist()
+    return ", ".join(parts) if rng.random() < 0.7 else " ".join(parts)
+
+
+def captions(data: Emoji, which: Tensor, ground: Tensor, rng: np.random.Generator) -> list[str]:
+    """One caption for each of the pictures ``which`` (B,) over the backgrounds ``ground`` (B,)."""
+    return [
+        caption(data.names[i], data.keywords[i], data.styles[i], COLOUR_NAMES[g], rng)
+        for i, g in zip(which.tolist(), ground.tolist(), strict=True)
+    ]

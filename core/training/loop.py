@@ -1,0 +1,166 @@
+"""The training loop: one generator that serves every network of this project."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from core.denoiser import velocity
+from core.forward import add_noise
+from core.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to optimise.
+
+    lr: the highest learning rate of AdamW. It rises over ``warmup`` steps, holds until ``hold`` of the whole (of
+        ``steps`` or of ``minutes``, whichever is given), then falls to 0 as a cosine.
+    ema: the weights that are kept are a running mean, w <- ema w + (1 - ema) w_now, ema rising to this as training
+        goes on.
+    prediction: what the U-Net learns to say: epsilon, sample or v_prediction.
+    """
+
+    lr: float = 1e-3
+    steps: int | None = None
+    minutes: float | None = None
+    warmup: int = 100
+    hold: float = 0.6
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    clip_grad: float = 1.0
+    prediction: str = "v_prediction"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError(f"give either steps or minutes, got steps={self.steps} and minutes={self.minutes}")
+        if self.prediction not in TARGETS:
+            raise ValueError(f"unknown prediction {self.prediction!r}; known are {', '.join(TARGETS)}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after a step. ``network`` holds the running mean of the weights."""
+
+    step: int
+    pictures: int
+    loss: float
+    lr: float
+    pictures_per_second: float
+    seconds_left: float
+    network: nn.Module
+
+
+# What the network is asked to say about x_t, by the name that checkpoints use.
+TARGETS = {
+    "epsilon": lambda x0, eps, alpha_bar_t: eps,
+    "sample": lambda x0, eps, alpha_bar_t: x0,
+    "v_prediction": velocity,
+}
+
+
+class Denoising(nn.Module):
+    """|| network(x_t, t) - target ||^2 with t and eps drawn anew: what a diffusion model learns from.
+
+    Source: Ho et al. (2020), arXiv 2006.11239, algorithm 1 and equation 14; for v, Salimans & Ho (2022),
+    arXiv 2202.00512.
+    """
+
+    def __init__(self, network: nn.Module, schedule: NoiseSchedule, prediction: str):
+        super().__init__()
+        self.network, self.schedule, self.target = network, schedule, TARGETS[prediction]
+
+    def draw(self, x0: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
+        """(x_t, t - 1, target, context): drawn outside the compiled part, so that chance stays in one place."""
+        t = torch.randint(1, self.schedule.T + 1, (len(x0),))
+        eps = torch.randn(x0.shape).to(x0)
+        target = self.target(x0, eps, self.schedule.alpha_bar[t])
+        return add_noise(x0, eps, t, self.schedule), (t - 1).to(x0.device), target.to(x0), *context
+
+    def forward(self, x_t: Tensor, t: Tensor, target: Tensor, *context: Tensor) -> Tensor:
+        return (self.network(x_t, t, *context).float() - target).square().mean()
+
+
+def train(
+    network: nn.Module, batches: Iterable[tuple[Tensor, ...]], schedule: NoiseSchedule, config: TrainConfig
+) -> Iterator[Progress]:
+    """Train a denoiser on batches (x0, *context); see `fit`."""
+    return fit(network, Denoising(network, schedule, config.prediction), batches, config)
+
+
+def fit(
+    network: nn.Module, objective: nn.Module, batches: Iterable[tuple[Tensor, ...]], config: TrainConfig
+) -> Iterator[Progress]:
+    """Minimise ``objective(*batch)``, a module that holds ``network`` and returns one number.
+
+    Runs in bfloat16 where that is faster (CUDA, CPUs with bf16 units), on every GPU under ``torchrun``, until ``steps``
+    or ``minutes`` are over or ``batches`` end.
+    Yields: one `Progress` a step.
+    """
+    device = next(network.parameters()).device
+    average = copy.deepcopy(network).requires_grad_(False)
+    fast = device.type == "cuda" or (device.type == "cpu" and bf16_units())
+    optimizer = torch.optim.AdamW(
+        objective.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
+    run: nn.Module = DistributedDataParallel(objective) if dist.is_initialized() else objective
+    if config.compile:
+        run.compile()
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    draw = getattr(objective, "draw", lambda *batch: batch)
+    start, pictures, smooth = time.monotonic(), 0, None
+    for step, batch in enumerate(batches):
+        elapsed = time.monotonic() - start
+        done = step / config.steps if config.steps else elapsed / (60 * (config.minutes or 0))
+        if done >= 1:
+            return
+        lr = config.lr * schedule_lr(step, done, config)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            loss = run(*draw(*batch))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(objective.parameters(), config.clip_grad)
+        optimizer.step()
+        with torch.no_grad():
+            keep = min(config.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
+            for mine, new in zip(average.buffers(), network.buffers(), strict=True):  # running statistics, if any
+                mine.copy_(new)
+        pictures += len(batch[0]) * world
+        elapsed = time.monotonic() - start
+        value = loss.item()
+        smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
+        left = (
+            elapsed * (config.steps - step - 1) / (step + 1) if config.steps else 60 * (config.minutes or 0) - elapsed
+        )
+        yield Progress(step + 1, pictures, smooth, lr, pictures / elapsed, left, average)
+
+
+def schedule_lr(step: int, done: float, config: TrainConfig) -> float:
+    """Warm-up, plateau, cosine fall: the share of the highest learning rate at ``done`` (0..1) of the training."""
+    fall = max(0.0, (done - config.hold) / (1 - config.hold)) if config.hold < 1 else 0.0
+    return min(1.0, (step + 1) / config.warmup) * (1 + math.cos(math.pi * fall)) / 2
+
+
+def bf16_units() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (AMX or AVX-512 BF16)."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def device_of_this_process(wanted: str | None = None) -> torch.device:
+    """``wanted``, or this rank's GPU under ``torchrun``, or a GPU if there is one, else the CPU."""
+    if wanted:
+        return torch.device(wanted)
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+    )

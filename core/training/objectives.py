@@ -1,0 +1,88 @@
+"""What the VAE, CLIP and the classifier minimise; a denoiser's objective is in loop.py."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.networks.vae import VAE
+from core.training.recipes import ClassifierConfig
+
+
+class Reconstruction(nn.Module):
+    """L1 + 2 MSE + 1/2 L1 of the picture's gradients + 2e-3 KL to N(0, I), for a VAE.
+
+    The gradients keep strokes sharp; the KL term is weak, so that latents are smooth but hold the picture.
+    Source: Kingma & Welling (2014), arXiv 1312.6114, equation 10, with weights measured on emoji pictures.
+    """
+
+    def __init__(self, vae: VAE):
+        super().__init__()
+        self.vae = vae
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        side = x.shape[-1] // self.vae.config.factor
+        return x, torch.randn(len(x), self.vae.config.latent_channels, side, side).to(x)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        mean, log_var = self.vae.moments(x)
+        y = self.vae.reconstruct(mean + (log_var / 2).exp() * noise).float()
+        difference = y - x
+        edges = difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+        mean, log_var = mean.float(), log_var.float()
+        kl = (mean.square() + log_var.exp() - 1 - log_var).mean() / 2
+        return difference.abs().mean() + 2 * difference.square().mean() + 0.5 * edges + 2e-3 * kl
+
+
+class Contrast(nn.Module):
+    """Pictures and their captions find each other in the batch.
+
+    Source: Radford et al. (2021), arXiv 2103.00020, figure 3.
+    """
+
+    def __init__(self, clip: nn.Module):
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
+        image, text, scale = self.clip(images, tokens)
+        logits = scale.clamp(max=100).float() * image.float() @ text.float().T
+        target = torch.arange(len(logits), device=logits.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class Classifier(nn.Module):
+    """A small convolutional network with three answers: name, style and background; logits (B, ...) each."""
+
+    def __init__(self, config: ClassifierConfig, names: int, styles: int, backgrounds: int):
+        super().__init__()
+        a, b, c = config.widths
+        self.counts = [names, styles, backgrounds]
+        self.body = nn.Sequential(
+            nn.Conv2d(3, a, 5, stride=2, padding=2), nn.BatchNorm2d(a), nn.ReLU(),
+            nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
+            nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
+            nn.Conv2d(b, c, 3, stride=2, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), nn.BatchNorm2d(2 * c), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(4 * c, sum(self.counts))
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, 64, 64) in [-1, 1] to (B, 4 c): mean and maximum of every channel."""
+        h = self.body(x)
+        return torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        name, style, background = self.head(self.features(x)).split(self.counts, dim=1)
+        return name, style, background
+
+
+class Classification(nn.Module):
+    def __init__(self, classifier: Classifier):
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Tensor, *labels: Tensor) -> Tensor:
+        answers = self.classifier(x)
+        losses = [F.cross_entropy(a.float(), b, label_smoothing=0.05) for a, b in zip(answers, labels, strict=True)]
+        return torch.stack(losses).sum()

@@ -1,0 +1,138 @@
+"""The recipes: what is trained, how large, on what and how; one frozen dataclass each."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.networks.unet import UNetConfig
+from core.networks.vae import VAEConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network's training.
+
+    part: the folder of the model it fills. data: "emoji" (pictures), "prepared" (latents and text states) or "fashion".
+    network: the config of the network. train: fields of `TrainConfig`. batch: pictures a step.
+    scheduler: for a denoiser, the noise schedule and prediction as a checkpoint's ``scheduler_config.json`` has them.
+    defaults: for a denoiser, what to sample with.
+    """
+
+    name: str
+    part: str
+    data: str
+    network: Any
+    train: dict[str, Any]
+    batch: int
+    minutes: float
+    seed: int = 0
+    scheduler: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """Two towers that meet in one space, in the words of open_clip's configs."""
+
+    embed_dim: int = 128
+    image_size: int = 64
+    patch_size: int = 16
+    vision_width: int = 192
+    vision_layers: int = 6
+    text_width: int = 128
+    text_layers: int = 4
+    text_heads: int = 4
+    context_length: int = 77
+    vocab_size: int = 49408
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """A picture to its name and style: the judge of what is drawn, trained on real pictures alone."""
+
+    widths: tuple[int, ...] = (64, 128, 256)
+    held_out: float = 0.08  # the share of pictures it never trains on, by which its own accuracy is stated
+
+
+# Latents at t = T are pure noise (alpha_bar_T < 1e-8), so a background's mean colour cannot leak from the start noise.
+COSINE_V = {
+    "_class_name": "DDIMScheduler",
+    "beta_schedule": "squaredcos_cap_v2",
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+    "set_alpha_to_one": True,
+    "clip_sample": False,
+}
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "emoji-clip",
+            part="text_encoder",
+            data="emoji",
+            network=CLIPConfig(),
+            train={"lr": 1e-3, "warmup": 200, "hold": 0.3, "ema": 0.995, "weight_decay": 0.1},
+            batch=256,
+            minutes=12,
+        ),
+        Recipe(
+            "emoji-vae",
+            part="vae",
+            data="emoji",
+            # At 16 x 16 from the first convolution on: at full resolution normalisation alone takes most of the time.
+            network=VAEConfig(block_out_channels=(128,), patch_size=4, mid_block_add_attention=False),
+            train={"lr": 2e-3, "warmup": 100, "hold": 0.5, "ema": 0.998},
+            batch=32,
+            minutes=20,
+        ),
+        Recipe(
+            "emoji-unet",
+            part="unet",
+            data="prepared",
+            # Most weights sit at 8 x 8 and 4 x 4, where they cost little time: names are many, strokes are few.
+            network=UNetConfig(
+                block_out_channels=(64, 128, 256),
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=128,
+                layers_per_block=1,
+            ),
+            train={"lr": 1e-3, "warmup": 300, "hold": 0.6, "ema": 0.9995},
+            batch=64,
+            minutes=90,
+            scheduler=COSINE_V,
+            defaults={"sampler": "ddim", "steps": 20, "guidance": 3.0, "size": 64},
+        ),
+        Recipe(
+            "emoji-classifier",
+            part="classifier",
+            data="emoji",
+            network=ClassifierConfig(),
+            train={"lr": 2e-3, "warmup": 100, "hold": 0.3, "ema": 0.99, "weight_decay": 0.05},
+            batch=64,
+            minutes=12,
+        ),
+        Recipe(
+            "fashion-unet",
+            part="unet",
+            data="fashion",
+            # One row of context, the class as a one-hot vector: its key and value layers are the class embeddings.
+            network=UNetConfig(
+                sample_size=28,
+                in_channels=1,
+                out_channels=1,
+                block_out_channels=(32, 64, 128),
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=11,
+                layers_per_block=1,
+            ),
+            train={"lr": 1e-3, "warmup": 200, "hold": 0.6, "ema": 0.999},
+            batch=64,
+            minutes=30,
+            scheduler=COSINE_V,
+            defaults={"sampler": "ddim", "steps": 20, "guidance": 2.0, "size": 28},
+        ),
+    )
+}

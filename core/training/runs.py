@@ -1,0 +1,178 @@
+"""What each recipe trains, on which batches, and how its result is saved and looked at."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core import datasets, weights
+from core.networks.vae import VAE
+from core.training import batches
+from core.training.recipes import CLIPConfig, Recipe
+from core.weights import Card
+
+LONGEST_CAPTION = 40  # tokens; causal attention makes the states of the first ones independent of what follows
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training ready to start.
+
+    network: whose running mean is kept. objective: holds it, and returns the loss of a batch.
+    save: writes network and card. sheet: a picture (3, H, W) in [-1, 1] to look at. measure: numbers for the card.
+    """
+
+    network: nn.Module
+    objective: nn.Module
+    batches: Iterator[tuple[Tensor, ...]]
+    save: Callable[[nn.Module, Card], None]
+    sheet: Callable[[nn.Module], Tensor] | None = None
+    measure: Callable[[nn.Module], dict[str, Any]] = lambda network: {}
+
+
+def prepare_run(recipe: Recipe, *, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    """Build the network of ``recipe`` (from the weights in ``resume`` if given) and its batches.
+
+    Raises: ValueError or FileNotFoundError if the data or the weights are not there or do not fit.
+    """
+    return BUILDERS[recipe.name](recipe, data, out, resume, device)
+
+
+def held_out(n: int, every: int = 50) -> tuple[Tensor, Tensor]:
+    """(seen, unseen) picture numbers: every 50th is kept for measuring."""
+    number = torch.arange(n)
+    return number[number % every != 7], number[number % every == 7]
+
+
+def emoji_vae(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    from core.training.objectives import Reconstruction
+
+    generator = torch.Generator().manual_seed(recipe.seed)
+    emoji = datasets.emoji(data)
+    images = emoji.images.to(device)
+    vae = network_of(VAE(recipe.network), resume, "vae").to(device, memory_format=torch.channels_last)
+    seen, unseen = held_out(len(images))
+    stream = batches.pictures(images, recipe.batch, generator, flip=True, white=0.3, chosen=seen)
+    fixed = torch.Generator().manual_seed(1)
+    test, _, _ = next(batches.pictures(images, len(unseen), fixed, flip=False, white=0.3, chosen=unseen))
+
+    @torch.no_grad()
+    def measure(network: nn.Module) -> dict[str, Any]:
+        y = torch.cat([network.reconstruct(network.moments(x)[0]).clamp(-1, 1) for x in test.split(64)])
+        psnr = 10 * torch.log10(4 / (y - test).square().mean((1, 2, 3)))
+        return {"psnr_unseen_db": round(psnr.mean().item(), 2), "unseen_pictures": len(test)}
+
+    @torch.no_grad()
+    def sheet(network: nn.Module) -> Tensor:
+        y = network.reconstruct(network.moments(test[:24])[0]).clamp(-1, 1)
+        return tile(torch.cat([test[:12], y[:12], test[12:24], y[12:]]), 12)
+
+    def save(network: nn.Module, card: Card) -> None:
+        # Latents of unit variance per channel, as the U-Net's noise schedule takes them to be.
+        with torch.no_grad():
+            z = torch.cat([network.moments(next(stream)[0].to(device))[0] for _ in range(16)])
+        statistics = {
+            "latents_mean": [round(v, 5) for v in z.mean((0, 2, 3)).tolist()],
+            "latents_std": [round(v, 5) for v in z.std((0, 2, 3)).tolist()],
+        }
+        config = asdict(recipe.network) | statistics | {"_class_name": "AutoencoderKL"}
+        weights.save(out / "vae", config, network.state_dict(), card)
+
+    only_pictures = ((x.to(memory_format=torch.channels_last),) for x, _, _ in stream)
+    return Run(vae, Reconstruction(vae), only_pictures, save, sheet, measure)
+
+
+def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+
+    from core.text import TextConfig, token_ids, transformers_names
+    from core.training.objectives import Contrast
+
+    c: CLIPConfig = recipe.network
+    vision = CLIPVisionCfg(
+        layers=c.vision_layers, width=c.vision_width, patch_size=c.patch_size, image_size=c.image_size
+    )
+    text = CLIPTextCfg(width=c.text_width, heads=c.text_heads, layers=c.text_layers)
+    clip = CustomTextCLIP(c.embed_dim, vision, text)
+    if resume is not None:
+        weights.fill(clip.visual, weights.read_state(resume / "image_encoder"), resume / "image_encoder")
+        encoder, _ = weights.load(f"{resume}/text_encoder")
+        clip.text.load_state_dict(encoder.tower.state_dict())
+    clip.to(device)
+    emoji = datasets.emoji(data)
+    images = emoji.images.to(device)
+    generator, rng = torch.Generator().manual_seed(recipe.seed), np.random.default_rng(recipe.seed)
+    seen, unseen = held_out(len(images))
+
+    def stream(pool: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, which, ground in batches.pictures(images, recipe.batch, generator, flip=False, white=0.3, chosen=pool):
+            ids = token_ids(batches.captions(emoji, which, ground, rng))
+            yield x, ids[:, :LONGEST_CAPTION].to(device)
+
+    known = torch.zeros(c.vocab_size, dtype=torch.bool)
+    known[0] = True
+
+    def noted(pairs: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, ids in pairs:  # which rows of the vocabulary a caption has used
+            known[ids.flatten().cpu()] = True
+            yield x, ids
+
+    def save(network: nn.Module, card: Card) -> None:
+        config = TextConfig(
+            hidden_size=c.text_width, intermediate_size=4 * c.text_width, num_hidden_layers=c.text_layers,
+            num_attention_heads=c.text_heads, projection_dim=c.embed_dim, zero_after_end=True,
+        )  # fmt: skip
+        state = transformers_names(network.text, known)
+        weights.save(out / "text_encoder", asdict(config) | {"_class_name": "CLIPTextModel"}, state, card)
+        tower = asdict(vision) | {"embed_dim": c.embed_dim, "logit_scale": network.logit_scale.item()}
+        weights.save(out / "image_encoder", tower, network.visual.state_dict(), card)
+
+    @torch.no_grad()
+    def measure(network: nn.Module) -> dict[str, Any]:
+        """Of 164 pictures that were never trained on: how often a picture finds its own name among all names."""
+        names = sorted(set(emoji.names))
+        x, which, _ = next(batches.pictures(images, 512, generator, flip=False, white=1.0, chosen=unseen))
+        words = torch.cat(
+            [
+                network.encode_text(ids.to(device), normalize=True)
+                for ids in token_ids(names)[:, :LONGEST_CAPTION].split(128)
+            ]
+        )
+        ranks = (network.encode_image(x, normalize=True) @ words.T).argsort(dim=1, descending=True)
+        right = torch.tensor([names.index(emoji.names[i]) for i in which.tolist()]).to(device)
+        place = (ranks == right[:, None]).int().argmax(dim=1)
+        share = {f"unseen_picture_to_name_top{k}": round((place < k).float().mean().item(), 4) for k in (1, 5)}
+        return share | {"names": len(names), "known_tokens": int(known.sum())}
+
+    return Run(clip, Contrast(clip), noted(stream(seen)), save, None, measure)
+
+
+def network_of(network: nn.Module, resume: Path | None, part: str) -> nn.Module:
+    """``network``, filled from ``resume/part`` if a folder to resume from is given."""
+    if resume is not None:
+        weights.fill(network, weights.read_state(resume / part), resume / part)
+    return network
+
+
+def tile(pictures: Tensor, columns: int) -> Tensor:
+    """(B, C, H, W) to one picture (3, rows * H, columns * W)."""
+    n, c, h, w = pictures.shape
+    rows = -(-n // columns)
+    pad = torch.ones(rows * columns - n, c, h, w).to(pictures)
+    grid = torch.cat([pictures, pad]).reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, -1)
+    return grid.expand(3, -1, -1)
+
+
+BUILDERS: dict[str, Callable[..., Run]] = {"emoji-clip": emoji_clip, "emoji-vae": emoji_vae}
+
+
+def write_picture(path: Path, picture: Tensor) -> None:
+    """Write (3, H, W) in [-1, 1] as a PNG."""
+    from PIL import Image  # training itself needs no Pillow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(((picture.cpu().permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()).save(path)
