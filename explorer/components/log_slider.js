@@ -1,8 +1,10 @@
 const range = element.querySelector('[type=range]'), number = element.querySelector('[type=number]');
-const at = (value) => Math.log(value / LOW) / Math.log(HIGH / LOW);
+// The logarithm of the steps above the low end, so that the scale may begin at 0.
+const at = (value) => Math.log1p((value - LOW) / STEP) / Math.log1p((HIGH - LOW) / STEP);
+const back = (share) => LOW + STEP * Math.expm1(share * Math.log1p((HIGH - LOW) / STEP));
 // Whole steps, and two digits of the power of ten where steps are finer than the eye.
 function snap(value) {
-  const grain = Math.max(STEP, 10 ** (Math.floor(Math.log10(value)) - 1));
+  const grain = Math.max(STEP, 10 ** (Math.floor(Math.log10(Math.abs(value) || STEP)) - 1));
   return Math.max(LOW, Math.min(HIGH, +(Math.round(value / grain) * grain).toPrecision(12)));
 }
 function show(value) {
@@ -17,7 +19,7 @@ function send(value) {
   props.value = value;
   trigger('input');
 }
-range.addEventListener('input', () => send(snap(LOW * (HIGH / LOW) ** +range.value)));
+range.addEventListener('input', () => send(snap(back(+range.value))));
 range.addEventListener('keydown', (event) => {
   const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
   if (!way) return;

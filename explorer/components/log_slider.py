@@ -7,10 +7,10 @@ from explorer.settings import Spec
 
 
 class LogSlider(Piece):
-    """A range and a number field, both holding the value itself; low must be positive."""
+    """A range and a number field, both holding the value itself."""
 
     def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
-        step = spec.step or (1 if spec.integer else spec.low)
+        step = spec.step or (1 if spec.integer else (spec.high - spec.low) / 1000)
         hint = f'<span class="hint">{spec.hint}</span>' if spec.hint else ""
         super().__init__(
             f'<div class="log-slider"><div class="head"><label>{spec.label}{hint}</label>'

@@ -30,7 +30,7 @@ SOURCE = r"""
 class Settings:
     n: int = number(4, low=1, high=1000, log=True, label="Flips n", key="n")
     p: float = number(0.5, low=0.01, high=0.99, step=0.01, label="Chance of heads p", key="p")
-    k: int = number(2, low=0, high=1000, label="Heads k", key="k", hint="the yellow bar")
+    k: int = number(2, low=0, high=1000, log=True, label="Heads k", key="k", hint="the yellow bar")
 
 
 PRESETS = {

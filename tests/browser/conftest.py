@@ -1,0 +1,54 @@
+"""A running page and a Chromium to look at it with; without Chromium these tests are skipped, and say how to get it."""
+
+import shutil
+
+import pytest
+
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium found; install it: apt-get install chromium"))
+
+
+@pytest.fixture(scope="session")
+def url():
+    """The address of the whole app, served from this process."""
+    from explorer.app import build, launch
+
+    demo = build()
+    _, address, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield address
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, url):
+    """An empty page that must meet no console error and ask no other host."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((url, "data:", "blob:")) else complaints.append(f"other host: {r.url}"),
+    )
+    yield page
+    context.close()
+    assert complaints == []

@@ -1,0 +1,114 @@
+"""The shell in a real browser: every tab opens, controls move, the address restores, nothing comes from outside."""
+
+from importlib import import_module
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from explorer.tabs import TABS
+
+SHOWN = "#tab-{} .badge.ok"
+
+
+def slide(page, label, value):
+    """Set a slider as a hand does: the native setter, then `input`."""
+    page.get_by_label(label, exact=True).first.evaluate(
+        """(input, value) => {
+            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, value);
+            input.dispatchEvent(new Event('input', { bubbles: true }));
+        }""",
+        str(value),
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in TABS if name != "text_to_image"])
+def test_every_tab_opens_with_a_picture_and_a_green_badge(page, url, name):
+    page.goto(f"{url}?tab={name}")
+    page.wait_for_selector(SHOWN.format(name))
+    panel = page.locator(f"#tab-{name}")
+    assert panel.get_by_role("heading", level=2).inner_text() == import_module(f"explorer.tabs.{name}").TITLE
+    panel.locator("canvas, svg").first.wait_for()
+    assert panel.locator(".formula .katex").count() > 0
+
+
+@pytest.mark.parametrize("name", TABS)
+@pytest.mark.parametrize("width", [375, 1280])
+def test_no_tab_scrolls_sideways(page, url, name, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{url}?tab={name}")
+    page.wait_for_selector(f"#tab-{name} .badge")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_all_tabs_in_turn_and_back(page, url):
+    page.goto(url)
+    page.wait_for_selector(SHOWN.format(TABS[0]))
+    for name in TABS:
+        page.locator(f"#tab-{name}-button").click()
+        page.wait_for_selector(f"#tab-{name} .badge")
+        page.wait_for_function("name => new URLSearchParams(location.search).get('tab') === name", arg=name)
+    for name in reversed(TABS[:-1]):
+        page.go_back()
+        page.wait_for_selector(f"#tab-{name} .badge:visible")
+        assert parse_qs(urlsplit(page.url).query)["tab"] == [name]
+
+
+def test_a_slider_changes_formula_badge_code_and_address(page, url):
+    page.goto(url)
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    page.locator("#tab-coin_flips").get_by_label("Flips n, number").fill("10")
+    page.wait_for_function("new URLSearchParams(location.search).get('n') === '10'")
+    page.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('10 flips')")
+    slide(page, "range slider for Chance of heads p", 0.25)
+    page.wait_for_function("new URLSearchParams(location.search).get('p') === '0.25'")
+    page.get_by_role("button", name="Python for this screen").click()
+    page.locator("#tab-coin_flips .code", has_text="n, p, k = 10, 0.25, 2").wait_for()
+
+
+def test_the_address_restores_the_settings(page, url):
+    page.goto(f"{url}?tab=coin_flips&n=20&p=0.1")
+    page.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
+    panel = page.locator("#tab-coin_flips")
+    assert panel.get_by_label("Flips n, number").input_value() == "20"
+    assert panel.get_by_label("number input for Chance of heads p").input_value() == "0.1"
+    assert panel.get_by_role("button", name="a loaded coin").get_attribute("aria-pressed") == "true"
+
+
+def test_a_bad_address_says_so_and_shows_the_default(page, url):
+    page.goto(f"{url}?tab=coin_flips&n=elephant")
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    assert "got 'elephant'" in page.locator("#tab-coin_flips .message").inner_text()
+
+
+def test_presets_by_keyboard(page, url):
+    page.goto(url)
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    chip = page.get_by_role("button", name="a hundred flips")
+    chip.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("new URLSearchParams(location.search).get('n') === '100'")
+    assert chip.get_attribute("aria-pressed") == "true"
+
+
+def test_a_plot_keeps_its_zoom_while_settings_move(page, url):
+    page.goto(url)
+    page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
+    plot = page.locator("#tab-coin_flips .live-plot")
+    plot.evaluate("div => Plotly.relayout(div, {'xaxis.range': [1, 3]})")
+    slide(page, "range slider for Chance of heads p", 0.25)
+    page.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('0.211')")
+    assert plot.evaluate("div => div.layout.xaxis.range") == [1, 3]
+
+
+def test_dark_and_back(page, url):
+    page.goto(url)
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Dark").click()
+    assert page.evaluate(background) != light
+    page.reload()
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    assert page.evaluate(background) != light
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate(background) == light

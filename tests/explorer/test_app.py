@@ -1,0 +1,60 @@
+"""The whole page: started in this process, used through gradio_client; and the command itself."""
+
+import subprocess
+import sys
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from explorer.app import build, colophon, launch
+from explorer.tabs import TABS
+
+
+@pytest.fixture(scope="module")
+def page():
+    demo = build()
+    _, url, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield Client(url, verbose=False)
+    demo.close()
+
+
+def test_coin_flips_with_defaults(page):
+    numbers = page.predict(api_name="/coin_flips")
+    assert (numbers["probability"], numbers["fraction"]) == (0.375, "6/16")
+
+
+def test_coin_flips_with_arguments(page):
+    assert page.predict(n=10, k=5, api_name="/coin_flips")["probability"] == pytest.approx(252 / 1024)
+
+
+def test_bad_arguments_are_answered_with_what_was_wanted(page):
+    with pytest.raises(AppError, match=r"n must be a whole number in \[1, 1000\], got 0"):
+        page.predict(n=0, api_name="/coin_flips")
+
+
+def test_only_the_named_endpoints_are_public(page):
+    assert set(page.view_api(return_format="dict")["named_endpoints"]) == {f"/{name}" for name in TABS}
+
+
+def test_tabs_stand_in_lecture_order():
+    order = ("coin_flips", "convolution", "transposed_convolution", "forward_noise", "samplers", "text_to_image")
+    assert list(TABS) == [name for name in order if name in TABS]
+
+
+def test_footer_names_the_version():
+    from importlib.metadata import version
+
+    assert version("diffusion-explorer") in colophon()
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys\nfrom explorer.app import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'gradio', 'numpy', 'plotly') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("[]")
+    for option in ("--host", "--port", "--share", "--model", "--device", "--root-path"):
+        assert option in out

@@ -1,0 +1,162 @@
+"""What the frame does for every tab: values to the browser, badges, addresses, messages."""
+
+import base64
+import json
+import sys
+import types
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from core.checks import Check
+from explorer import errors, frame
+from explorer.components.base import packed
+from explorer.components.live_plot import LivePlot, plotly_js
+from explorer.components.player import Player, Trajectory
+from explorer.components.points import Cloud, Points
+from explorer.settings import number, text
+
+
+def decoded(data: str, dtype: str, shape) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
+
+
+def test_packed_arrays_are_little_endian_and_contiguous():
+    values = np.arange(6, dtype=">f8").reshape(2, 3).T
+    assert np.array_equal(decoded(packed(values, "f4"), "<f4", (3, 2)), values)
+
+
+def test_player_sends_pixels_as_bytes_over_the_range():
+    frames = np.array([-1.0, 0.0, 1.0, 2.0, np.nan, -9.0]).reshape(1, 1, 2, 3)
+    sent = Player("x").postprocess(Trajectory(frames, ("a",), ("start",)))
+    assert sent["shape"] == [1, 1, 2, 3, 1]
+    assert decoded(sent["data"], "u1", -1).tolist() == [0, 128, 255, 255, 0, 0]
+
+
+def test_player_sends_cells_as_they_are():
+    frames = np.random.default_rng(0).normal(size=(3, 2, 4, 5))
+    sent = Player("x").postprocess(Trajectory(frames, ("a", "b"), ("0", "1", "2"), range=(-3, 3), kind="cells"))
+    assert np.array_equal(decoded(sent["data"], "<f4", frames.shape), frames.astype("f4"))
+    json.dumps(sent)
+
+
+def test_points_send_positions_panels_and_field():
+    cloud = Cloud(np.ones((3, 7, 2)), ("0", "1", "2"), (-1, 1, -1, 1), colours=np.zeros(7), field=np.eye(4))
+    sent = Points("x").postprocess(cloud)
+    assert sent["shape"] == [3, 1, 7, 2] and sent["field_shape"] == [4, 4]
+    assert decoded(sent["field"], "u1", (4, 4)).max() == 255
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Trajectory(np.zeros((2, 3, 4)), ("a",), ("0", "1")),
+        lambda: Trajectory(np.zeros((2, 1, 4, 4)), ("a", "b"), ("0", "1")),
+        lambda: Trajectory(np.zeros((2, 1, 4, 4, 2)), ("a",), ("0", "1")),
+        lambda: Cloud(np.zeros((2, 5, 3)), ("0", "1"), (0, 1, 0, 1)),
+        lambda: Cloud(np.zeros((2, 5, 2)), ("0",), (0, 1, 0, 1)),
+    ],
+)
+def test_values_that_do_not_fit_together_are_refused(make):
+    with pytest.raises(ValueError, match="got"):
+        make()
+
+
+def test_plot_is_plotly_json_and_its_script_lies_alone():
+    sent = LivePlot("x").postprocess(go.Figure(go.Scatter(y=[1, 2])))
+    assert set(json.loads(sent)) >= {"data", "layout"}
+    assert [path.name for path in plotly_js().parent.iterdir()] == ["plotly.min.js"]
+
+
+def test_components_write_no_stubs_beside_the_source():
+    from explorer import components
+
+    assert not [path for folder in components.__path__ for path in __import__("pathlib").Path(folder).glob("*.pyi")]
+
+
+def test_badge_says_what_holds_and_how_well():
+    good, bad = Check("equals <torch>", 2e-16, 1e-9), Check("equals scipy", 0.5, 1e-9)
+    assert "ok" in frame.badge_html(good) and "equals &lt;torch&gt;" in frame.badge_html(good)
+    assert "2.0e-16" in frame.badge_html(good)
+    assert "wrong" in frame.badge_html(bad) and "0.5" in frame.badge_html(bad) and "1.0e-09" in frame.badge_html(bad)
+    assert "wrong" in frame.badge_html(Check("equals scipy", float("nan"), 1e-9))
+    assert frame.weakest(good, bad, good) is bad and frame.weakest(good) is good
+
+
+def test_messages_are_escaped():
+    assert errors.message(ValueError("n must be < 3, got <script>")) == "N must be &lt; 3, got &lt;script&gt;"
+    with pytest.raises(gr.Error, match="n must be"), errors.told():
+        raise ValueError("n must be small")
+
+
+@dataclass(frozen=True)
+class Settings:
+    n: int = number(4, low=1, high=9, label="n", key="n")
+    word: str = text("a b", label="word", key="w")
+
+
+@pytest.fixture
+def small_tab(monkeypatch):
+    """A tab of our own that refuses n = 7."""
+    module = types.ModuleType("small_tab")
+
+    def update(settings):
+        if settings.n == 7:
+            raise ValueError("n must not be 7, got 7; 6 would work")
+        return frame.View(
+            (go.Figure(),), f"$$n={settings.n}$$", Check("is n", 0.0, 0.0), "two lines", {"square": settings.n**2}
+        )
+
+    vars(module).update(
+        NAME="small", TITLE="Small", QUESTION="?", SOURCE="-", Settings=Settings, PRESETS={"four": Settings()},
+        update=update, code=lambda settings: f"print({settings.n ** 2})",
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "small_tab", module)
+    return module
+
+
+def built(module):
+    with gr.Blocks() as demo, gr.Tabs():
+        frame.tab(module, stage=[LivePlot("plot")])
+    return demo, {fn.name: fn for fn in demo.fns.values()}
+
+
+def test_tab_moves_restores_and_follows_presets(small_tab):
+    _, fns = built(small_tab)
+    figure, formula, badge, notice, code, address, preset, message = fns["moved"].fn(5, "a b")
+    assert isinstance(figure, go.Figure) and formula == "$$n=5$$" and "ok" in badge and notice == "two lines"
+    assert (code, address, preset, message) == ("```python\nprint(25)\n```", "tab=small&n=5", "", "")
+    assert fns["opened"].fn("tab=small&n=3&w=c+%26+d")[:2] == [3, "c & d"]
+    assert fns["chosen"].fn("four")[:2] == [4, "a b"] and fns["chosen"].fn("four")[-2] == "four"
+
+
+def test_tab_keeps_the_last_picture_and_says_why(small_tab):
+    _, fns = built(small_tab)
+    for refused, says in [
+        (fns["moved"].fn(7, "a b"), "N must not be 7"),
+        (fns["moved"].fn(99, "a b"), "N must be a whole number in [1, 9], got 99"),
+        (fns["moved"].fn(None, "a b"), "got None"),
+    ]:
+        assert says in refused[-1]
+        assert all(value == gr.skip() for value in refused[:-1])
+
+
+def test_a_bad_address_opens_the_defaults_and_says_so(small_tab):
+    _, fns = built(small_tab)
+    values = fns["opened"].fn("tab=small&n=elephant")
+    assert values[:2] == [4, "a b"] and "got &#x27;elephant&#x27;" in values[-1]
+
+
+def test_endpoint_has_the_settings_as_its_signature(small_tab):
+    call = frame.endpoint(small_tab)
+    assert call(5, "x") == {"square": 25}
+    with pytest.raises(gr.Error, match="must not be 7"):
+        call(7, "x")
+
+
+def test_controls_never_wait_behind_the_queue(small_tab):
+    _, fns = built(small_tab)
+    assert not fns["moved"].queue and fns["moved"].trigger_mode == "always_last"
