@@ -275,13 +275,15 @@ def sampling(
     T: int,
     name: str,
     sampler: str,
+    std: float = 0.0,
     eta: float = 0.0,
     noises: Sequence[ArrayLike | Tensor] = (),
 ) -> Check:
     """Every step of a walk over a data set of points, taken again in float64 by the sampler's other formula.
 
-    The denoiser is summed over the data anew; what `core.samplers` writes for the variance-preserving x is taken here
-    in x / signal, as k-diffusion does, and the other way round; ancestral Euler by multiplying two Gaussians.
+    The denoiser is summed over the data anew, each member a Gaussian as wide as `std`; what `core.samplers` writes for
+    the variance-preserving x is taken here in x / signal, as k-diffusion does, and the other way round; ancestral
+    Euler by multiplying two Gaussians.
 
     Args:
         states: x at every time, each (N, D). times: as many. noises: the fresh noise of every step, if it draws any.
@@ -292,7 +294,7 @@ def sampling(
         x, x_next = np.asarray(states[i], dtype=np.float64), np.asarray(states[i + 1], dtype=np.float64)
         a, b = alpha_bar[t], alpha_bar[s]
         sigma, sigma_next, rounding = math.sqrt(1 / a - 1), math.sqrt(1 / b - 1), 1.0
-        x0 = _posterior_mean(x, data, a)
+        x0 = _posterior_mean(x, data, a, std)
         x_bar = x / math.sqrt(a)
         slope = (x_bar - x0) / sigma
         z = np.asarray(noises[i], dtype=np.float64) if len(noises) else 0.0
@@ -312,7 +314,7 @@ def sampling(
         elif sampler == "heun":
             ahead = x_bar + (sigma_next - sigma) * slope
             if s:
-                end = (ahead - _posterior_mean(math.sqrt(b) * ahead, data, b)) / sigma_next
+                end = (ahead - _posterior_mean(math.sqrt(b) * ahead, data, b, std)) / sigma_next
                 ahead = x_bar + (sigma_next - sigma) * (slope + end) / 2
                 rounding = max(1.0, math.sqrt(b) * (sigma - sigma_next) / 2)  # the step enlarges float32's by this
             expected = math.sqrt(b) * ahead
@@ -348,11 +350,13 @@ def _alpha_bar(name: str, T: int) -> np.ndarray:
     return np.append(1.0, np.cumprod(1 - np.array(beta)))
 
 
-def _posterior_mean(x: np.ndarray, data: np.ndarray, a: float) -> np.ndarray:
-    """E[x0 | x_t = x] over equally likely members of a data set, by Bayes' rule."""
+def _posterior_mean(x: np.ndarray, data: np.ndarray, a: float, std: float) -> np.ndarray:
+    """E[x0 | x_t = x] over equally likely members of a data set, each of that standard deviation, by Bayes' rule."""
+    variance = a * std**2 + 1 - a
     distance = ((x[:, None] - math.sqrt(a) * data) ** 2).sum(2)
-    weight = np.exp((distance.min(1, keepdims=True) - distance) / (2 * (1 - a)))
-    return weight @ data / weight.sum(1, keepdims=True)
+    weight = np.exp((distance.min(1, keepdims=True) - distance) / (2 * variance))
+    nearest = weight @ data / weight.sum(1, keepdims=True)
+    return ((1 - a) * nearest + math.sqrt(a) * std**2 * x) / variance  # precisions 1 / std^2 and a / (1 - a), combined
 
 
 def _pair(value: Pair) -> tuple[int, int]:

@@ -119,3 +119,20 @@ def empirical_denoiser(data: torch.Tensor, schedule: NoiseSchedule) -> Denoiser:
         return Prediction.from_x0(x, torch.cat(means).view_as(x), schedule.alpha_bar[t])
 
     return denoise
+
+
+def energy_distance(x: torch.Tensor, y: torch.Tensor) -> float:
+    """How far apart two clouds of points (N, D) and (M, D) are: 2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 if alike.
+
+    Pairs of a point with itself are left out, so that two draws of one distribution give 0 on average, and a little
+    less as often as a little more.
+
+    Raises: ValueError unless both have two points or more of the same dimension.
+    Source: Szekely & Rizzo (2013), "Energy statistics", equation 1.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"wanted clouds (N, D) and (M, D) of two points or more, got {(*x.shape,)} and {(*y.shape,)}")
+    n, m = len(x), len(y)
+    x, y = x.double(), y.double()
+    within = torch.cdist(x, x).sum() / (n * (n - 1)) + torch.cdist(y, y).sum() / (m * (m - 1))
+    return float(2 * torch.cdist(x, y).mean() - within)

@@ -8,6 +8,7 @@ from core.forward import add_noise, forward_chain, randn_like
 from core.mixtures import empirical_denoiser
 from core.samplers import SAMPLERS
 from core.schedule import SCHEDULES, linear
+from core.toys import mixture
 
 
 def seeded(seed):
@@ -72,3 +73,12 @@ def test_sampling(name, sampler, spacing):
     if spacing == "trailing":
         late = walk([*(times[:-1] - 1), 0])
         assert not checks.sampling(late, times.tolist(), data, **given).ok
+
+
+def test_sampling_of_a_mixture():
+    s, x = SCHEDULES["cosine"](), torch.randn(30, 2, generator=seeded(5))
+    points, times = mixture("two moons"), s.times(12)
+    states = [x, *(step.x_next for step in SAMPLERS["heun"](points.denoiser(s), s, x, times))]
+    given = dict(T=1000, name="cosine", sampler="heun")
+    assert checks.sampling(states, times.tolist(), points.means, std=0.07, **given).ok
+    assert not checks.sampling(states, times.tolist(), points.means, std=0.08, **given).ok

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from core.forward import add_noise
-from core.mixtures import GaussianMixture, empirical_denoiser
+from core.mixtures import GaussianMixture, empirical_denoiser, energy_distance
 from core.schedule import NoiseSchedule, linear
 
 MIXTURE = GaussianMixture(
@@ -121,6 +121,21 @@ def test_pure_noise_says_the_mean():
     assert torch.allclose(mixed.x0, (MIXTURE.weights[:, None] * MIXTURE.means).sum(0)) and torch.allclose(mixed.eps, x)
 
 
+def test_energy_distance_on_a_line_is_scipys():
+    """scipy's is the root of the same with every pair counted, so the self pairs are put back."""
+    x, y = points(40, seed=1)[:, :1], points(60, seed=2)[:, :1] + 0.7
+    spread_x, spread_y = torch.cdist(x, x).sum(), torch.cdist(y, y).sum()
+    back = spread_x / (40 * 39) - spread_x / 40**2 + spread_y / (60 * 59) - spread_y / 60**2
+    theirs = stats.energy_distance(x[:, 0].numpy(), y[:, 0].numpy()) ** 2
+    assert energy_distance(x, y) + back.item() == pytest.approx(theirs, rel=1e-9)
+
+
+def test_energy_distance_of_one_distribution_is_zero_on_average():
+    """200 pairs of draws: the mean within 4 standard errors of 0."""
+    values = torch.tensor([energy_distance(points(50, seed=2 * i), points(50, seed=2 * i + 1)) for i in range(200)])
+    assert abs(values.mean()) < 4 * values.std() / 200**0.5
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
@@ -133,6 +148,7 @@ def test_pure_noise_says_the_mean():
         (lambda: MIXTURE.score(torch.zeros(3, 5), 1, SCHEDULE), r"\(N, 2\), got \(3, 5\)"),
         (lambda: MIXTURE.score(torch.zeros(3, 2), 2000, SCHEDULE), "0..1000"),
         (lambda: empirical_denoiser(torch.zeros(0, 2), SCHEDULE), "at least 1"),
+        (lambda: energy_distance(torch.zeros(5, 2), torch.zeros(5, 3)), r"\(5, 3\)"),
         (lambda: empirical_denoiser(torch.full((3, 2), float("nan")), SCHEDULE), "finite"),
         (lambda: empirical_denoiser(torch.zeros(3), SCHEDULE), r"\(3,\)"),
         (lambda: empirical_denoiser(torch.zeros(3, 2), SCHEDULE)(torch.zeros(4, 3), 5), r"\(B, 2\), got \(4, 3\)"),
