@@ -17,6 +17,8 @@ window.explorer = (() => {
       if (!names.includes(current)) current = names[0];
       if (current !== names[0]) document.getElementById(`tab-${current}-button`)?.click();
       settled = true;
+      history.replaceState(null, '', link(queries.get(current) ?? `tab=${current}`));
+      dress();
       document.documentElement.classList.remove('opening');
     },
     // A tab came into view: the query it is to show.
@@ -47,9 +49,14 @@ window.explorer = (() => {
 })();
 window.addEventListener('popstate', () => window.explorer.travel());
 if (new URLSearchParams(location.search).get('tab')) document.documentElement.classList.add('opening');
-const kept = localStorage.getItem('explorer-theme');
+
+// Light or dark as chosen last time; without a choice Gradio follows the system.
+function dress() {
+  const kept = localStorage.getItem('explorer-theme');
+  if (kept) document.body.classList.toggle('dark', kept === 'dark');
+}
 window.explorer.theme = (name) => {
-  document.body.classList.toggle('dark', name === 'dark');
   localStorage.setItem('explorer-theme', name);
+  dress();
 };
-window.addEventListener('DOMContentLoaded', () => kept && document.body.classList.toggle('dark', kept === 'dark'));
+window.addEventListener('DOMContentLoaded', dress);

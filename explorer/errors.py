@@ -9,8 +9,7 @@ import gradio as gr
 
 def message(error: ValueError) -> str:
     """The text of an error as HTML for a tab's message line."""
-    text = str(error)
-    return html.escape(text[:1].upper() + text[1:])
+    return html.escape(str(error))
 
 
 @contextmanager

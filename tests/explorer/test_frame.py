@@ -87,7 +87,7 @@ def test_badge_says_what_holds_and_how_well():
 
 
 def test_messages_are_escaped():
-    assert errors.message(ValueError("n must be < 3, got <script>")) == "N must be &lt; 3, got &lt;script&gt;"
+    assert errors.message(ValueError("n must be < 3, got <script>")) == "n must be &lt; 3, got &lt;script&gt;"
     with pytest.raises(gr.Error, match="n must be"), errors.told():
         raise ValueError("n must be small")
 
@@ -136,8 +136,8 @@ def test_tab_moves_restores_and_follows_presets(small_tab):
 def test_tab_keeps_the_last_picture_and_says_why(small_tab):
     _, fns = built(small_tab)
     for refused, says in [
-        (fns["moved"].fn(7, "a b"), "N must not be 7"),
-        (fns["moved"].fn(99, "a b"), "N must be a whole number in [1, 9], got 99"),
+        (fns["moved"].fn(7, "a b"), "n must not be 7"),
+        (fns["moved"].fn(99, "a b"), "n must be a whole number in [1, 9], got 99"),
         (fns["moved"].fn(None, "a b"), "got None"),
     ]:
         assert says in refused[-1]
