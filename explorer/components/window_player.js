@@ -6,12 +6,19 @@ const make = (parent, tag, attributes) => {
   return node;
 };
 
+// Three digits that count; whole numbers whole.
+const brief = (v) => (v !== 0 && Math.abs(v) < 0.001 ? digits(v)
+  : String(Math.abs(v) < 1000 ? +v.toPrecision(3) : Math.round(v)).replace('-', '−'));
+
+// In small cells the 0 before the point goes.
+const tight = (text) => (cell < 52 ? text.replace(/^(−?)0\./, '$1.') : text);
+
 // A grid of cells that are touched only when they change. look: '' | ghost | empty | product.
 function board(parent, title, [rows, cols]) {
   const figure = parent.appendChild(document.createElement('figure'));
   figure.appendChild(document.createElement('figcaption')).textContent = title;
   const svg = make(figure, 'svg', { viewBox: `-3 -3 ${cols * SIDE + 6} ${rows * SIDE + 6}`, class: 'cells', role: 'img', 'aria-label': title });
-  const marks = { low: null, high: null }, drawn = [];
+  const drawn = [];
   const nodes = Array.from({ length: rows * cols }, (_, i) => {
     const x = (i % cols) * SIDE, y = Math.floor(i / cols) * SIDE, group = make(svg, 'g', { 'data-cell': i });
     return {
@@ -21,39 +28,39 @@ function board(parent, title, [rows, cols]) {
       note: make(group, 'text', { x: x + SIDE / 2, y: y + 12, class: 'note' }),
     };
   });
-  marks.reach = make(svg, 'path', { class: 'reach' });
-  marks.low = make(svg, 'path', { class: 'mark-edge' });
-  marks.high = make(svg, 'path', { class: 'mark' });
+  const [reach, edge, mark] = ['reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
   const around = (indices) => indices.filter((i) => i >= 0).map((i) =>
     `M${(i % cols) * SIDE} ${Math.floor(i / cols) * SIDE}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
   return {
     figure, svg, rows, cols,
     paint(i, value, bound, look = '', note = '') {
-      const key = `${value}|${bound}|${look}|${note}`;
+      const key = `${value}|${bound}|${look}|${note}|${cell}`;
       if (drawn[i] === key) return;
       drawn[i] = key;
-      const { group, box, text, note: small } = nodes[i], { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : digits(value);
+      const { group, box, text, note: small } = nodes[i], { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
+      const size = Math.min(12.5, 80 / note.length), room = note && cell * size >= 11.5 * SIDE;
       group.setAttribute('class', look);
       box.setAttribute('fill', look === 'empty' ? 'transparent' : fill);
       text.setAttribute('fill', ink);
-      text.setAttribute('font-size', shown.length > 6 ? 10.5 : shown.length > 4 ? 13 : 16);
-      text.setAttribute('dy', note ? 6 : 0);
+      text.setAttribute('font-size', Math.min(16, 78 / shown.length));
+      text.setAttribute('dy', room ? 6 : 0);
       text.textContent = shown;
       small.setAttribute('fill', ink);
-      small.textContent = note;
+      small.setAttribute('font-size', size);
+      small.textContent = room ? note : '';
     },
     mark(indices) {
       const path = around(indices);
-      marks.low.setAttribute('d', path);
-      marks.high.setAttribute('d', path);
+      edge.setAttribute('d', path);
+      mark.setAttribute('d', path);
     },
-    reach: (indices) => marks.reach.setAttribute('d', around(indices)),
+    reach: (indices) => reach.setAttribute('d', around(indices)),
   };
 }
 
 let now = null, data = null, boards = null, cell = 0;
-const bar = transport(root, (step) => show(step));
-const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
+const bar = transport(root, show), readout = root.querySelector('.transport-step');
+const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
 const single = () => (now.kind === 'gather' ? boards[2] : boards[0]);
 const spread = () => (now.kind === 'gather' ? boards[0] : boards[2]);
@@ -62,27 +69,28 @@ function show(step) {
   (now.kind === 'gather' ? slide : stamp)(step);
   single().mark([step]);
   spread().mark(patch(step));
+  readout.textContent = `${place.clientWidth < 400 ? '' : 'step '}${step + 1} / ${now.labels.length}`;
 }
 
 // The products stand in the window's cells; the output holds what has been summed so far.
 function slide(step) {
-  const [source, , target] = boards, window_ = new Map(patch(step).map((i, tap) => [i, tap])), roomy = cell >= 46;
+  const [source, , target] = boards, taps = new Map(patch(step).map((i, tap) => [i, tap]));
   for (let i = 0; i < data.source.length; i++) {
-    const tap = window_.get(i), ghost = data.ghost[i] ? 'ghost' : '';
-    if (tap === undefined) source.paint(i, data.source[i], data.bounds[0], ghost);
-    else source.paint(i, data.products[step * data.taps + tap], data.bounds[0], `${ghost} product`, roomy ? `${digits(data.source[i])}·${digits(data.kernel[tap])}` : '');
+    const tap = taps.get(i), ghost = data.ghost[i] ? 'ghost' : '';
+    if (tap === undefined) source.paint(i, data.source[i], data.bound, ghost);
+    else source.paint(i, data.products[step * data.taps + tap], data.bound, `${ghost} product`, `${brief(data.source[i])}·${brief(data.kernel[tap])}`);
   }
-  for (let i = 0; i < data.target.length; i++) target.paint(i, data.target[i], data.bounds[2], i <= step ? '' : 'empty');
+  for (let i = 0; i < data.target.length; i++) target.paint(i, data.target[i], data.bound, i <= step ? '' : 'empty');
 }
 
 // The output starts as zeros; each input cell so far has added its stamp.
 function stamp(step) {
-  const [source, , target] = boards, now_ = new Map(), roomy = cell >= 46;
-  for (let i = 0; i < data.source.length; i++) source.paint(i, data.source[i], data.bounds[0]);
-  for (let s = 0; s <= step; s++) patch(s).forEach((i, tap) => { if (i >= 0) now_.set(i, data.after[s * data.taps + tap]); });
+  const [source, , target] = boards, values = new Map();
+  for (let i = 0; i < data.source.length; i++) source.paint(i, data.source[i], data.bound);
+  for (let s = 0; s <= step; s++) patch(s).forEach((i, tap) => { if (i >= 0) values.set(i, data.after[s * data.taps + tap]); });
   const added = new Map(patch(step).map((i, tap) => [i, data.products[step * data.taps + tap]]));
-  for (let i = 0; i < data.target.length; i++) target.paint(i, now_.get(i) ?? 0, data.bounds[2], now_.has(i) ? '' : 'ghost',
-    roomy && added.has(i) ? `+${digits(added.get(i))}`.replace('+−', '−') : '');
+  for (let i = 0; i < data.target.length; i++) target.paint(i, values.get(i) ?? 0, data.bound, values.has(i) ? '' : 'ghost',
+    added.has(i) ? `+${brief(added.get(i))}`.replace('+−', '−') : '');
 }
 
 function build() {
@@ -105,17 +113,17 @@ function build() {
   fit();
 }
 
-// All cells of one size: in one row if they stay readable there, else the source above, or all three stacked.
+// All cells of one size, in one row if they stay readable there; else the source above, or the output below, or all stacked.
 function fit() {
-  if (!now) return;
-  const width = place.clientWidth, gap = 52, cols = now.shapes.map(([, c]) => c), [a, b, c] = cols;
-  const size = (...rows) => Math.min(84, ...rows.map((row) => (width - gap * (row.length - 1)) / row.reduce((x, y) => x + y, 0)));
-  const options = [size(cols), size([a], [b, c]), size([a, b], [c]), size([a], [b], [c])];
-  const most = Math.max(...options), best = options.findIndex((side) => side >= Math.min(44, most * 0.8));
-  cell = Math.floor(options[best]);
-  boards.forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
+  const [a, b, c] = [0, 1, 2], tall = 640, edge = 6, gap = 52;
+  const side = (lines) => Math.min(84,
+    ...lines.map((line) => (place.clientWidth - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + now.shapes[i][1], 0)),
+    tall / lines.reduce((sum, line) => sum + Math.max(...line.map((i) => now.shapes[i][0])), 0));
+  const sides = [[[a, b, c]], [[a], [b, c]], [[a, b], [c]], [[a], [b], [c]]].map(side), most = Math.max(...sides);
+  const best = sides.findIndex((px) => px >= Math.min(36, most));
   place.dataset.rows = ['one', 'top', 'bottom', 'stack'][best];
-  if (data) show(bar.step());
+  cell = Math.floor(sides[best]);
+  boards.forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
 }
 
 function load() {
@@ -124,11 +132,11 @@ function load() {
   now = props.value;
   data = { ghost: unpack(now.ghost, Uint8Array), patches: unpack(now.patches, Int16Array), taps: now.shapes[1][0] * now.shapes[1][1] };
   for (const name of ['source', 'kernel', 'target', 'products', 'after']) data[name] = unpack(now[name], Float32Array);
-  data.bounds = [Math.max(largest(data.source), now.kind === 'gather' ? largest(data.products) : 0), largest(data.kernel), largest(data.target)];
+  data.bound = Math.max(...['source', 'kernel', 'products', 'target'].map((name) => largest(data[name])));
   if (!same) build();
-  data.kernel.forEach((v, i) => boards[1].paint(i, v, data.bounds[1]));
+  data.kernel.forEach((v, i) => boards[1].paint(i, v, data.bound));
   bar.load(now.labels);
 }
-new ResizeObserver(fit).observe(place);
+new ResizeObserver(() => { if (now) { fit(); show(bar.step()); } }).observe(place);
 watch('value', load);
 load();

@@ -64,7 +64,7 @@ def gather(
         after=np.array([[float(step.value)] for step in steps]),
         titles=titles,
         labels=tuple(
-            f"output[{s.row}, {s.col}] = {_sum(s.window.numpy(), kernel)} = {_digits(float(s.value))}" for s in steps
+            f"output[{s.row}, {s.col}] = {_sum(s, kernel)} = {_digits(float(s.value), bare=True)}" for s in steps
         ),
     )
 
@@ -99,9 +99,9 @@ def scatter(
         after=np.array(after),
         titles=titles,
         labels=tuple(
-            f"input[{s.row}, {s.col}] = {_digits(float(s.value))} stamps {_digits(float(s.value))} × kernel at "
-            f"output[{s.row * stride - padding}, {s.col * stride - padding}]"
-            for s in steps
+            f"input[{step.row}, {step.col}] stamps {_digits(float(step.value), bare=True)} × kernel at "
+            f"output[{step.row * stride - padding}, {step.col * stride - padding}]"
+            for step in steps
         ),
     )
 
@@ -142,13 +142,18 @@ def payload(value: Windows) -> dict[str, Any]:
     }
 
 
-def _sum(window: np.ndarray, kernel: np.ndarray) -> str:
-    """The sum of the products written out while it fits a line."""
-    if kernel.size > 9:
-        return f"the sum of {kernel.size} products"
-    return " + ".join(f"{_digits(a)}·{_digits(b)}" for a, b in zip(window.ravel(), kernel.ravel(), strict=True))
+def _sum(step: WindowStep, kernel: np.ndarray) -> str:
+    """The sum as far as it fits a line: factors and all, the products alone, or their number."""
+    window, products = step.window.numpy().ravel(), step.products.numpy().ravel()
+    if kernel.size <= 4:
+        return " + ".join(f"{_digits(a)}·{_digits(b)}" for a, b in zip(window, kernel.ravel(), strict=True))
+    if kernel.size <= 9:
+        return " + ".join(_digits(product) for product in products)
+    return f"the sum of {kernel.size} products"
 
 
-def _digits(value: float) -> str:
-    shown = f"{value:.4g}".replace("-", "−")
-    return f"({shown})" if value < 0 else shown
+def _digits(value: float, *, bare: bool = False) -> str:
+    """Three digits that count; whole numbers whole; negative ones in brackets unless bare."""
+    rounded = float(f"{value:.3g}") + 0.0 if abs(value) < 1000 else round(value)
+    shown = f"{rounded:.6g}".replace("-", "−")
+    return shown if bare or value >= 0 else f"({shown})"

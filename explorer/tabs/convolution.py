@@ -105,7 +105,7 @@ def update(settings: Settings) -> View:
     sizes = zip(size, image.shape, kernel.shape, strict=True)
     return View(
         stage=(player,),
-        formula=formula(settings, numbers, applied, steps[0].window.numpy()),
+        formula=formula(settings, numbers, applied),
         check=frame.weakest(
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.target), image, kernel, **options),
@@ -117,19 +117,14 @@ def update(settings: Settings) -> View:
     )
 
 
-def formula(settings: Settings, numbers: dict, kernel: np.ndarray, window: np.ndarray) -> str:
+def formula(settings: Settings, numbers: dict, kernel: np.ndarray) -> str:
     s, d, p = settings.stride, settings.dilation, settings.padding
     i, j = (f"{s}{axis}" if s > 1 else axis for axis in "ij")
     u, v = (f"{d}{axis}" if d > 1 else axis for axis in "uv")
-    turned = r"k[-u,-v]" if settings.flip else r"k[u,v]"
-    first = numbers["steps"][0]["value"]
-    terms = "+".join(
-        rf"{frame.sensible(a)}\cdot{parenthesised(b)}" for a, b in zip(window.ravel(), kernel.ravel(), strict=True)
-    )
-    example = (
-        rf"\qquad y[0,0]={terms if kernel.size <= 4 else ''}{'=' if kernel.size <= 4 else ''}{frame.sensible(first)}"
-    )
-    lines = [rf"y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{turned}{example}"]
+    turned = r"\tilde k[u,v]" if settings.flip else r"k[u,v]"
+    loudest = max(numbers["steps"], key=lambda step: abs(step["value"]))
+    example = rf"y[{loudest['row']},{loudest['col']}]={products(loudest, settings, kernel)}"
+    lines = [rf"y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{turned}\qquad {example}"]
     names = ("H'", "W'")
     shapes = shape(settings.image), shape(settings.kernel)
     sides = list(zip(names, numbers["output_size"], *shapes, strict=True))
@@ -142,7 +137,19 @@ def formula(settings: Settings, numbers: dict, kernel: np.ndarray, window: np.nd
     return "\n\n".join(f"$${line}$$" for line in lines)
 
 
-def parenthesised(value: float) -> str:
+def products(step: dict, settings: Settings, kernel: np.ndarray) -> str:
+    """The sum behind one output cell in TeX; products that are 0 are left out when there are many."""
+    written = [
+        rf"{frame.sensible(value / tap)}\cdot{bracketed(tap)}" if tap else "0"
+        for value, tap in zip(np.ravel(step["products"]), kernel.ravel(), strict=True)
+        if value or kernel.size <= 4
+    ]
+    if not 1 <= len(written) <= 9:
+        return frame.sensible(step["value"])
+    return "+".join(written) + "=" + frame.sensible(step["value"])
+
+
+def bracketed(value: float) -> str:
     return f"({frame.sensible(value)})" if value < 0 else frame.sensible(value)
 
 

@@ -37,7 +37,7 @@ SOURCE = r"""
   the slides' padding $P$ is PyTorch's $d\,(k-1)-P$.
 """
 
-SLIDES, FRAMEWORK = "zero-inserted picture", "framework"
+SLIDES, FRAMEWORK = "zero-inserted", "framework"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def framework_call(s: Settings) -> dict:
             "since it only tells apart the sizes that one strided convolution maps to the same"
         )
     elif min(crops) < 0:
-        refuses = f"its padding crops, and here it would have to crop {min(crops)}: less than nothing"
+        refuses = f"its padding crops, and here it would have to crop {min(crops)}: less than nothing".replace("-", "−")
     return {"padding": crops, "output_padding": s.output_padding, "refuses": refuses}
 
 
@@ -181,18 +181,18 @@ def formula(s: Settings, numbers: dict) -> str:
         lines = [rf"y[i\,s+u\,d-p,\;j\,s+v\,d-p]\mathrel{{+}}=x[i,j]\;k[u,v]\qquad {where}"]
     else:
         lines = [
-            rf"y[i,j]=\sum_{{u,v}}\hat x[i+u\,d,\;j+v\,d]\;k[-u,-v]\qquad \hat x=x\text{{ with zeros}},\;d={s.dilation}"
+            rf"y[i,j]=\sum_{{u,v}}\hat x[i+u\,d,\;j+v\,d]\;\tilde k[u,v]\qquad "
+            rf"\hat x\text{{: zeros inserted}},\;\tilde k\text{{: turned by 180°}},\;d={s.dilation}"
         ]
     sides = list(zip(("H'", "W'"), numbers["output_size"], shape(s.image), shape(s.kernel), strict=True))
     for name, out, n, k in sides[: 1 if sides[0][1:] == sides[1][1:] else 2]:
-        strides, crop = f"({n}-1)\\cdot{s.stride}", f"2\\cdot{s.padding}"
-        taps = f"{s.dilation}\\,({k}-1)"
+        strides, crop, taps = rf"({n}-1)\cdot{s.stride}", rf"2\cdot{s.padding}", rf"{s.dilation}\,({k}-1)"
         if s.view == FRAMEWORK:
-            terms = ((strides, "strides"), (f"-{crop}", "cropped"), (f"+{taps}+1", "one stamp"))
+            terms = ("", strides, "strides"), ("-", crop, "cropped"), ("+", f"{taps}+1", "one stamp")
         else:
-            terms = ((f"{strides}+1", "zeros inserted"), (f"+{crop}", "padding"), (f"-{taps}", "window"))
-        terms += ((f"+{s.output_padding}", "out padding"),)
-        total = "".join(rf"\underbrace{{{term}}}_{{\text{{{what}}}}}" for term, what in terms)
+            terms = ("", f"{strides}+1", "zeros inserted"), ("+", crop, "padding"), ("-", taps, "window")
+        terms += (("+", str(s.output_padding), "out padding"),)
+        total = "".join(rf"{sign}\underbrace{{{term}}}_{{\text{{{what}}}}}" for sign, term, what in terms)
         lines.append(f"{name}={total}={out}")
     return "\n\n".join(f"$${line}$$" for line in lines)
 
@@ -205,11 +205,14 @@ def notice(s: Settings, numbers: dict) -> str:
         grows += f"every output cell gets **{counts[0]}** stamp{'s' * (counts[0] != 1)}."
     else:
         grows += f"an output cell gets between **{counts[0]}** and **{counts[-1]}** stamps, "
-        grows += (
-            "and since the stride does not divide the kernel, they alternate even far from the edge: the checkerboard."
-            if any(k % s.stride for k in shape(s.kernel)) and s.dilation == 1
-            else "and fewer only where the edge cuts them off."
-        )
+        if any(s.dilation * (k - 1) + 1 < s.stride for k in shape(s.kernel)):
+            grows += "for the stamps are smaller than the stride and leave gaps."
+        elif s.dilation == 1 and any(k % s.stride for k in shape(s.kernel)):
+            grows += (
+                "and as the stride does not divide the kernel they alternate far from the edge too: a checkerboard."
+            )
+        else:
+            grows += "fewer only towards the edge."
     call = numbers["pytorch"]
     if call["refuses"]:
         return f"{grows}\nPyTorch **refuses** this picture: {call['refuses']}."
@@ -222,7 +225,7 @@ def notice(s: Settings, numbers: dict) -> str:
     if min(around) < 0:
         return f"{grows}\nPadding {s.padding} crops more than one stamp reaches, so whole stamps are cut away."
     zeros = "{} and {}".format(*around) if len(set(around)) > 1 else str(around[0])
-    return f"{grows}\nThe zero-inserted picture gives the same numbers with **{zeros}** zeros around it."
+    return f"{grows}\nThe zero-inserted picture gives the same numbers with a padding of **{zeros}**."
 
 
 def code(settings: Settings) -> str:
