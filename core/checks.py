@@ -332,6 +332,48 @@ def sampling(
     return Check("every step equals its other formula, in float64", residual, 1e-5)
 
 
+def denoising(
+    states: Sequence[Tensor],
+    guesses: Sequence[Tensor],
+    times: Sequence[int],
+    alpha_bar: ArrayLike | Tensor,
+    sampler: str,
+) -> Check:
+    """The steps of a walk with any network, taken again in float64 from what it guessed: x in units of its signal.
+
+    What a step draws or asks the network a second time cannot be taken again. There the fresh noise must have the
+    variance that it should, to six standard errors, and only the last step, which draws none, is repeated (Heun too).
+
+    Args:
+        states: x at every time. guesses: the network's x0 at every time but the last. alpha_bar: (T + 1,).
+    """
+    a = [float(np.asarray(alpha_bar, dtype=np.float64)[t]) for t in times]
+    x0 = [np.asarray(guess.cpu(), dtype=np.float64) for guess in guesses]
+    x = [np.asarray(state.cpu(), dtype=np.float64) for state in states]
+    residual, last = 0.0, len(x0) - 1
+    for i, (a_t, a_s) in enumerate(pairwise(a)):
+        if a_t == 0:  # x has no signal whose units it could be taken in
+            continue
+        sigma, sigma_next = math.sqrt(1 / a_t - 1), math.sqrt(1 / a_s - 1)
+        slope = (x[i] / math.sqrt(a_t) - x0[i]) / sigma
+        if sampler in ("ddpm", "euler_ancestral") and sigma_next > 0:
+            kept = sigma_next**2 / sigma
+            fresh = x[i + 1] / math.sqrt(a_s) - x0[i] - kept * slope
+            share = float((fresh**2).mean()) / (sigma_next**2 - kept**2)
+            residual = max(residual, (abs(share - 1) * math.sqrt(fresh.size / 2) > 6) * abs(share - 1))
+            continue
+        if sampler == "heun" and i < last:
+            continue
+        guess = x0[i]
+        if sampler == "dpmpp_2m" and i > 0 and sigma_next > 0:
+            sigma_last = math.sqrt(1 / a[i - 1] - 1)
+            r = math.log(sigma_last / sigma) / math.log(sigma / sigma_next)
+            guess = (1 + 1 / (2 * r)) * x0[i] - 1 / (2 * r) * x0[i - 1]
+        straight = guess + sigma_next / sigma * (x[i] / math.sqrt(a_t) - guess)  # x0 and x on one line in sigma
+        residual = max(residual, float(np.abs(x[i + 1] - math.sqrt(a_s) * straight).max() / np.abs(x[i]).max()))
+    return Check("every step that can be is taken again in float64", residual, 1e-4)
+
+
 def _alpha_bar(name: str, T: int) -> np.ndarray:
     """The published schedules with their usual end points, one product at a time."""
     if name == "sigmoid":
