@@ -56,8 +56,9 @@ class GaussianMixture:
 
     def score(self, x: torch.Tensor, t: int, schedule: NoiseSchedule) -> torch.Tensor:
         """The gradient of `log_density` in x, (N, D): each centre pulls with its share of the responsibility."""
-        logs, pull, variance = self._noised(x, t, schedule)
-        return torch.einsum("nk,nkd->nd", logs.softmax(1) / variance, pull)
+        logs, means, variance = self._noised(x, t, schedule)
+        r = logs.softmax(1) / variance
+        return r @ means - r.sum(1, keepdim=True) * x
 
     def denoiser(self, schedule: NoiseSchedule) -> Denoiser:
         """The exact denoiser: x0 = E[x0 | x_t], eps = E[eps | x_t] = -sqrt(1 - alpha_bar_t) score.
@@ -66,25 +67,25 @@ class GaussianMixture:
         """
 
         def denoise(x: torch.Tensor, t: int) -> Prediction:
-            logs, pull, variance = self._noised(x, t, schedule)
+            logs, means, variance = self._noised(x, t, schedule)
             r = logs.softmax(1)
             # in one Gaussian: E[x0 | x_t] = mu + sqrt(alpha_bar_t) s^2 / variance (x_t - sqrt(alpha_bar_t) mu)
-            gain = schedule.signal[t].to(x) * self.stds.to(x) ** 2 / variance
-            x0 = r @ self.means.to(x) - torch.einsum("nk,nkd->nd", r * gain, pull)
-            return Prediction(x0, -schedule.noise[t] * torch.einsum("nk,nkd->nd", r / variance, pull))
+            gain = r * schedule.signal[t].to(x) * self.stds.to(x) ** 2 / variance
+            x0 = r @ self.means.to(x) + gain.sum(1, keepdim=True) * x - gain @ means
+            pull = r / variance
+            return Prediction(x0, schedule.noise[t] * (pull.sum(1, keepdim=True) * x - pull @ means))
 
         return denoise
 
     def _noised(self, x, t, schedule):
-        """Log weight plus log density in every Gaussian (N, K), the way to its centre (N, K, D), its variance (K,)."""
+        """Log weight plus log density in every Gaussian (N, K); the centres (K, D) and variances (K,) at time t."""
         D = self.means.shape[1]
         if x.ndim != 2 or x.shape[1] != D:
             raise ValueError(f"wanted points of shape (N, {D}), got {tuple(x.shape)}")
         a = at(schedule.alpha_bar, t, x)
-        variance = (a * self.stds**2 + 1 - a).to(x)
-        pull = (a.sqrt() * self.means).to(x) - x[:, None]
-        logs = self.weights.log().to(x) - D / 2 * (2 * math.pi * variance).log() - pull.square().sum(2) / (2 * variance)
-        return logs, pull, variance
+        variance, means = (a * self.stds**2 + 1 - a).to(x), (a.sqrt() * self.means).to(x)
+        far = torch.cdist(x, means, compute_mode="donot_use_mm_for_euclid_dist").square()
+        return self.weights.log().to(x) - D / 2 * (2 * math.pi * variance).log() - far / (2 * variance), means, variance
 
 
 def empirical_denoiser(data: torch.Tensor, schedule: NoiseSchedule) -> Denoiser:
