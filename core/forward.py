@@ -1,14 +1,21 @@
 """From picture to noise: in one jump, step by step, and the exact step back when the picture is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from .schedule import NoiseSchedule, at
 
+Generator = torch.Generator | Sequence[torch.Generator] | None
 
-def randn_like(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Standard normal noise shaped like x, drawn on the CPU in float32 and then moved, so a seed means one noise."""
+
+def randn_like(x: torch.Tensor, generator: Generator = None) -> torch.Tensor:
+    """Standard normal noise shaped like x, drawn on the CPU in float32 and then moved, so a seed means one noise.
+
+    With one generator a sample, each draws what it would draw alone.
+    """
+    if isinstance(generator, Sequence):
+        return torch.cat([torch.randn(x[:1].shape, generator=g) for g in generator]).to(x)
     return torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x)
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 
 from .denoiser import Denoiser, Prediction
-from .forward import posterior, randn_like
+from .forward import Generator, posterior, randn_like
 from .schedule import NoiseSchedule
 
 
@@ -33,7 +33,7 @@ def ddpm(
     x: torch.Tensor,
     times: Times,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """Draw each earlier state from the posterior, as if the predicted picture were the true one.
 
@@ -62,7 +62,7 @@ def ddim(
     times: Times,
     *,
     eta: float = 0.0,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """Walk noise to data with DDIM (eta = 0) or ancestral DDPM (eta = 1) steps.
 
@@ -90,7 +90,7 @@ def euler(
     x: torch.Tensor,
     times: Times,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """Follow the probability flow in straight steps of sigma: d x_bar / d sigma = eps, with x_bar = x / signal.
 
@@ -112,7 +112,7 @@ def euler_ancestral(
     x: torch.Tensor,
     times: Times,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """An Euler step to below the wanted sigma, then fresh noise up to it. Args, yields and raises as `ddpm`.
 
@@ -134,7 +134,7 @@ def heun(
     x: torch.Tensor,
     times: Times,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """An Euler step, then once more with the mean of the slopes at both ends: two denoiser calls a step.
 
@@ -159,7 +159,7 @@ def dpmpp_2m(
     x: torch.Tensor,
     times: Times,
     *,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Iterator[Step]:
     """DPM-Solver++(2M): exact for a straight line of x0 through this prediction and the one before.
 
@@ -198,7 +198,7 @@ class Sampler:
         x: torch.Tensor,
         times: Times,
         *,
-        generator: torch.Generator | None = None,
+        generator: Generator = None,
         **options: float,
     ) -> Iterator[Step]:
         unknown = set(options) - set(self.options)

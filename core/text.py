@@ -135,7 +135,7 @@ class TextEncoder(nn.Module):
         """
         from core import weights
 
-        c: TextConfig = weights.read_config(TextConfig, {k: v for k, v in config.items() if k != "act_fn"})
+        c: TextConfig = weights.read_config(TextConfig, config)
         state = {k.removeprefix("text_model."): v for k, v in state.items() if not k.endswith("position_ids")}
         known = None
         if "token_ids" in state:

@@ -191,10 +191,10 @@ def read_config(kind: type, values: Mapping[str, Any]) -> Any:
 
     Raises: ValueError where the file asks for something that these networks do not have.
     """
-    for key, allowed in UNSUPPORTED.items():
-        if key in values and values[key] not in allowed:
-            raise ValueError(f"config {key} = {values[key]!r} is not supported; wanted {allowed[0]!r}")
     known = {f.name for f in fields(kind)}
+    for key, allowed in UNSUPPORTED.items():
+        if key in values and key not in known and values[key] not in allowed:
+            raise ValueError(f"config {key} = {values[key]!r} is not supported; wanted {allowed[0]!r}")
     freeze = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key in known}
     return kind(**freeze)
 

@@ -1,7 +1,8 @@
-"""``python -m core.training RECIPE``: train one part of a model; recipes.py says what there is."""
+"""``python -m core.training RECIPE``: train one part of a model; ``prepare``: make the data of a U-Net first."""
 
 import argparse
 import os
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import distributed as dist
 from tqdm import tqdm
 
+from core.training import prepare
 from core.training.loop import TrainConfig, device_of_this_process, fit
 from core.training.recipes import RECIPES, Recipe
 from core.weights import Card
@@ -29,7 +31,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
     parser.add_argument("--sheet-minutes", type=float, default=5, help="how often to draw a sample sheet")
     parser.add_argument("--no-compile", action="store_true", help="skip torch.compile (quicker to start)")
-    run(parser.parse_args(argv))
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["prepare"]:
+        prepare.main(arguments[1:])
+    else:
+        run(parser.parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> None:

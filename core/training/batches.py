@@ -47,20 +47,28 @@ def augment(rgba: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
 
 
 def pictures(
-    images: Tensor, batch: int, generator: torch.Generator, *, flip: bool, white: float, chosen: Tensor | None = None
+    images: Tensor,
+    batch: int,
+    generator: torch.Generator,
+    *,
+    flip: bool,
+    white: float,
+    chosen: Tensor | None = None,
+    every: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Random pictures over plain backgrounds.
 
     Args:
         images: uint8 (N, 4, H, W). white: the share of white backgrounds; the others are equally often.
         chosen: which of them to take from, int64 (M,); all if None.
+        every: take all of them in their order, instead of ``batch`` random ones.
     Yields: (float32 (B, 3, H, W) in [-1, 1], index of each picture (B,), index of each background (B,)).
     """
     pool = torch.arange(len(images)) if chosen is None else chosen
     while True:
-        which = pool[torch.randint(len(pool), (batch,), generator=generator)]
-        ground = torch.randint(len(COLOURS), (batch,), generator=generator)
-        ground[torch.rand(batch, generator=generator) < white] = 0
+        which = pool if every else pool[torch.randint(len(pool), (batch,), generator=generator)]
+        ground = torch.randint(len(COLOURS), (len(which),), generator=generator)
+        ground[torch.rand(len(which), generator=generator) < white] = 0
         rgba = augment(images[which.to(images.device)], generator, flip=flip)
         yield composite(rgba, COLOURS[ground].to(images.device)), which, ground
 

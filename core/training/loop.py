@@ -26,6 +26,7 @@ class TrainConfig:
     ema: the weights that are kept are a running mean, w <- ema w + (1 - ema) w_now, ema rising to this as training
         goes on.
     prediction: what the U-Net learns to say: epsilon, sample or v_prediction.
+    bf16: multiply in bfloat16 where the hardware does.
     """
 
     lr: float = 1e-3
@@ -37,6 +38,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip_grad: float = 1.0
     prediction: str = "v_prediction"
+    bf16: bool = True
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -107,7 +109,7 @@ def fit(
     """
     device = next(network.parameters()).device
     average = copy.deepcopy(network).requires_grad_(False)
-    fast = device.type == "cuda" or (device.type == "cpu" and bf16_units())
+    fast = config.bf16 and (device.type == "cuda" or (device.type == "cpu" and bf16_units()))
     optimizer = torch.optim.AdamW(
         objective.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )

@@ -72,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
             part="text_encoder",
             data="emoji",
             network=CLIPConfig(),
-            train={"lr": 1e-3, "warmup": 200, "hold": 0.3, "ema": 0.995, "weight_decay": 0.1},
+            train={"lr": 1e-3, "warmup": 200, "hold": 0.3, "ema": 0.995, "weight_decay": 0.1, "bf16": False},
             batch=256,
             minutes=12,
         ),

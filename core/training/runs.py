@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from core import datasets, weights
+from core.networks.unet import UNet
 from core.networks.vae import VAE
-from core.training import batches
+from core.pipeline import network_denoiser, noise_schedule
+from core.samplers import SAMPLERS
+from core.schedule import NoiseSchedule
+from core.training import batches, prepare
+from core.training.loop import Denoising
 from core.training.recipes import CLIPConfig, Recipe
 from core.weights import Card
 
-LONGEST_CAPTION = 40  # tokens; causal attention makes the states of the first ones independent of what follows
+LONGEST_CAPTION = 24  # tokens; causal attention makes the states of the first ones independent of what follows
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         weights.fill(clip.visual, weights.read_state(resume / "image_encoder"), resume / "image_encoder")
         encoder, _ = weights.load(f"{resume}/text_encoder")
         clip.text.load_state_dict(encoder.tower.state_dict())
+    clip.text.attn_mask = clip.text.attn_mask[:LONGEST_CAPTION, :LONGEST_CAPTION]  # no caption is longer: save the time
     clip.to(device)
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
@@ -151,6 +157,77 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     return Run(clip, Contrast(clip), noted(stream(seen)), save, None, measure)
 
 
+def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    prepared = prepare.read(data or "runs/prepared").to(device)
+    vae, _ = weights.load(f"{data or 'runs/prepared'}/vae")
+    vae.to(device)
+    schedule = noise_schedule(recipe.scheduler)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    unet = network_of(UNet(recipe.network), resume, "unet").to(device, memory_format=torch.channels_last)
+    contexts = prepared.context(torch.arange(1 + len(prepare.SHEET), device=device))
+    stream = prepare.denoising_batches(prepared, recipe.batch, generator)
+
+    def sheet(network: nn.Module) -> Tensor:
+        context, empty = contexts[1:].repeat_interleave(3, 0), contexts[:1]
+        return tile(vae.decode(draw(network, recipe, schedule, context, empty)), 12)
+
+    def save(network: nn.Module, card: Card) -> None:
+        save_denoiser(out, recipe, network, card)
+
+    objective = Denoising(unet, schedule, recipe.scheduler["prediction_type"])
+    return Run(unet, objective, stream, save, sheet)
+
+
+def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    images, labels = (x.to(device) for x in datasets.fashion("train", data))
+    schedule = noise_schedule(recipe.scheduler)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    unet = network_of(UNet(recipe.network), resume, "unet").to(device, memory_format=torch.channels_last)
+    classes = len(datasets.FASHION_CLASSES)
+
+    def one_hot(label: Tensor) -> Tensor:
+        return nn.functional.one_hot(label, classes + 1).float()[:, None]  # the last place means no class
+
+    def stream() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            row = torch.randint(len(images), (recipe.batch,), generator=generator)
+            unsaid = torch.rand(recipe.batch, generator=generator) < 0.1
+            label = labels[row.to(device)].masked_fill(unsaid.to(device), classes)
+            yield images[row.to(device)].float() / 127.5 - 1, one_hot(label)
+
+    def sheet(network: nn.Module) -> Tensor:
+        label = torch.arange(classes, device=device).repeat(4)
+        empty = one_hot(torch.tensor([classes], device=device))
+        return tile(draw(network, recipe, schedule, one_hot(label), empty).clamp(-1, 1), classes)
+
+    def save(network: nn.Module, card: Card) -> None:
+        save_denoiser(out, recipe, network, card)
+
+    return Run(unet, Denoising(unet, schedule, recipe.scheduler["prediction_type"]), stream(), save, sheet)
+
+
+def draw(network: nn.Module, recipe: Recipe, schedule: NoiseSchedule, context: Tensor, empty: Tensor) -> Tensor:
+    """Samples for a sheet, (B, C, h, w), one a row of ``context`` (B, L, D), from noise of seed 0."""
+    c = recipe.network
+    x = torch.randn(
+        len(context), c.in_channels, c.sample_size, c.sample_size, generator=torch.Generator().manual_seed(0)
+    )
+    denoiser = network_denoiser(
+        network, schedule, recipe.scheduler["prediction_type"], context, empty, recipe.defaults["guidance"]
+    )
+    times = schedule.times(recipe.defaults["steps"])
+    *_, last = SAMPLERS["ddim"](denoiser, schedule, x.to(context.device), times)
+    return last.x_next
+
+
+def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> None:
+    weights.save(
+        out / "unet", asdict(recipe.network) | {"_class_name": "UNet2DConditionModel"}, network.state_dict(), card
+    )
+    (out / "scheduler").mkdir(exist_ok=True)
+    weights.write_json(out / "scheduler" / "scheduler_config.json", recipe.scheduler)
+
+
 def network_of(network: nn.Module, resume: Path | None, part: str) -> nn.Module:
     """``network``, filled from ``resume/part`` if a folder to resume from is given."""
     if resume is not None:
@@ -167,7 +244,12 @@ def tile(pictures: Tensor, columns: int) -> Tensor:
     return grid.expand(3, -1, -1)
 
 
-BUILDERS: dict[str, Callable[..., Run]] = {"emoji-clip": emoji_clip, "emoji-vae": emoji_vae}
+BUILDERS: dict[str, Callable[..., Run]] = {
+    "emoji-clip": emoji_clip,
+    "emoji-vae": emoji_vae,
+    "emoji-unet": emoji_unet,
+    "fashion-unet": fashion_unet,
+}
 
 
 def write_picture(path: Path, picture: Tensor) -> None:

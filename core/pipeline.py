@@ -1,0 +1,271 @@
+"""Text to picture: words, U-Net, sampler and VAE in one walk; the one place for a checkpoint's conventions."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from core import weights
+from core.denoiser import Denoiser, Prediction, guide
+from core.forward import add_noise
+from core.networks.attention import Record
+from core.networks.unet import UNet
+from core.networks.vae import VAE
+from core.samplers import Step, named_sampler
+from core.schedule import NoiseSchedule, from_beta, named_schedule
+from core.weights import Card
+
+if TYPE_CHECKING:
+    from core.text import TextEncoder
+
+# How to read a network's answer, by the name that checkpoints use.
+READINGS: dict[str, Callable[[Tensor, Tensor, float | Tensor], Prediction]] = {
+    "epsilon": Prediction.from_eps,
+    "sample": Prediction.from_x0,
+    "v_prediction": Prediction.from_v,
+}
+BETA_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
+SPACINGS = {"trailing": "trailing", "leading": "leading", "linspace": "even"}
+Guidance = float | Callable[[int], float]
+
+
+def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+    """The noise schedule of a checkpoint's ``scheduler_config.json``.
+
+    Raises: ValueError if it asks for one that this project does not have.
+    """
+    name, T = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
+    if config.get("trained_betas") is not None:
+        return from_beta(torch.tensor([0.0, *config["trained_betas"]], dtype=torch.float64))
+    if name not in BETA_SCHEDULES or config.get("rescale_betas_zero_snr"):
+        raise ValueError(
+            f"unknown noise schedule {name!r}{' rescaled' if name in BETA_SCHEDULES else ''}; "
+            f"known are {', '.join(BETA_SCHEDULES)}"
+        )
+    if name == "squaredcos_cap_v2":
+        return named_schedule("cosine", T=T)
+    return named_schedule(
+        BETA_SCHEDULES[name], T=T, beta_1=config.get("beta_start", 1e-4), beta_T=config.get("beta_end", 0.02)
+    )
+
+
+def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]:
+    """When a checkpoint wants to be sampled, and from how much noise.
+
+    Args:
+        config: its ``scheduler_config.json``: ``timestep_spacing``, ``steps_offset`` and ``set_alpha_to_one`` decide.
+        steps: network calls (for one-call samplers), 1 to T.
+    Returns: (times strictly descending, in this project's 0..T; scale of the start noise).
+    Raises: ValueError for an unknown spacing or a number of steps that does not fit.
+    """
+    schedule, spacing = noise_schedule(config), config.get("timestep_spacing", "leading")
+    if spacing not in SPACINGS:
+        raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
+        raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
+    times = schedule.times(steps, SPACINGS[spacing])[:-1]
+    if spacing == "leading":
+        times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T)
+    last = 0 if config.get("set_alpha_to_one", True) else 1
+    times = torch.cat([times[times > last], torch.tensor([last])])
+    # Euler schedulers start from sigma * noise rather than from unit variance.
+    euler = "Euler" in config.get("_class_name", "") and spacing != "leading"
+    return times, float(schedule.noise[times[0]]) if euler else 1.0
+
+
+def network_denoiser(
+    unet: nn.Module,
+    schedule: NoiseSchedule,
+    prediction_type: str,
+    context: Tensor,
+    empty: Tensor,
+    guidance: Guidance,
+    record: Record | None = None,
+) -> Denoiser:
+    """A U-Net as a `Denoiser`, guided by its own unconditional answer, both from one batch.
+
+    Args:
+        context: the words, (B, L, D). empty: what stands for no (or unwanted) words, (1 or B, L, D).
+        guidance: 1 asks the conditional network alone, 0 the unconditional one; a number or a function of t.
+        record: filled anew at each call, with the conditional rows only.
+    """
+    read = READINGS[prediction_type]
+    empty = empty.expand(len(context), -1, -1)
+
+    def denoiser(x: Tensor, t: int) -> Prediction:
+        scale = guidance(t) if callable(guidance) else guidance
+        rows = context if scale == 1 else empty if scale == 0 else torch.cat([context, empty])
+        repeats = len(rows) // len(x)
+        asked = x.to(context.dtype).repeat(repeats, 1, 1, 1)
+        time = torch.full((len(asked),), t - 1, device=x.device)  # networks count from 0, where one step of noise is
+        answer = unet(asked, time, rows, record=record).to(x.dtype)
+        if record is not None:
+            for kept in (record.attention, record.features):
+                kept.update({name: value[: len(x)] for name, value in kept.items()})
+        alpha_bar = schedule.alpha_bar[t]
+        if repeats == 1:
+            return read(x, answer, alpha_bar)
+        cond, uncond = answer.chunk(2)
+        return guide(read(x, cond, alpha_bar), read(x, uncond, alpha_bar), scale)
+
+    return denoiser
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """A text-to-image model: everything between a sentence and a picture. Read-only after loading."""
+
+    text: "TextEncoder"
+    unet: UNet
+    vae: VAE
+    schedule: NoiseSchedule
+    card: Card
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str | Path = "emoji", *, device: torch.device | str | None = None) -> "TextToImage":
+        """Load an embedded model ("emoji"), a folder in diffusers' layout, or a hub id.
+
+        Args:
+            device: where to run; a GPU if there is one, else the CPU. On a GPU the networks run in float16.
+        Raises: ValueError if it is unknown, or its files are missing, damaged or foreign.
+        """
+        folder = weights.resolve(name)
+        at = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = torch.float16 if at.type == "cuda" else torch.float32
+        text, unet, vae = (
+            weights.load(f"{folder}/{part}")[0].to(at, dtype) for part in ("text_encoder", "unet", "vae")
+        )
+        scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
+        if scheduler.get("prediction_type", "epsilon") not in READINGS:
+            raise ValueError(
+                f"unknown prediction_type {scheduler['prediction_type']!r}; known are {', '.join(READINGS)}"
+            )
+        if unet.config.cross_attention_dim != text.config.hidden_size:
+            raise ValueError(
+                f"the U-Net in {folder} attends to {unet.config.cross_attention_dim} numbers a token, "
+                f"but its text encoder gives {text.config.hidden_size}"
+            )
+        return cls(text, unet, vae, noise_schedule(scheduler), weights.read_card(folder), scheduler)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.conv_in.weight.device
+
+    @property
+    def size(self) -> int:
+        """Height and width that the model was trained on, in pixels."""
+        return self.unet.config.sample_size * self.vae.config.factor
+
+    def default(self, what: str) -> Any:
+        """The card's default for sampler, steps or guidance, or what suits Stable Diffusion."""
+        return self.card.defaults.get(what, {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}[what])
+
+    @torch.no_grad()
+    def stream(
+        self,
+        prompt: str,
+        *,
+        negative: str = "",
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        seed: int = 0,
+        size: int | None = None,
+        batch: int = 1,
+        image: Tensor | None = None,
+        strength: float = 1.0,
+        mask: Tensor | None = None,
+        record: Record | None = None,
+        token_weights: Sequence[float] | None = None,
+    ) -> Iterator[Step]:
+        """Draw ``batch`` pictures of ``prompt``, one `Step` at a time, in latent space; see `decode`.
+
+        Args:
+            negative: words to steer away from, in place of the empty prompt.
+            sampler, steps, guidance, size: None takes the card's default. Guidance 1 is none; Ho & Salimans' w is
+                guidance - 1; it may be a function of t.
+            seed: picture i of a batch starts from the noise of seed + i, on every device the same.
+            size: height and width in pixels.
+            image: a picture (1 or B, 3, size, size) in [-1, 1] to start from; ``strength`` in [0, 1] says how much of
+                the way is walked again: int(steps * strength) steps, and none at 0.
+            mask: (size, size), 1 where ``image`` is to be drawn anew, 0 where it stays.
+            record: an attention record, filled anew at every step.
+            token_weights: one factor for each token's state (start mark first); 0 mutes a word.
+        Raises: ValueError at the call, not at the first step, if an argument cannot be used.
+        """
+        sampler = self.default("sampler") if sampler is None else sampler
+        steps = self.default("steps") if steps is None else steps
+        guidance = self.default("guidance") if guidance is None else guidance
+        size = self.size if size is None else size
+        unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        walk = named_sampler(sampler)
+        times, start_scale = sampling_plan(self.scheduler, steps)
+        if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
+            raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 - batch:
+            raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+        if not isinstance(batch, int) or not 1 <= batch <= 64:
+            raise ValueError(f"batch must be a whole number from 1 to 64, got {batch!r}")
+        if not isinstance(size, int) or size < unit or size % unit or size > 4096:
+            raise ValueError(f"size must be a multiple of {unit} pixels from {unit} to 4096, got {size!r}")
+        if not (isinstance(strength, int | float) and 0 <= strength <= 1):
+            raise ValueError(f"strength must be in [0, 1], got {strength!r}")
+        if mask is not None and image is None:
+            raise ValueError("a mask needs an image to keep parts of")
+        for name, given, wanted in (("image", image, (3, size, size)), ("mask", mask, (size, size))):
+            if given is not None and tuple(given.shape[-len(wanted) :]) != wanted:
+                raise ValueError(
+                    f"{name} must have shape (..., {', '.join(map(str, wanted))}), got {tuple(given.shape)}"
+                )
+
+        dtype = self.unet.conv_in.weight.dtype
+        states = self.text([prompt, negative]).to(dtype)
+        context, empty = states[:1].expand(batch, -1, -1), states[1:]
+        if token_weights is not None:
+            factor = torch.ones(context.shape[1]).to(context)
+            factor[: len(token_weights)] = torch.tensor(list(token_weights)).to(factor)
+            context = context * factor[:, None]
+        denoiser = network_denoiser(
+            self.unet, self.schedule, self.scheduler.get("prediction_type", "epsilon"), context, empty, guidance, record
+        )
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(batch)]
+        side = size // self.vae.config.factor
+        noise = torch.cat(
+            [torch.randn(1, self.unet.config.in_channels, side, side, generator=g) for g in generators]
+        ).to(self.device)
+        x = start_scale * noise
+        if image is not None:
+            z = (
+                self.vae.encode(image.reshape(-1, 3, size, size).to(self.device, dtype))
+                .float()
+                .expand(batch, -1, -1, -1)
+            )
+            kept = int((len(times) - 1) * strength)
+            times = times[len(times) - 1 - kept :]
+            if kept == 0:
+                return iter(())
+            x = add_noise(z, noise, int(times[0]), self.schedule)
+            if mask is not None:
+                anew = nn.functional.adaptive_avg_pool2d(mask.to(z)[None, None], side)
+                denoiser = keeping(denoiser, z, anew, self.schedule)
+        return walk(denoiser, self.schedule, x, times, generator=generators[0] if batch == 1 else generators)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) to pictures (B, 3, H, W) in [-1, 1], float32."""
+        return self.vae.decode(latents.to(self.device, self.unet.conv_in.weight.dtype)).float()
+
+
+def keeping(denoiser: Denoiser, z: Tensor, anew: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """A denoiser that knows the picture ``z`` wherever ``anew`` is 0, so that only the rest is drawn."""
+
+    def known(x: Tensor, t: int) -> Prediction:
+        x0 = anew * denoiser(x, t).x0 + (1 - anew) * z
+        return Prediction.from_x0(x, x0, schedule.alpha_bar[t])
+
+    return known
