@@ -1,4 +1,4 @@
-"""``python -m core.training RECIPE``: train one part of a model; ``prepare``: make the data of a U-Net first."""
+"""Train one part of a model: ``python -m core.training RECIPE``; ``prepare`` makes a U-Net's data, ``evaluate`` judges."""
 
 import argparse
 import os
@@ -34,6 +34,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["prepare"]:
         prepare.main(arguments[1:])
+    elif arguments[:1] == ["evaluate"]:
+        from core.training import evaluate
+
+        evaluate.main(arguments[1:])
     else:
         run(parser.parse_args(arguments))
 

@@ -17,6 +17,7 @@ from core.samplers import SAMPLERS
 from core.schedule import NoiseSchedule
 from core.training import batches, prepare
 from core.training.loop import Denoising
+from core.training.objectives import Classification, Classifier, Contrast, Reconstruction
 from core.training.recipes import CLIPConfig, Recipe
 from core.weights import Card
 
@@ -54,8 +55,6 @@ def held_out(n: int, every: int = 50) -> tuple[Tensor, Tensor]:
 
 
 def emoji_vae(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
-    from core.training.objectives import Reconstruction
-
     generator = torch.Generator().manual_seed(recipe.seed)
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
@@ -95,7 +94,6 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 
     from core.text import TextConfig, token_ids, transformers_names
-    from core.training.objectives import Contrast
 
     c: CLIPConfig = recipe.network
     vision = CLIPVisionCfg(
@@ -206,6 +204,63 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
     return Run(unet, Denoising(unet, schedule, recipe.scheduler["prediction_type"]), stream(), save, sheet)
 
 
+def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    emoji = datasets.emoji(data)
+    images = emoji.images.to(device)
+    labels = Labels.of(emoji)
+    classifier = network_of(Classifier(recipe.network, *labels.counts), resume, "classifier").to(device)
+    seen, unseen = held_out(len(images), every=12)
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def stream(pool: Tensor, n: int, *, every: bool = False) -> Iterator[tuple[Tensor, ...]]:
+        for x, which, ground in batches.pictures(images, n, generator, flip=False, white=0.3, chosen=pool, every=every):
+            yield x, labels.name[which].to(device), labels.style[which].to(device), ground.to(device)
+
+    @torch.no_grad()
+    def measure(network: nn.Module) -> dict[str, Any]:
+        network.eval()
+        x, *right = next(stream(unseen, 0, every=True))
+        answers = [torch.cat(parts) for parts in zip(*(network(some) for some in x.split(128)), strict=True)]
+        top = answers[0].topk(5).indices == right[0][:, None]
+        return {
+            "unseen_pictures": len(x),
+            "name_top1": round(top[:, 0].float().mean().item(), 4),
+            "name_top5": round(top.any(1).float().mean().item(), 4),
+            "style": round((answers[1].argmax(1) == right[1]).float().mean().item(), 4),
+            "background": round((answers[2].argmax(1) == right[2]).float().mean().item(), 4),
+        }
+
+    def save(network: nn.Module, card: Card) -> None:
+        config = asdict(recipe.network) | {"names": labels.names, "styles": labels.styles}
+        weights.save(out / "classifier", config, network.state_dict(), card)
+
+    return Run(classifier, Classification(classifier), stream(seen, recipe.batch), save, None, measure)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of the emoji pictures: names and styles in alphabetical order, and the numbers of each picture."""
+
+    names: list[str]
+    styles: list[str]
+    name: Tensor
+    style: Tensor
+
+    @classmethod
+    def of(cls, emoji: datasets.Emoji) -> "Labels":
+        names, styles = sorted(set(emoji.names)), sorted(set(emoji.styles))
+        return cls(
+            names,
+            styles,
+            torch.tensor([names.index(name) for name in emoji.names]),
+            torch.tensor([styles.index(style) for style in emoji.styles]),
+        )
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return len(self.names), len(self.styles), len(datasets.BACKGROUNDS)
+
+
 def draw(network: nn.Module, recipe: Recipe, schedule: NoiseSchedule, context: Tensor, empty: Tensor) -> Tensor:
     """Samples for a sheet, (B, C, h, w), one a row of ``context`` (B, L, D), from noise of seed 0."""
     c = recipe.network
@@ -248,6 +303,7 @@ BUILDERS: dict[str, Callable[..., Run]] = {
     "emoji-clip": emoji_clip,
     "emoji-vae": emoji_vae,
     "emoji-unet": emoji_unet,
+    "emoji-classifier": emoji_classifier,
     "fashion-unet": fashion_unet,
 }
 
