@@ -1,4 +1,4 @@
-"""Train one part of a model: ``python -m core.training RECIPE``; ``prepare`` makes a U-Net's data, ``evaluate`` judges."""
+"""Train one part of a model: ``python -m core.training RECIPE``; ``prepare``: data of a U-Net; ``evaluate``."""
 
 import argparse
 import os

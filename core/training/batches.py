@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.datasets import BACKGROUNDS, Emoji, composite
 
+LONGEST_CAPTION = 32  # tokens
 COLOURS = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
 COLOUR_NAMES = tuple(BACKGROUNDS)
 # Style names as a caption says them.
@@ -101,6 +102,11 @@ def caption(
     if len(parts) > 1 and rng.random() < 0.15:
         parts = rng.permutation(parts).tolist()
     return ", ".join(parts) if rng.random() < 0.7 else " ".join(parts)
+
+
+def read_captions_only(tower: nn.Module) -> None:
+    """Let a text tower read `LONGEST_CAPTION` tokens, not 77: attention looks back only, so the states are the same."""
+    tower.attn_mask = tower.attn_mask[:LONGEST_CAPTION, :LONGEST_CAPTION]
 
 
 def captions(data: Emoji, which: Tensor, ground: Tensor, rng: np.random.Generator) -> list[str]:

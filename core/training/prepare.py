@@ -85,6 +85,7 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
     """Write ``variants`` latents of each picture, over other backgrounds, and ``captions`` texts for each."""
     vae, _ = weights.load(f"{model}/vae")
     text, _ = weights.load(f"{model}/text_encoder")
+    batches.read_captions_only(text.tower)
     emoji = datasets.emoji(data)
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     said: dict[str, int] = {prompt: i for i, prompt in enumerate(("", *SHEET))}
@@ -120,9 +121,8 @@ def token_states(text, prompts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
     """(ids (M,), states (M, D), lengths (B,)) of prompts, without the places after the end marks."""
     from core.text import token_ids
 
-    ids = token_ids(prompts)
+    ids = token_ids(prompts)[:, : batches.LONGEST_CAPTION]
     lengths = ids.argmax(dim=1) + 1
-    ids = ids[:, : int(lengths.max())]
     inside = torch.arange(ids.shape[1]) < lengths[:, None]
     return ids[inside].int(), text.states(ids)[inside].half(), lengths
 

@@ -21,8 +21,6 @@ from core.training.objectives import Classification, Classifier, Contrast, Recon
 from core.training.recipes import CLIPConfig, Recipe
 from core.weights import Card
 
-LONGEST_CAPTION = 24  # tokens; causal attention makes the states of the first ones independent of what follows
-
 
 @dataclass(frozen=True)
 class Run:
@@ -105,7 +103,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         weights.fill(clip.visual, weights.read_state(resume / "image_encoder"), resume / "image_encoder")
         encoder, _ = weights.load(f"{resume}/text_encoder")
         clip.text.load_state_dict(encoder.tower.state_dict())
-    clip.text.attn_mask = clip.text.attn_mask[:LONGEST_CAPTION, :LONGEST_CAPTION]  # no caption is longer: save the time
+    batches.read_captions_only(clip.text)
     clip.to(device)
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
@@ -115,7 +113,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     def stream(pool: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for x, which, ground in batches.pictures(images, recipe.batch, generator, flip=False, white=0.3, chosen=pool):
             ids = token_ids(batches.captions(emoji, which, ground, rng))
-            yield x, ids[:, :LONGEST_CAPTION].to(device)
+            yield x, ids[:, : batches.LONGEST_CAPTION].to(device)
 
     known = torch.zeros(c.vocab_size, dtype=torch.bool)
     known[0] = True
@@ -143,7 +141,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         words = torch.cat(
             [
                 network.encode_text(ids.to(device), normalize=True)
-                for ids in token_ids(names)[:, :LONGEST_CAPTION].split(128)
+                for ids in token_ids(names)[:, : batches.LONGEST_CAPTION].split(128)
             ]
         )
         ranks = (network.encode_image(x, normalize=True) @ words.T).argsort(dim=1, descending=True)
