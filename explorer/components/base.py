@@ -22,10 +22,17 @@ def packed(values: Any, dtype: str) -> str:
 
 
 class Unstubbed(type(gr.HTML)):
-    """Gradio writes a .pyi beside every subclass of a component; ours add no events, so none is needed."""
+    """Gradio's rules for a component's class, less two that our pieces have no use for.
+
+    It writes a .pyi beside every subclass: ours add no events. And it makes every output that a function skips anew
+    from the arguments of its making: ours never change, so `Piece.constructor_args` hands over the piece itself.
+    """
 
     def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
         return ABCMeta.__new__(cls, name, bases, attributes)
+
+    def __call__(cls, *args: Any, made: Any = None, **options: Any) -> Any:
+        return super().__call__(*args, **options) if made is None else made
 
 
 class Piece(gr.HTML, metaclass=Unstubbed):
@@ -44,6 +51,10 @@ class Piece(gr.HTML, metaclass=Unstubbed):
             render=render,
             label=label,
         )
+
+    @property
+    def constructor_args(self) -> dict[str, Any]:
+        return {"made": self}
 
     def get_config(self) -> dict[str, Any]:  # type: ignore[override]
         """The configuration of a gr.HTML: our own arguments are in the template and the script already."""

@@ -9,8 +9,8 @@ from explorer.figures.style import GREY, SIGNAL, figure
 def overlap_profile(counts: np.ndarray, most: float) -> go.Figure:
     """Stamps per cell along one row, counts (W,); ``most`` is the largest number there can be."""
     fig = figure(
-        x="column of the output, along its middle row",
-        y="stamps on the cell",
+        x="output column, middle row",
+        y="stamps",
         x_range=(-0.6, len(counts) - 0.4),
         y_range=(0, most * 1.15),
     )

@@ -132,7 +132,7 @@ def play(image: Tensor, kernel: Tensor, s: Settings) -> tuple[Windows, Tensor]:
         return shown, steps[-1].output
     around, inserted = surrounded(image, s), surrounded(torch.ones_like(image), s).numpy() == 0
     windows = list(convolution_steps(around, kernel, dilation=s.dilation, flip=True))
-    titles = ("picture with zeros inserted", "kernel, turned by 180°", "output")
+    titles = ("picture with zeros inserted", "kernel, turned", "output")
     turned = kernel.flip(0, 1).numpy()
     shown = gather(windows, around.numpy(), inserted, turned, stride=1, dilation=s.dilation, titles=titles)
     return shown, torch.tensor(shown.target)
