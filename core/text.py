@@ -32,9 +32,9 @@ def tokenizer() -> SimpleTokenizer:
     return SimpleTokenizer(context_length=LENGTH)
 
 
-def token_ids(prompts: Sequence[str]) -> Tensor:
-    """open_clip's own tokens: start, words, end, zeros; int64 (B, 77). An over-long prompt keeps its first words."""
-    return tokenizer()(list(prompts))
+def token_ids(prompts: Sequence[str], length: int = LENGTH) -> Tensor:
+    """open_clip's own tokens: start, words, end, zeros; int64 (B, length). An over-long prompt keeps its first words."""
+    return tokenizer()(list(prompts), context_length=length)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ weights as safetensors, whole or in shards. Models of this project add a ``card.
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -201,11 +200,14 @@ def read_config(kind: type, values: Mapping[str, Any]) -> Any:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: wanted a model folder in diffusers' layout") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+    return values
 
 
 def read_card(folder: Path) -> Card:
@@ -251,43 +253,44 @@ def read_state(folder: Path) -> dict[str, Tensor]:
 
 def save(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], card: Card) -> None:
     """Write a part: float16 weights in shards of 15 MiB at most, config and card, all at once or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    name = NAMES.get(folder.name, "model")
     shards: list[dict[str, Tensor]] = [{}]
     for key, value in state.items():
         half = value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype).contiguous()
         if shards[-1] and sum(t.nbytes for t in shards[-1].values()) + half.nbytes > SHARD:
             shards.append({})
         shards[-1][key] = half
-    if len(shards) == 1:
-        names = [f"{name}.safetensors"]
-    else:
-        names = [f"{name}-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-        weight_map = {key: file for file, shard in zip(names, shards, strict=True) for key in shard}
-        index = {
-            "metadata": {"total_size": sum(t.nbytes for s in shards for t in s.values())},
-            "weight_map": weight_map,
-        }
-        write_json(new / f"{name}.safetensors.index.json", index)
-    for file, shard in zip(names, shards, strict=True):
-        save_file(shard, new / file, metadata={"format": "pt"})
-    write_json(new / "config.json", config)
-    files = {file: sha256(new / file) for file in (*names, "config.json")}
-    write_json(new / "card.json", asdict(card) | {"files": files})
-    swap(new, folder)
+    name = NAMES.get(folder.name, "model")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        new = Path(beside) / folder.name
+        new.mkdir()
+        if len(shards) == 1:
+            names = [f"{name}.safetensors"]
+        else:
+            names = [f"{name}-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+            index = {
+                "metadata": {"total_size": sum(t.nbytes for s in shards for t in s.values())},
+                "weight_map": {key: file for file, shard in zip(names, shards, strict=True) for key in shard},
+            }
+            write_json(new / f"{name}.safetensors.index.json", index)
+        for file, shard in zip(names, shards, strict=True):
+            save_file(shard, new / file, metadata={"format": "pt"})
+        write_json(new / "config.json", config)
+        files = {file: sha256(new / file) for file in (*names, "config.json")}
+        write_json(new / "card.json", asdict(card) | {"files": files})
+        swap(new, folder)
 
 
 def swap(new: Path, folder: Path) -> None:
-    """Put the finished folder ``new`` in the place of ``folder``."""
-    os.chmod(new, 0o755)
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.replace(folder, old)
+    """Put the finished folder ``new`` in the place of ``folder``, which ends up beside where ``new`` was."""
+    old = new.with_name(f"{new.name}-old")
+    try:
+        if folder.exists():
+            os.replace(folder, old)
         os.replace(new, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(new, folder)
+    finally:
+        if old.exists() and not folder.exists():  # the second move failed
+            os.replace(old, folder)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from core.datasets import BACKGROUNDS, Emoji, composite
 
-LONGEST_CAPTION = 32  # tokens
+LONGEST_CAPTION = 24  # tokens
 COLOURS = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
 COLOUR_NAMES = tuple(BACKGROUNDS)
 # Style names as a caption says them.

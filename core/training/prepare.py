@@ -121,7 +121,7 @@ def token_states(text, prompts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
     """(ids (M,), states (M, D), lengths (B,)) of prompts, without the places after the end marks."""
     from core.text import token_ids
 
-    ids = token_ids(prompts)[:, : batches.LONGEST_CAPTION]
+    ids = token_ids(prompts, batches.LONGEST_CAPTION)
     lengths = ids.argmax(dim=1) + 1
     inside = torch.arange(ids.shape[1]) < lengths[:, None]
     return ids[inside].int(), text.states(ids)[inside].half(), lengths

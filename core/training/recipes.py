@@ -36,10 +36,10 @@ class CLIPConfig:
     embed_dim: int = 128
     image_size: int = 64
     patch_size: int = 16
-    vision_width: int = 192
-    vision_layers: int = 6
+    vision_width: int = 128
+    vision_layers: int = 4
     text_width: int = 128
-    text_layers: int = 4
+    text_layers: int = 3
     text_heads: int = 4
     context_length: int = 77
     vocab_size: int = 49408
@@ -72,9 +72,9 @@ RECIPES: dict[str, Recipe] = {
             part="text_encoder",
             data="emoji",
             network=CLIPConfig(),
-            train={"lr": 1e-3, "warmup": 200, "hold": 0.3, "ema": 0.995, "weight_decay": 0.1, "bf16": False},
-            batch=256,
-            minutes=12,
+            train={"lr": 1e-3, "warmup": 50, "hold": 0.4, "ema": 0.99, "weight_decay": 0.1, "bf16": False},
+            batch=128,
+            minutes=9,
         ),
         Recipe(
             "emoji-vae",

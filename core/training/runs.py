@@ -112,8 +112,8 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
 
     def stream(pool: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for x, which, ground in batches.pictures(images, recipe.batch, generator, flip=False, white=0.3, chosen=pool):
-            ids = token_ids(batches.captions(emoji, which, ground, rng))
-            yield x, ids[:, : batches.LONGEST_CAPTION].to(device)
+            ids = token_ids(batches.captions(emoji, which, ground, rng), batches.LONGEST_CAPTION)
+            yield x, ids.to(device)
 
     known = torch.zeros(c.vocab_size, dtype=torch.bool)
     known[0] = True
@@ -141,7 +141,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         words = torch.cat(
             [
                 network.encode_text(ids.to(device), normalize=True)
-                for ids in token_ids(names)[:, : batches.LONGEST_CAPTION].split(128)
+                for ids in token_ids(names, batches.LONGEST_CAPTION).split(128)
             ]
         )
         ranks = (network.encode_image(x, normalize=True) @ words.T).argsort(dim=1, descending=True)
