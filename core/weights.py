@@ -137,12 +137,14 @@ def load(name: str | Path) -> tuple[nn.Module, Card]:
     config = read_json(folder / "config.json")
     card = read_card(folder)
     state = read_state(folder)
-    if part == "text_encoder":
-        from core.text import TextEncoder  # open_clip takes seconds to import, and training does without it
+    try:
+        if part == "text_encoder":
+            from core.text import TextEncoder  # open_clip takes seconds to import, and training does without it
 
-        config |= padding(folder.parent)
-        return TextEncoder.from_state(config, state), card
-    network = UNet(read_config(UNetConfig, config)) if part == "unet" else VAE(read_config(VAEConfig, config))
+            return TextEncoder.from_state(config | padding(folder.parent), state), card
+        network = UNet(read_config(UNetConfig, config)) if part == "unet" else VAE(read_config(VAEConfig, config))
+    except (TypeError, IndexError, ZeroDivisionError, RuntimeError) as error:  # torch's own words about sizes
+        raise ValueError(f"{folder / 'config.json'} describes no network: {error}") from error
     fill(network, {modern(key): value for key, value in state.items()}, folder)
     return network.eval().requires_grad_(False), card
 
@@ -217,9 +219,10 @@ def read_card(folder: Path) -> Card:
     """
     if not (folder / "card.json").is_file():
         return Card(folder.name)
-    values = read_json(folder / "card.json")
+    values: dict[str, Any] = read_json(folder / "card.json")
+    values |= {key: tuple(v) for key, v in values.items() if isinstance(v, list)}
     try:
-        card = Card(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        card = Card(**values)
     except TypeError as error:
         raise ValueError(f"{folder / 'card.json'} is not a card: {error}") from None
     for name, wanted in card.files.items():
