@@ -328,7 +328,8 @@ def sampling(
             x0_last, h_last = x0, h
         else:
             raise ValueError(f"no independent route for the sampler {sampler!r}")
-        residual = max(residual, float(np.abs(x_next - expected).max()) / rounding)
+        size = max(1.0, float(np.abs(expected).max()))
+        residual = max(residual, float(np.abs(x_next - expected).max()) / size / rounding)
     return Check("every step equals its other formula, in float64", residual, 1e-5)
 
 

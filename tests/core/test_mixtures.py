@@ -121,19 +121,17 @@ def test_pure_noise_says_the_mean():
     assert torch.allclose(mixed.x0, (MIXTURE.weights[:, None] * MIXTURE.means).sum(0)) and torch.allclose(mixed.eps, x)
 
 
-def test_energy_distance_on_a_line_is_scipys():
-    """scipy's is the root of the same with every pair counted, so the self pairs are put back."""
+def test_energy_distance_on_a_line_is_the_square_of_scipys():
     x, y = points(40, seed=1)[:, :1], points(60, seed=2)[:, :1] + 0.7
-    spread_x, spread_y = torch.cdist(x, x).sum(), torch.cdist(y, y).sum()
-    back = spread_x / (40 * 39) - spread_x / 40**2 + spread_y / (60 * 59) - spread_y / 60**2
     theirs = stats.energy_distance(x[:, 0].numpy(), y[:, 0].numpy()) ** 2
-    assert energy_distance(x, y) + back.item() == pytest.approx(theirs, rel=1e-9)
+    assert energy_distance(x, y) == pytest.approx(theirs, rel=1e-9)
 
 
-def test_energy_distance_of_one_distribution_is_zero_on_average():
-    """200 pairs of draws: the mean within 4 standard errors of 0."""
-    values = torch.tensor([energy_distance(points(50, seed=2 * i), points(50, seed=2 * i + 1)) for i in range(200)])
-    assert abs(values.mean()) < 4 * values.std() / 200**0.5
+def test_energy_distance_of_two_draws_of_one_distribution():
+    """200 pairs of 50 standard normal draws: the mean is (2 / 50) E|X - X'| = 0.04 sqrt(pi), within 4 errors."""
+    draws = [points(50, seed=i, spread=1) for i in range(400)]
+    values = torch.tensor([energy_distance(draws[i], draws[i + 1]) for i in range(0, 400, 2)])
+    assert abs(values.mean() - 0.04 * math.pi**0.5) < 4 * values.std() / 200**0.5
 
 
 @pytest.mark.parametrize(

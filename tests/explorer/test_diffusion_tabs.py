@@ -1,0 +1,181 @@
+"""Forward noise and Samplers: numbers against formulas written out here, code against the endpoint, red badges."""
+
+import ast
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core import denoiser, forward, mixtures, samplers, schedule
+from explorer.settings import parse
+from explorer.tabs import forward_noise
+from explorer.tabs import samplers as walks
+
+TABS = (forward_noise, walks)
+PRESETS = [(tab, name) for tab in TABS for name in tab.PRESETS]
+
+
+@pytest.mark.parametrize(("tab", "name"), PRESETS)
+def test_code_prints_the_endpoints_numbers(tab, name):
+    settings, out = tab.PRESETS[name], io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(settings), {})
+    printed = dict(line.split(" = ") for line in out.getvalue().strip().splitlines())
+    view = tab.update(settings)
+    assert len(printed) >= 4
+    for key, value in printed.items():
+        assert ast.literal_eval(value) == pytest.approx(view.numbers[key], rel=1e-5, abs=1e-6), key
+    assert view.check.ok, view.check
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_the_first_preset_is_the_default_and_all_are_valid(tab):
+    assert next(iter(tab.PRESETS.values())) == tab.Settings()
+    for settings in tab.PRESETS.values():
+        assert parse(tab.Settings, vars(settings)) == settings
+
+
+def linear(t, T=1000):
+    """alpha_bar of Ho et al. by a plain product."""
+    return math.prod(1 - (1e-4 + (s - 1) / (T - 1) * (0.02 - 1e-4)) for s in range(1, t + 1))
+
+
+@pytest.mark.parametrize("t", [0, 1, 3, 400, 1000])
+def test_forward_noise_numbers(t):
+    """The pictures' moments: signal x0 plus unit noise, within 5 standard errors over the pixels."""
+    settings = forward_noise.Settings(picture="ball", t=t)
+    got, x0 = forward_noise.update(settings).numbers, forward_noise.picture("ball")
+    a = linear(t)
+    assert got["alpha_bar"] == pytest.approx(a, rel=1e-9)
+    assert (got["signal"], got["noise"]) == pytest.approx((a**0.5, (1 - a) ** 0.5), abs=1e-9)
+    for route in ("jump", "chain"):
+        error = 5 * (1 - a) ** 0.5 / math.sqrt(x0.numel()) + 1e-6
+        assert abs(got[f"{route}_mean"] - a**0.5 * float(x0.mean())) < error
+        spread = math.sqrt(a * float(x0.var()) + 1 - a)
+        assert abs(got[f"{route}_std"] - spread) < 2 * error
+
+
+def test_forward_noise_frames_are_the_pictures():
+    view = forward_noise.update(forward_noise.Settings(picture="letter", t=137, T=500))
+    trajectory = view.stage[0]
+    assert trajectory.labels[trajectory.at].startswith("t = 137:")
+    jump, eps, chain = trajectory.frames[trajectory.at]
+    x0, a = forward_noise.picture("letter")[0].numpy(), linear(137, 500)
+    assert np.allclose(jump, a**0.5 * x0 + (1 - a) ** 0.5 * eps, atol=1e-5)
+    assert np.allclose(trajectory.frames[0, 0], x0) and np.allclose(trajectory.frames[0, 2], x0)
+    assert abs(np.corrcoef(chain.ravel() - a**0.5 * x0.ravel(), eps.ravel())[0, 1]) < 0.08  # its noise is its own
+
+
+def test_forward_noise_says_when_too_much_signal_is_left():
+    view = forward_noise.update(forward_noise.Settings(t=150, T=150))
+    assert "Too few steps" in view.notice and f"{100 * linear(150, 150) ** 0.5:.0f} %" in view.notice
+    with pytest.raises(ValueError, match="at most T = 50, got 51"):
+        forward_noise.update(forward_noise.Settings(t=51, T=50))
+
+
+def moons(x, a):
+    """E[x0 | x_t] of the two moons, from scikit-learn's formula for them and Bayes' rule, loops for points."""
+    angle = np.linspace(0, np.pi, 48)
+    centres = np.concatenate(
+        [np.stack([np.cos(angle), np.sin(angle)], 1), np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1)]
+    )
+    centres, v = 1.15 * (centres - [0.5, 0.25]), a * 0.07**2 + 1 - a
+    out = []
+    for point in x:
+        log = -((point - a**0.5 * centres) ** 2).sum(1) / (2 * v)
+        weight = np.exp(log - log.max())
+        means = centres + a**0.5 * 0.07**2 / v * (point - a**0.5 * centres)
+        out.append(weight @ means / weight.sum())
+    return np.array(out)
+
+
+def test_samplers_numbers_by_ddim_written_out():
+    view = walks.update(walks.Settings(steps=10))
+    x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0)).double().numpy()
+    for t in range(1000, 0, -100):
+        a, b = linear(t), linear(t - 100)
+        x0 = moons(x, a)
+        x = b**0.5 * x0 + (1 - b) ** 0.5 * (x - a**0.5 * x0) / (1 - a) ** 0.5
+    assert view.numbers["times"] == list(range(1000, -1, -100))
+    assert view.numbers["mean"] == pytest.approx(x.mean(0), abs=1e-3)
+    assert view.numbers["std"] == pytest.approx(x.std(0, ddof=1), abs=1e-3)
+    assert np.median(np.abs(view.stage[0].positions[-1, 0] - x)) < 1e-4
+
+
+def test_samplers_one_shot_lands_on_the_mean():
+    numbers = walks.update(walks.Settings(points="ring of eight", steps=1)).numbers
+    assert np.abs(numbers["mean"]).max() < 0.01 and max(numbers["std"]) < 0.02
+
+
+def test_more_steps_come_nearer():
+    far = [walks.update(walks.Settings(steps=n)).numbers["energy_distance"] for n in (1, 4, 20)]
+    assert far == sorted(far, reverse=True)
+    fresh = walks.update(walks.Settings(steps=20)).numbers["energy_distance_of_a_fresh_draw"]
+    assert far[-1] < 2 * fresh
+
+
+def test_two_names_for_one_walk_on_the_screen():
+    a, b = (walks.update(walks.Settings(sampler=name)).numbers["first_particle"] for name in ("ddim", "euler"))
+    assert np.allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+@pytest.mark.parametrize("name", schedule.SCHEDULES)
+def test_samplers_badge_is_green_everywhere(sampler, name):
+    for spacing, steps in (("karras", 12), ("even", 7)):
+        settings = walks.Settings(sampler=sampler, schedule=name, spacing=spacing, steps=steps, eta=0.4)
+        view = walks.update(settings)
+        assert view.check.ok, view.check
+        assert "nan" not in view.formula
+
+
+def shifted(right):
+    """An off-by-one in the schedule: every time holds what belongs to the next."""
+
+    def made(*args, **kwargs):
+        s = right(*args, **kwargs)
+        return schedule.NoiseSchedule(torch.cat([s.alpha_bar[:1], s.alpha_bar[2:], s.alpha_bar[-1:] * 0.99]))
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong"),
+    [
+        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, -eps, t, s)),
+        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s)),
+        (forward_noise, "forward_chain", lambda right: lambda x0, s, **k: (1.002 * x for x in right(x0, s, **k))),
+        (forward_noise, "named_schedule", shifted),
+    ],
+)
+def test_forward_badge_turns_red_when_core_is_wrong(monkeypatch, module, name, wrong):
+    forward_noise.chain_of.cache_clear()
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    view = forward_noise.update(forward_noise.Settings(picture="ball"))
+    forward_noise.chain_of.cache_clear()
+    assert not view.check.ok, view.check
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "sampler"),
+    [
+        (walks, "named_schedule", shifted, "ddim"),
+        (samplers, "posterior", lambda right: lambda *a: (-right(*a)[0], right(*a)[1]), "ddpm"),
+        (samplers, "posterior", lambda right: lambda *a: (right(*a)[0], 1.1 * right(*a)[1]), "ddpm"),
+        (samplers, "randn_like", lambda right: lambda *a: -right(*a), "euler_ancestral"),
+        (samplers, "combine", lambda right: lambda *terms: right(*terms[:-1], (-terms[-1][0], terms[-1][1])), "heun"),
+        (mixtures, "Prediction", lambda right: lambda x0, eps: right(x0 + 0.001, eps), "dpmpp_2m"),
+        (mixtures, "Prediction", lambda right: lambda x0, eps: right(x0, -eps), "euler"),
+    ],
+)
+def test_samplers_badge_turns_red_when_core_is_wrong(monkeypatch, module, name, wrong, sampler):
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    view = walks.update(walks.Settings(sampler=sampler))
+    assert not view.check.ok, view.check
+
+
+def test_modules_under_test_are_the_real_ones():
+    assert mixtures.Prediction is denoiser.Prediction and samplers.posterior is forward.posterior
