@@ -33,7 +33,7 @@ def tokenizer() -> SimpleTokenizer:
 
 
 def token_ids(prompts: Sequence[str], length: int = LENGTH) -> Tensor:
-    """open_clip's own tokens: start, words, end, zeros; int64 (B, length). An over-long prompt keeps its first words."""
+    """open_clip's own tokens: start, words, end, zeros; int64 (B, length). A prompt too long keeps its first words."""
     return tokenizer()(list(prompts), context_length=length)
 
 
