@@ -88,7 +88,6 @@ def theme() -> Base:
         checkbox_label_background_fill_dark="transparent",
         checkbox_label_border_width="0px",
         checkbox_label_border_width_dark="0px",
-        checkbox_label_gap="4px 20px",
         checkbox_label_padding="4px 0",
         checkbox_label_shadow="none",
         button_primary_background_fill="*primary_500",

@@ -58,7 +58,7 @@ function board(parent, title, [rows, cols]) {
   };
 }
 
-let now = null, data = null, boards = null, cell = 0;
+let now = null, data = null, boards = null, cell = 0, narrow = false;
 const bar = transport(root, show), readout = root.querySelector('.transport-step');
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
@@ -69,7 +69,7 @@ function show(step) {
   (now.kind === 'gather' ? slide : stamp)(step);
   single().mark([step]);
   spread().mark(patch(step));
-  readout.textContent = `${place.clientWidth < 400 ? '' : 'step '}${step + 1} / ${now.labels.length}`;
+  readout.textContent = `${narrow ? '' : 'step '}${step + 1} / ${now.labels.length}`;
 }
 
 // The products stand in the window's cells; the output holds what has been summed so far.
@@ -115,14 +115,15 @@ function build() {
 
 // All cells of one size, in one row if they stay readable there; else the source above, or the output below, or all stacked.
 function fit() {
-  const [a, b, c] = [0, 1, 2], tall = 640, edge = 6, gap = 52;
+  const [a, b, c] = [0, 1, 2], wide = place.clientWidth, tall = 640, edge = 6, gap = 52;
   const side = (lines) => Math.min(84,
-    ...lines.map((line) => (place.clientWidth - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + now.shapes[i][1], 0)),
+    ...lines.map((line) => (wide - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + now.shapes[i][1], 0)),
     tall / lines.reduce((sum, line) => sum + Math.max(...line.map((i) => now.shapes[i][0])), 0));
   const sides = [[[a, b, c]], [[a], [b, c]], [[a, b], [c]], [[a], [b], [c]]].map(side), most = Math.max(...sides);
   const best = sides.findIndex((px) => px >= Math.min(36, most));
   place.dataset.rows = ['one', 'top', 'bottom', 'stack'][best];
   cell = Math.floor(sides[best]);
+  narrow = wide < 400;
   boards.forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
 }
 

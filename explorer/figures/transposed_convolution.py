@@ -9,7 +9,7 @@ from explorer.figures.style import GREY, SIGNAL, figure
 def overlap_profile(counts: np.ndarray, most: float) -> go.Figure:
     """Stamps per cell along one row, counts (W,); ``most`` is the largest number there can be."""
     fig = figure(
-        x="output column, middle row",
+        x="output column, in the fullest row",
         y="stamps",
         x_range=(-0.6, len(counts) - 0.4),
         y_range=(0, most * 1.15),

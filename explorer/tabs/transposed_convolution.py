@@ -86,7 +86,7 @@ def update(settings: Settings) -> View:
     }
     most = max((-(-k // s.stride)) for k in kernel.shape) ** 2
     return View(
-        stage=(player, overlap_profile(overlap[overlap.shape[0] // 2].round().numpy(), max(4, most))),
+        stage=(player, overlap_profile(overlap[overlap.sum(1).argmax()].round().numpy(), max(4, most))),
         formula=formula(s, numbers),
         check=frame.weakest(
             check(output, image, kernel, s),
