@@ -429,5 +429,6 @@ def _close(
     value, expected = np.asarray(value, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if value.shape != expected.shape:
         return Check(f"{claim} (shape {expected.shape}, got {value.shape})", math.inf, tolerance)
-    scale = max(scale, np.abs(expected).max()) or 1.0
+    scale = max(scale, np.abs(expected).max())
+    scale = scale if scale > 1e-290 else 1.0  # 0, or so near that no digits are left
     return Check(claim, float(np.abs(value - expected).max() / scale), tolerance)
