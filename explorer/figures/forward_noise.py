@@ -29,7 +29,7 @@ def pixel_values(jump: np.ndarray, chain: np.ndarray) -> go.Figure:
     x = np.linspace(-4, 4, 201)
     bell = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
     fig.add_scatter(x=x, y=bell, mode="lines", line={"color": style.NOISE, "width": 3}, hoverinfo="skip")
-    key(fig, ("bars: one jump", style.SIGNAL), ("steps: the chain", style.GREY), ("bell: pure noise", style.NOISE))
+    key(fig, ("one jump", style.SIGNAL), ("step by step", style.GREY), ("N(0, 1)", style.NOISE))
     fig.update_layout(bargap=0)
     return fig
 

@@ -48,7 +48,9 @@ class Settings:
     steps: int = number(20, low=1, high=200, label="Steps", key="n")
     look: int = number(14, low=0, high=199, label="Look at step", key="k", hint="the arrows below are of this step")
     spacing: str = choice("trailing", options=SPACINGS, label="Spacing of times", key="sp", group="Details")
-    eta: float = number(0.0, low=0, high=1, step=0.05, label="Fresh noise η", key="eta", group="Details", hint="ddim")
+    eta: float = number(
+        0.0, low=0, high=1, step=0.05, label="Fresh noise η", key="eta", group="Details", hint="ddim alone has it"
+    )
     schedule: str = choice("linear", options=tuple(SCHEDULES), label="Schedule", key="sch", group="Details")
     seed: int = number(0, low=0, high=9999, label="Seed", key="seed", group="Details")
 

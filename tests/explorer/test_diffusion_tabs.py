@@ -3,13 +3,17 @@
 import ast
 import contextlib
 import io
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from core import denoiser, forward, mixtures, samplers, schedule
+from explorer import frame
 from explorer.settings import parse
 from explorer.tabs import forward_noise
 from explorer.tabs import samplers as walks
@@ -29,6 +33,20 @@ def test_code_prints_the_endpoints_numbers(tab, name):
     for key, value in printed.items():
         assert ast.literal_eval(value) == pytest.approx(view.numbers[key], rel=1e-5, abs=1e-6), key
     assert view.check.ok, view.check
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_code_runs_in_a_fresh_interpreter(tab):
+    out = subprocess.run([sys.executable, "-c", tab.code(tab.Settings())], capture_output=True, text=True, check=True)
+    assert len(out.stdout.strip().splitlines()) >= 4
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_endpoint_answers_in_json(tab):
+    call = frame.endpoint(tab)
+    assert json.loads(json.dumps(call())) == tab.update(tab.Settings()).numbers
+    with pytest.raises(Exception, match=r"seed must be a whole number in \[0, 9999\], got -1"):
+        call(*vars(tab.Settings(seed=-1)).values())
 
 
 @pytest.mark.parametrize("tab", TABS)
