@@ -44,7 +44,7 @@ def test_code_runs_in_a_fresh_interpreter(tab):
 @pytest.mark.parametrize("tab", TABS)
 def test_endpoint_answers_in_json(tab):
     call = frame.endpoint(tab)
-    assert json.loads(json.dumps(call())) == tab.update(tab.Settings()).numbers
+    assert json.loads(json.dumps(call(*vars(tab.Settings()).values()))) == tab.update(tab.Settings()).numbers
     with pytest.raises(Exception, match=r"seed must be a whole number in \[0, 9999\], got -1"):
         call(*vars(tab.Settings(seed=-1)).values())
 
