@@ -40,7 +40,7 @@ def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     """
     name, T = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
     if config.get("trained_betas") is not None:
-        return from_beta(torch.tensor([0.0, *config["trained_betas"]], dtype=torch.float64))
+        return from_beta(torch.tensor(config["trained_betas"], dtype=torch.float64))
     if name not in BETA_SCHEDULES or config.get("rescale_betas_zero_snr"):
         raise ValueError(
             f"unknown noise schedule {name!r}{' rescaled' if name in BETA_SCHEDULES else ''}; "
@@ -69,12 +69,12 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
         raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
     times = schedule.times(steps, SPACINGS[spacing])[:-1]
     if spacing == "leading":
-        times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T)
-    last = 0 if config.get("set_alpha_to_one", True) else 1
+        times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
+    # Euler schedulers start from sigma * noise rather than from unit variance, and always end on the clean picture.
+    euler = "Euler" in config.get("_class_name", "")
+    last = 0 if euler or config.get("set_alpha_to_one", True) else 1
     times = torch.cat([times[times > last], torch.tensor([last])])
-    # Euler schedulers start from sigma * noise rather than from unit variance.
-    euler = "Euler" in config.get("_class_name", "") and spacing != "leading"
-    return times, float(schedule.noise[times[0]]) if euler else 1.0
+    return times, float(schedule.noise[times[0]]) if euler and spacing != "leading" else 1.0
 
 
 def network_denoiser(
@@ -207,28 +207,34 @@ class TextToImage:
         times, start_scale = sampling_plan(self.scheduler, steps)
         if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 - batch:
-            raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
-        if not isinstance(batch, int) or not 1 <= batch <= 64:
+        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 64:
             raise ValueError(f"batch must be a whole number from 1 to 64, got {batch!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 - batch:
+            raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1 - batch, got {seed!r}")
         if not isinstance(size, int) or size < unit or size % unit or size > 4096:
             raise ValueError(f"size must be a multiple of {unit} pixels from {unit} to 4096, got {size!r}")
         if not (isinstance(strength, int | float) and 0 <= strength <= 1):
             raise ValueError(f"strength must be in [0, 1], got {strength!r}")
         if mask is not None and image is None:
             raise ValueError("a mask needs an image to keep parts of")
-        for name, given, wanted in (("image", image, (3, size, size)), ("mask", mask, (size, size))):
-            if given is not None and tuple(given.shape[-len(wanted) :]) != wanted:
-                raise ValueError(
-                    f"{name} must have shape (..., {', '.join(map(str, wanted))}), got {tuple(given.shape)}"
-                )
+        pictures = {(1, 3, size, size), (batch, 3, size, size)}
+        for name, given, shapes in (("image", image, pictures), ("mask", mask, {(size, size)})):
+            if given is not None and not (isinstance(given, Tensor) and tuple(given.shape) in shapes):
+                came = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+                wanted = " or ".join(map(str, sorted(shapes)))
+                raise ValueError(f"{name} must be a tensor of shape {wanted}, got {came}")
+            if given is not None and not given.isfinite().all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity")
 
         dtype = self.unet.conv_in.weight.dtype
         states = self.text([prompt, negative]).to(dtype)
         context, empty = states[:1].expand(batch, -1, -1), states[1:]
         if token_weights is not None:
             factor = torch.ones(context.shape[1]).to(context)
-            factor[: len(token_weights)] = torch.tensor(list(token_weights)).to(factor)
+            given = torch.tensor(list(token_weights)).to(factor)
+            if given.ndim != 1 or len(given) > len(factor) or not given.isfinite().all():
+                raise ValueError(f"token_weights must be at most {len(factor)} finite numbers, got {token_weights!r}")
+            factor[: len(given)] = given
             context = context * factor[:, None]
         denoiser = network_denoiser(
             self.unet, self.schedule, self.scheduler.get("prediction_type", "epsilon"), context, empty, guidance, record
@@ -240,11 +246,7 @@ class TextToImage:
         ).to(self.device)
         x = start_scale * noise
         if image is not None:
-            z = (
-                self.vae.encode(image.reshape(-1, 3, size, size).to(self.device, dtype))
-                .float()
-                .expand(batch, -1, -1, -1)
-            )
+            z = self.vae.encode(image.to(self.device, dtype)).float().expand(batch, -1, -1, -1)
             kept = int((len(times) - 1) * strength)
             times = times[len(times) - 1 - kept :]
             if kept == 0:
