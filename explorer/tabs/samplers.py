@@ -37,7 +37,7 @@ SOURCE = r"""
   $\eta = 0$: choose them with one seed and see.
 """
 T, N, DATA = 1000, 400, 1000  # times, particles, points of the data they are compared with
-EXTENT = (-3.2, 3.2, -3.2, 3.2)
+EXTENT = (-2.8, 2.8, -2.8, 2.8)
 PATHS = tuple(range(6))  # particles whose way is drawn
 
 
@@ -143,7 +143,7 @@ def cloud(settings: Settings, run: Walk, look: int) -> Cloud:
         colours=kinds(run),
         field=density(settings.points, settings.schedule, 0, 128)[::-1],
         paths=PATHS,
-        at=look,
+        at=look if len(run.steps) > 1 else 1,
     )
 
 
@@ -208,7 +208,7 @@ def formula(settings: Settings, run: Walk, look: int) -> str:
         slope = r"\tfrac12(\hat\varepsilon_t+\hat\varepsilon_s)" if settings.sampler == "heun" and s else eps
         general = rf"\bar x_s=\bar x_t+(\sigma_s-\sigma_t)\,{slope}\qquad\bar x=x/\sqrt{{\bar\alpha}}"
         here = f"{bar_s}={bar}{plus(sigma_s - sigma)}\\,{slope}"
-    return f"$${general}$$\n\n$$\\text{{step }}{look + 1}:\\quad {here}$$"
+    return f"$${general}$$\n\n$$\\text{{from step }}{look}:\\quad {here}$$"
 
 
 def notice(settings: Settings, run: Walk, numbers: dict) -> str:
