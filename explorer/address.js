@@ -15,11 +15,11 @@ window.explorer = (() => {
     // Called once when the page stands: go to the tab that was asked for.
     start(names) {
       if (!names.includes(current)) current = names[0];
-      if (current !== names[0]) document.getElementById(`tab-${current}-button`)?.click();
       settled = true;
       history.replaceState(null, '', link(queries.get(current) ?? `tab=${current}`));
       dress();
-      document.documentElement.classList.remove('opening');
+      requestAnimationFrame(() => document.documentElement.classList.remove('opening'));
+      return { selected: current, __type__: 'update' };
     },
     // A tab came into view: the query it is to show.
     opened(name) {
@@ -37,17 +37,15 @@ window.explorer = (() => {
       queries.set(name, query);
       if (settled && name === current) history.replaceState(null, '', link(query));
     },
+    // Back or Forward: the address has changed, the tab follows.
     travel() {
       const name = new URLSearchParams(location.search).get('tab');
-      const button = document.getElementById(`tab-${name}-button`);
-      if (!button || name === current) return;
       queries.set(name, location.search.slice(1));
-      travelling = true;
-      button.click();
+      travelling = name !== current;
+      return { selected: name, __type__: 'update' };
     },
   };
 })();
-window.addEventListener('popstate', () => window.explorer.travel());
 if (new URLSearchParams(location.search).get('tab')) document.documentElement.classList.add('opening');
 
 // Light or dark as chosen last time; without a choice Gradio follows the system.

@@ -29,13 +29,14 @@ def build(model: str = "emoji", device: str | None = None) -> gr.Blocks:
 
     gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
-        gr.HTML(MASTHEAD, js_on_load=DARK, elem_classes="top", apply_default_css=False)
-        with gr.Tabs():
+        top = gr.HTML(MASTHEAD, js_on_load=TOP, elem_classes="top", apply_default_css=False)
+        with gr.Tabs() as tabs:
             for name in TABS:
                 module = import_module(f"explorer.tabs.{name}")
                 module.build(model, device) if name == "text_to_image" else module.build()
         gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
-        demo.load(None, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
+        demo.load(None, None, tabs, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
+        top.input(None, None, tabs, js="() => window.explorer.travel()", api_visibility="private")  # Back and Forward
     return demo
 
 
@@ -101,7 +102,8 @@ def colophon() -> str:
 MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
 <p>from a coin flip to a picture made from a sentence</p>
 <button type="button" class="quiet dark-toggle" aria-pressed="false">Dark</button></div>"""
-DARK = """
+TOP = """
+window.addEventListener('popstate', () => trigger('input'));
 const button = element.querySelector('.dark-toggle');
 const mark = () => {
   const dark = document.body.classList.contains('dark');

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -37,7 +37,7 @@ class View:
     numbers: dict[str, Any]
 
 
-def tab(module: ModuleType, stage: Sequence[gr.HTML]) -> gr.Tab:
+def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Tab:
     """Lay out and wire one tab.
 
     The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and either
@@ -155,21 +155,18 @@ def tab(module: ModuleType, stage: Sequence[gr.HTML]) -> gr.Tab:
     gr.on(moves, set_moved, inputs, about, **LIGHT)
     by_preset = chips.input(set_chosen, [chips], [*inputs, *about], **LIGHT)
     by_address = page.select(set_opened, [address], [*inputs, *about], js=opening, **LIGHT)
-    submits = [field.submit for field in inputs if isinstance(field, gr.Textbox)]
-    running = gr.on(
-        [start.click, *submits, by_preset.success, by_address.success],
-        run,
-        inputs,
-        shown,
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_id=DEVICE,
-        concurrency_limit=1,
-        api_visibility="private",
-    )
-    stop.click(None, cancels=[running], api_visibility="private")
+    asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
+    heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
+    queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
+    running: list[Any] = [
+        gr.on(asked, run, inputs, shown, **queued),
+        by_preset.success(run, inputs, shown, **queued),
+        by_address.success(run, inputs, shown, **queued),
+    ]
+    stopped = "Stopped. What was done so far stays and can be scrubbed."
+    stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:
-        api(module.endpoint, api_name=module.NAME, concurrency_id=DEVICE, concurrency_limit=1)
+        api(module.endpoint, api_name=module.NAME, **heavy)
     return page
 
 
@@ -182,7 +179,7 @@ LIGHT: dict[str, Any] = {
 }
 
 
-def endpoint(module: ModuleType) -> Callable[..., dict]:
+def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:
     """The function behind /NAME: the settings as keyword arguments with defaults, the shown numbers as JSON."""
     shape = signature(module.Settings)
 
@@ -202,7 +199,7 @@ def values_of(settings: Any) -> list[Any]:
     return [getattr(settings, name) for name in settings.__dataclass_fields__]
 
 
-def address_of(module: ModuleType, settings: Any) -> str:
+def address_of(module: ModuleType | SimpleNamespace, settings: Any) -> str:
     """The query part of the address that opens this tab with these settings; defaults are left out."""
     return urlencode({"tab": module.NAME, **to_query(settings)})
 

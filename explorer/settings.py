@@ -152,6 +152,10 @@ def widgets(cls: type) -> dict[str, Any]:
             gr.HTML(f"<h3>{group}</h3>", elem_classes="group")
         shared: dict[str, Any] = {"label": spec.label, "info": spec.hint or None}
         match spec.kind:
+            case "number" if spec.high - spec.low > 1e6:  # a seed: too many values for a slider
+                made[name] = gr.Number(
+                    spec.default, minimum=spec.low, maximum=spec.high, precision=0 if spec.integer else None, **shared
+                )
             case "number" if spec.log:
                 made[name] = LogSlider(spec)
             case "number":

@@ -64,9 +64,17 @@ function show(step) {
 function load() {
   if (!props.value) return;
   const shape = (v) => JSON.stringify([v?.kind, v?.shape.slice(1), v?.titles]);
-  const same = shape(props.value) === shape(now);
-  now = props.value;
-  data = unpack(now.data, now.kind === 'pixels' ? Uint8Array : Float32Array);
+  const same = shape(props.value) === shape(now), before = now;
+  now = { ...props.value };
+  const Kind = now.kind === 'pixels' ? Uint8Array : Float32Array, fresh = unpack(now.data, Kind);
+  const kept = Math.min(now.start, same ? before.labels.length : 0), size = now.shape.slice(1).reduce((a, b) => a * b);
+  if (kept) {
+    now.labels = [...before.labels.slice(0, kept), ...now.labels];
+    const joined = new Kind(now.labels.length * size);
+    joined.set(data.subarray(0, kept * size));
+    joined.set(fresh, kept * size);
+    data = joined;
+  } else data = fresh;
   if (!same) build();
   dress();
   bar.load(now.labels, now.at === null ? {} : { at: now.at });

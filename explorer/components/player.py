@@ -16,6 +16,7 @@ class Trajectory:
     titles: one per panel. labels: one per step, shown under the scrub bar.
     range: the values shown as black and white ("pixels"), or whose larger size is full colour ("cells").
     at: the step to open with; None keeps the step on the screen.
+    start: the number of the first of these frames; those before it are kept from the value before (a stream).
     """
 
     frames: np.ndarray
@@ -24,6 +25,7 @@ class Trajectory:
     range: tuple[float, float] = (-1.0, 1.0)
     kind: Literal["pixels", "cells"] = "pixels"
     at: int | None = None
+    start: int = 0
 
     def __post_init__(self) -> None:
         shape = np.shape(self.frames)
@@ -70,5 +72,6 @@ def payload(value: Trajectory) -> dict[str, Any]:
         "labels": list(value.labels),
         "range": [low, high],
         "at": value.at,
+        "start": value.start,
         "data": data,
     }

@@ -1,3 +1,3 @@
 """The tabs, one module each, in lecture order."""
 
-TABS = ("coin_flips", "convolution", "transposed_convolution", "forward_noise", "samplers")
+TABS = ("coin_flips", "convolution", "transposed_convolution", "forward_noise", "samplers", "text_to_image")

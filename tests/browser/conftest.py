@@ -20,11 +20,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def url():
-    """The address of the whole app, served from this process."""
+def url(request):
+    """The address of the whole app, served from this process; without the embedded model it draws with a tiny one."""
+    from core.weights import models
     from explorer.app import build, launch
 
-    demo = build()
+    demo = build("emoji" if "emoji" in models() else str(request.getfixturevalue("tiny_model")))
     _, address, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield address
     demo.close()

@@ -12,8 +12,8 @@ from explorer.tabs import TABS
 
 
 @pytest.fixture(scope="module")
-def page():
-    demo = build()
+def page(tiny_model):
+    demo = build(str(tiny_model), "cpu")
     _, url, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield Client(url, verbose=False)
     demo.close()
@@ -26,6 +26,11 @@ def test_coin_flips_with_defaults(page):
 
 def test_coin_flips_with_arguments(page):
     assert page.predict(n=10, k=5, api_name="/coin_flips")["probability"] == pytest.approx(252 / 1024)
+
+
+def test_text_to_image_with_the_model_of_the_command(page):
+    _, about = page.predict("red apple", steps=2, api_name="/text_to_image")
+    assert about["settings"]["model"] == "tiny"
 
 
 def test_bad_arguments_are_answered_with_what_was_wanted(page):

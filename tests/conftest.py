@@ -1,0 +1,40 @@
+"""What tests of core, explorer and browser share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder with a whole text-to-image model of random weights: small, quick, and good for nothing else."""
+    import torch
+
+    from core import weights
+    from core.networks.unet import UNet, UNetConfig
+    from core.networks.vae import VAE, VAEConfig
+    from core.text import TextConfig, TextEncoder, tokenizer, transformers_names
+    from core.weights import Card
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    read = tokenizer()
+    known = torch.zeros(49408, dtype=torch.bool)
+    known[[read.sot_token_id, read.eot_token_id, *read.encode("red apple cat face blue heart on a background")]] = True
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text_config = sizes | {"projection_dim": 16, "zero_after_end": True}
+    text = TextEncoder(TextConfig(**text_config))
+    unet_config = {"block_out_channels": (32, 64), "cross_attention_dim": 32}
+    vae_config = {"block_out_channels": (32,), "patch_size": 4}
+    weights.save(folder / "text_encoder", text_config, transformers_names(text.tower, known), Card("tiny text"))
+    weights.save(folder / "unet", unet_config, UNet(UNetConfig(**unet_config)).state_dict(), Card("tiny unet"))
+    weights.save(folder / "vae", vae_config, VAE(VAEConfig(**vae_config)).state_dict(), Card("tiny vae"))
+    (folder / "scheduler").mkdir()
+    scheduler = {
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "num_train_timesteps": 1000,
+        "prediction_type": "v_prediction",
+        "timestep_spacing": "trailing",
+    }
+    weights.write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    return folder
