@@ -18,7 +18,8 @@ function dress() {
 function fit() {
   if (!now || now.kind !== 'pixels') return;
   const [, count, H, W] = now.shape, gap = 24;
-  const columns = panels.clientWidth < count * 150 ? Math.min(2, count) : count;
+  const columns = panels.clientWidth < count * 150 ? Math.min(2, count) : count; // on a phone two beside each other
+  panels.style.setProperty('--columns', columns);
   const width = (panels.clientWidth - gap * (columns - 1)) / columns;
   const most = Math.min(width / W, Math.max(HEIGHT - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;
   panels.querySelectorAll('canvas').forEach((canvas) => { canvas.style.width = `${W * zoom}px`; canvas.style.height = `${H * zoom}px`; });
@@ -27,6 +28,7 @@ function fit() {
 function build() {
   const [, , H, W] = now.shape;
   panels.replaceChildren();
+  panels.classList.toggle('pixels', now.kind === 'pixels');
   draws = now.titles.map((title) => {
     const panel = panels.appendChild(document.createElement('figure'));
     panel.innerHTML = '<figcaption></figcaption><div class="picture"></div>';
