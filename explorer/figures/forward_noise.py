@@ -65,6 +65,7 @@ def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> go.Figure:
             x=[t],
             y=[values[t]],
             mode="markers",
+            cliponaxis=False,
             marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
             hovertemplate=f"{name} %{{y:.4f}} at t = {t}<extra></extra>",
         )

@@ -40,7 +40,7 @@ FRAMES = 25  # the player's times between 0 and T: what travels with every move 
 @dataclass(frozen=True)
 class Settings:
     picture: str = choice("beach", options=tuple(PICTURES), label="Picture x₀", key="x")
-    t: int = number(250, low=0, high=1000, label="Noise amount t", key="t", hint="0 is clean, T pure noise")
+    t: int = number(250, low=0, high=1000, label="Noise amount t", key="t", hint="from 0, clean, to T")
     schedule: str = choice("linear", options=tuple(SCHEDULES), label="Schedule", key="sch", group="Schedule")
     T: int = number(1000, low=2, high=1000, label="Steps in all T", key="T", group="Schedule")
     seed: int = number(0, low=0, high=9999, label="Seed of the noise", key="seed", group="Chance")

@@ -116,7 +116,6 @@ def check(settings: Settings, run: Walk) -> checks.Check:
     """Sixteen particles' every step, by the other formula, on the noise the seed gives."""
     g, few = torch.Generator().manual_seed(settings.seed), slice(16)
     x = torch.randn(N, 2, generator=g)
-    draws = SAMPLERS[settings.sampler].stochastic or (settings.sampler == "ddim" and settings.eta > 0)
     return checks.sampling(
         [x[few], *(step.x_next[few] for step in run.steps)],
         run.times.tolist(),
@@ -126,8 +125,13 @@ def check(settings: Settings, run: Walk) -> checks.Check:
         sampler=settings.sampler,
         std=float(run.mixture.stds[0]),
         eta=settings.eta,
-        noises=[randn_like(x, g)[few] for _ in run.steps] if draws else [],
+        noises=[randn_like(x, g)[few] for _ in run.steps] if draws(settings) else [],
     )
+
+
+def draws(settings: Settings) -> bool:
+    """Whether the walk draws fresh noise on its way."""
+    return SAMPLERS[settings.sampler].stochastic or (settings.sampler == "ddim" and settings.eta > 0)
 
 
 def cloud(settings: Settings, run: Walk, look: int) -> Cloud:
@@ -142,7 +146,7 @@ def cloud(settings: Settings, run: Walk, look: int) -> Cloud:
         titles=("the particles x", "the denoiser’s guess x̂₀"),
         colours=kinds(run),
         field=density(settings.points, settings.schedule, 0, 128)[::-1],
-        paths=PATHS,
+        paths=PATHS[: 1 if draws(settings) and len(run.steps) > 40 else None],  # several random walks hide all else
         at=look if len(run.steps) > 1 else 1,
     )
 
