@@ -191,7 +191,7 @@ def notice(settings: Settings, numbers: dict) -> str:
             f"amplitude at the end, so a sampler must not start from pure noise here.\n{both}"
         )
     if t == 0:
-        return "At t = 0 nothing has happened yet: all three histograms are the picture's own.\nRaise t, or press play."
+        return "At t = 0 nothing has happened yet: both histograms are the picture's own.\nRaise t, or press play."
     return (
         f"After {t} of {T} steps **{share:.2g} %** of the variance is the picture's. The two noisy pictures differ, "
         f"for their noise does, but both are draws of one distribution:\n{both}"
