@@ -4,12 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from scipy import signal, special, stats
+from PIL import Image
+from scipy import ndimage, signal, special, stats
+from skimage import metrics, restoration, transform
 from torch import Tensor
 
 Pair = int | tuple[int, int]
@@ -83,6 +86,58 @@ def berry_esseen(pmf: ArrayLike, n: int, p: float) -> Check:
     distance = max(np.abs(steps[:-1] - bell).max(), np.abs(steps[1:] - bell).max())
     bound = 0.4748 * (p**2 + (1 - p) ** 2) / std
     return Check("strays from the bell no further than Berry and Esseen allow", float(distance), bound)
+
+
+def berry_esseen_bound(value: float, n: int, p: float) -> Check:
+    """The bound against its general form C E|X - p|^3 / (sigma^3 sqrt(n)), the moments of one flip added up."""
+    second, third = (math.fsum(w * abs(x - p) ** power for x, w in ((0, 1 - p), (1, p))) for power in (2, 3))
+    return _close("equals 0.4748 E|X - p|³ / (σ³ √n)", value, 0.4748 * third / (second**1.5 * math.sqrt(n)), 1e-10)
+
+
+def kolmogorov_distance(value: float, n: int, p: float) -> Check:
+    """The widest gap between the two distribution functions, by scipy's."""
+    std, k = float(stats.binom.std(n, p)), np.arange(n + 1)
+    if std == 0:
+        return _close("is 0, for the coin leaves no chance", value, 0.0, 0)
+    bell, after = stats.norm.cdf(k, n * p, std), stats.binom.cdf(k, n, p)
+    gap = np.abs(np.concatenate([after - bell, np.append(0.0, after[:-1]) - bell])).max()
+    return _close("equals the widest gap between scipy's binom.cdf and norm.cdf", value, gap, 1e-9)
+
+
+def chi_square(result: tuple[float, int, float], counts: ArrayLike, n: int, p: float) -> Check:
+    """Statistic, degrees of freedom and p-value against scipy.stats.chisquare on cells merged from the left."""
+    counts = np.asarray(counts, dtype=np.float64)
+    up_to, edges = counts.sum() * stats.binom.cdf(np.arange(n + 1), n, p), [0]
+    for k in range(n + 1):
+        if up_to[k] - (up_to[edges[-1] - 1] if edges[-1] else 0.0) >= 5 - 1e-9:
+            edges.append(k + 1)
+    edges = [*edges[:-1], n + 1] if len(edges) > 1 else [0, n + 1]
+    seen = [counts[a:b].sum() for a, b in pairwise(edges)]
+    due = [up_to[b - 1] - (up_to[a - 1] if a else 0.0) for a, b in pairwise(edges)]
+    expected = [0.0, 0.0, 1.0]
+    if len(due) > 1:
+        test = stats.chisquare(seen, due, sum_check=False)
+        expected = [float(test.statistic), len(due) - 1.0, float(test.pvalue)]
+    return _close("χ² equals scipy.stats.chisquare", result, expected, 1e-8)
+
+
+def sum_of_steps(pmf: ArrayLike, step: ArrayLike, n: int) -> Check:
+    """The distribution of a sum of n steps against the n-th power of the step's Fourier transform."""
+    step = np.asarray(step, dtype=np.float64)
+    length = n * (len(step) - 1) + 1
+    expected = np.fft.irfft(np.fft.rfft(step / step.sum(), length) ** n, length) if length > 1 else np.ones(1)
+    return _close("equals the n-th power of the step's Fourier transform", pmf, expected, 1e-10)
+
+
+def spreading(positions: ArrayLike, std: float) -> Check:
+    """Mean 0 and variance t std^2 at every time t of a walk (steps + 1, N, D): in standard errors, 6 allowed."""
+    positions = np.asarray(positions, dtype=np.float64)
+    share = np.square(positions[1:]).mean((1, 2)) / (np.arange(1, len(positions)) * std**2)
+    drift = np.abs(positions[1:].mean((1, 2))) / (std * np.sqrt(np.arange(1, len(positions))))
+    count = positions[0].size
+    off = max(np.abs(share - 1).max() * math.sqrt(count / 2), drift.max() * math.sqrt(count))
+    off = math.inf if positions[0].any() else off
+    return Check("variance is t s² and the mean 0, in standard errors", float(off), 6)
 
 
 def coin_flips(heads: ArrayLike, n: int, p: float) -> Check:
@@ -227,6 +282,227 @@ def zero_inserted_convolution(
     return _close("equals nested loops that stamp the kernel", result, expected, *_rounding(result, image, kernel))
 
 
+# Resizing
+
+
+def library_resize(
+    image: ArrayLike | Tensor,
+    size: tuple[int, int],
+    method: str,
+    library: str,
+    *,
+    align_corners: bool = False,
+    antialias: bool = False,
+) -> np.ndarray:
+    """What a library makes of a picture (C, H, W) under its own name for the method; float64 (Pillow reckons in float32).
+
+    torch: interpolate. Pillow: Image.resize, always with antialias, bicubic with a = -0.5. scikit-image:
+    transform.resize, splines instead of Keys' cubic, a Gaussian blur as antialias, the edge repeated.
+    Raises: ValueError where the library has no such method.
+    """
+    planes = np.asarray(image, dtype=np.float64)
+    if method not in (names := LIBRARIES[library]):
+        raise ValueError(f"{library} has no {method}")
+    if library == "torch":
+        options = {"antialias": antialias} if method in ("bilinear", "bicubic") else {}
+        if options:
+            options["align_corners"] = align_corners
+        return F.interpolate(torch.tensor(planes)[None], size=size, mode=names[method], **options)[0].numpy()
+    if library == "Pillow":
+        flat = [Image.fromarray(plane.astype(np.float32)) for plane in planes]
+        return np.stack([np.asarray(p.resize(size[::-1], names[method]), dtype=np.float64) for p in flat])
+    if method == "area":
+        return np.stack([transform.downscale_local_mean(plane, _whole_factor(plane.shape, size)) for plane in planes])
+    options = {"order": names[method], "mode": "edge", "anti_aliasing": antialias}
+    return np.stack([transform.resize(plane, size, **options) for plane in planes])
+
+
+LIBRARIES: dict[str, dict[str, Any]] = {
+    "torch": {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic", "area": "area"},
+    "Pillow": {
+        "nearest": Image.Resampling.NEAREST,
+        "bilinear": Image.Resampling.BILINEAR,
+        "bicubic": Image.Resampling.BICUBIC,
+        "area": Image.Resampling.BOX,
+        "lanczos": Image.Resampling.LANCZOS,
+    },
+    "scikit-image": {"nearest": 0, "bilinear": 1, "bicubic": 3, "area": None},
+}
+
+
+def resizing(
+    result: Tensor,
+    image: Tensor,
+    method: str,
+    *,
+    align_corners: bool = False,
+    antialias: bool = False,
+    a: float = -0.75,
+) -> Check:
+    """Against the library that keeps to the same convention, or where none does the formula summed pixel by pixel."""
+    planes, size = _planes(image).double(), (result.shape[-2], result.shape[-1])
+    options = {"align_corners": align_corners, "antialias": antialias}
+    if method in LIBRARIES["torch"] and (method != "bicubic" or a == (-0.5 if antialias else -0.75)):
+        expected = library_resize(planes, size, method, "torch", **options)
+        return _close("equals torch interpolate", _planes(result), expected, *_rounding(result, image))
+    enlarged = size[0] >= planes.shape[1] and size[1] >= planes.shape[2]
+    if method == "lanczos" and (antialias or enlarged):
+        expected = library_resize(planes, size, method, "Pillow")
+        return _close("equals Pillow's resize (float32)", _planes(result), expected, 2e-5, float(image.abs().max()))
+    rows, cols = (
+        np.array([_weights(i, n, m, method, **options, a=a) for i in range(m)])
+        for n, m in zip(planes.shape[1:], size, strict=True)
+    )
+    expected = np.einsum("ij,cjk,lk->cil", rows, planes.numpy(), cols, optimize=True)
+    return _close("equals its formula, weight by weight", _planes(result), expected, *_rounding(result, image))
+
+
+def _weights(i: int, n: int, m: int, method: str, *, align_corners: bool, antialias: bool, a: float) -> list[float]:
+    """What pixel i of m takes of each of n, from the filter written as its pieces."""
+    centre = i * (n - 1) / max(m - 1, 1) if align_corners else (2 * i + 1) * n / (2 * m) - 0.5
+    wide = max(n / m, 1.0) if antialias else 1.0
+    taken = [0.0] * n
+    for j in range(-4, n + 4):
+        d = abs(j - centre) / wide
+        if method == "lanczos":
+            value = 0.0 if d >= 3 else 1.0 if d == 0 else 3 * math.sin(math.pi * d) * math.sin(math.pi * d / 3)
+            value /= (math.pi * d) ** 2 if 0 < d < 3 else 1
+        elif method == "bicubic":
+            value = 0.0
+            if d <= 1:
+                value = (a + 2) * d**3 - (a + 3) * d**2 + 1
+            elif d < 2:
+                value = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+        else:
+            value = max(1 - d, 0.0)
+        if 0 <= j < n:
+            taken[j] += value
+        elif not antialias and method != "lanczos":
+            taken[min(max(j, 0), n - 1)] += value
+    whole = math.fsum(taken) if antialias or method == "lanczos" else 1.0
+    return [value / whole for value in taken]
+
+
+def upscaling_fit(kernel: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], factor: int) -> Check:
+    """No tap can be moved to lessen the squared error: its gradient through torch's conv_transpose2d is 0."""
+    reach = (len(kernel) // factor - 1) // 2
+    taps = kernel.detach().double().clone().requires_grad_()
+    total, scale = torch.zeros((), dtype=torch.float64), 0.0
+    for small, large in pairs:
+        edged = F.pad(_planes(small).double()[:, None], (reach,) * 4, mode="replicate")
+        shown = F.conv_transpose2d(edged, taps[None, None], stride=factor, padding=2 * reach * factor)
+        total = total + (shown - _planes(large).double()[:, None]).square().sum() / 2
+        scale += float(_planes(small).double().square().sum())
+    (slope,) = torch.autograd.grad(total, taps)
+    return Check("is where the squared error is flat (torch's gradient)", float(slope.abs().max()) / scale, 1e-9)
+
+
+def upscaling(result: Tensor, image: Tensor, kernel: Tensor, factor: int) -> Check:
+    """Against torch's conv_transpose2d on the picture that torch padded, cropped to factor H, W."""
+    reach = (len(kernel) // factor - 1) // 2
+    edged = F.pad(_planes(image).double()[:, None], (reach,) * 4, mode="replicate")
+    expected = F.conv_transpose2d(edged, kernel.double()[None, None], stride=factor, padding=2 * reach * factor)
+    return _close("equals torch conv_transpose2d", _planes(result), expected[:, 0], *_rounding(result, image, kernel))
+
+
+def psnr(value: float, image: Tensor, reference: Tensor) -> Check:
+    """Against scikit-image's, for values up to 1."""
+    expected = metrics.peak_signal_noise_ratio(np.asarray(reference), np.asarray(image), data_range=1.0)
+    return _close("equals skimage.metrics.peak_signal_noise_ratio", value, expected, 1e-10)
+
+
+def ssim(value: float, image: Tensor, reference: Tensor) -> Check:
+    """Against scikit-image's with its own defaults, for values up to 1."""
+    planes = (np.asarray(_planes(p), dtype=np.float64) for p in (image, reference))
+    expected = metrics.structural_similarity(*planes, data_range=1.0, channel_axis=0)
+    return _close("equals skimage.metrics.structural_similarity", value, expected, 1e-9, 1.0)
+
+
+def _whole_factor(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
+    if any(n % m for n, m in zip(old, new, strict=True)):
+        raise ValueError("scikit-image averages areas of whole pixels only")
+    return tuple(n // m for n, m in zip(old, new, strict=True))
+
+
+# Deconvolution
+
+
+def adjoint_identity(answer: Tensor, y: Tensor, x: Tensor, kernel: Tensor) -> Check:
+    """<A x, y> = <x, A' y> with A by torch's conv2d; relative to the lengths of A x and y."""
+    seen = F.conv2d(x.double()[None, None], kernel.double()[None, None])[0, 0]
+    apart = abs(float((seen * y).sum()) - float((x * answer).sum()))
+    return Check("<Ax, y> = <x, A'y>, A by torch conv2d", apart / _lengths(seen, y), 1e-12)
+
+
+def adjoint(answer: Tensor, y: Tensor, kernel: Tensor) -> Check:
+    """Against torch's gradient of <A x, y> with respect to x."""
+    x = torch.zeros(_before(y, kernel), dtype=torch.float64, requires_grad=True)
+    inner = (F.conv2d(x[None, None], kernel.double()[None, None])[0, 0] * y).sum()
+    (slope,) = torch.autograd.grad(inner, x)
+    return _close("adjoint equals torch's gradient of <Ax, y>", answer, slope, *_rounding(answer, y, kernel))
+
+
+def naive_inverse(answer: Tensor, y: Tensor, kernel: Tensor) -> Check:
+    """Blurred again by scipy, going around, the answer must give y, and 0 in the rows never seen.
+
+    What the kernel takes to 0 at a frequency cannot come back, and is left out of y.
+    """
+    full = _before(y, kernel)
+    wanted = np.zeros(full)
+    wanted[: y.shape[0], : y.shape[1]] = y
+    waves = zip(full, kernel.shape, strict=True)
+    down, across = (np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(k)) / n) for n, k in waves)
+    gain = np.abs(down @ np.asarray(kernel, dtype=complex) @ across.T)
+    spectrum = np.fft.fft2(wanted)
+    wanted = np.fft.ifft2(np.where(gain > 1e-12 * gain.max(), spectrum, 0)).real
+    blurred = ndimage.correlate(
+        np.asarray(answer, dtype=np.float64),
+        np.asarray(kernel, dtype=np.float64),
+        mode="wrap",
+        origin=tuple(-(k // 2) for k in kernel.shape),
+    )
+    loud = float(np.abs(np.asarray(answer)).max() * np.abs(np.asarray(kernel)).sum())
+    return _close("naive inverse, blurred around by scipy, gives y", blurred, wanted, 1e-11, loud)
+
+
+def regularised(answer: Tensor, y: Tensor, kernel: Tensor, noise: float, *, exact: bool = True) -> Check:
+    """The slope of |A x - y|^2 + noise |x|^2 must be 0 at the answer, with A by torch; the noise 0 is least squares.
+
+    The residual is relative to the terms that cancel; walked to, not solved for, the answer is less exact.
+    """
+    x, taps = answer.double()[None, None], kernel.double()[None, None]
+    misfit = F.conv2d(x, taps) - y.double()
+    slope = F.conv_transpose2d(misfit, taps) + noise * x
+    size = _lengths(F.conv_transpose2d(F.conv2d(x, taps).abs() + y.abs(), taps.abs()))
+    name = "Wiener's" if noise else "pseudo-inverse's"
+    claim = f"{name} answer is where the squared error is flat (torch)"
+    return Check(claim, float(slope.norm()) / size, 1e-11 if exact else 1e-3)
+
+
+def richardson_lucy(answer: Tensor, y: Tensor, kernel: Tensor, iterations: int) -> Check:
+    """Against scikit-image's, given the edge of y repeated by numpy."""
+    half = [(k // 2, k // 2) for k in kernel.shape]
+    seen = np.pad(np.maximum(np.asarray(y, dtype=np.float64), 0), half, mode="edge")
+    expected = restoration.richardson_lucy(seen, np.flip(np.asarray(kernel)), num_iter=iterations, clip=False)
+    return _close("Richardson-Lucy equals skimage.restoration.richardson_lucy", answer, expected, 1e-6)
+
+
+def operator_rank(value: int, shape: tuple[int, int], kernel: Tensor) -> Check:
+    """Against numpy's matrix_rank of A, whose columns are torch's answers to single bright pixels."""
+    full = [n + k - 1 for n, k in zip(shape, kernel.shape, strict=True)]
+    pixels = torch.eye(full[0] * full[1], dtype=torch.float64).reshape(-1, 1, *full)
+    A = F.conv2d(pixels, kernel.double()[None, None]).flatten(1).T
+    return Check("rank equals numpy.linalg.matrix_rank", abs(value - int(np.linalg.matrix_rank(A.numpy()))), 0)
+
+
+def _before(y: Tensor, kernel: Tensor) -> tuple[int, int]:
+    return y.shape[0] + kernel.shape[0] - 1, y.shape[1] + kernel.shape[1] - 1
+
+
+def _lengths(*factors: Tensor) -> float:
+    return max(math.prod(float(x.double().norm()) for x in factors), 1e-290)
+
+
 # Diffusion
 
 
@@ -313,7 +589,7 @@ def sampling(
             expected = math.sqrt(b) * (x_bar + (down - sigma) * slope + up * z)
         elif sampler == "heun":
             ahead = x_bar + (sigma_next - sigma) * slope
-            if s:
+            if s and sigma <= 1000:  # from pure noise the step is Euler's
                 end = (ahead - _posterior_mean(math.sqrt(b) * ahead, data, b, std)) / sigma_next
                 ahead = x_bar + (sigma_next - sigma) * (slope + end) / 2
                 rounding = max(1.0, math.sqrt(b) * (sigma - sigma_next) / 2)  # the step enlarges float32's by this

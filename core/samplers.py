@@ -138,14 +138,14 @@ def heun(
 ) -> Iterator[Step]:
     """An Euler step, then once more with the mean of the slopes at both ends: two denoiser calls a step.
 
-    The step to sigma = 0, and one from alpha_bar = 0 (where sigma is infinite), stay Euler's. Args, yields and
-    raises as `ddpm`; no noise is drawn.
+    The step to sigma = 0 stays Euler's, and so does one from pure noise (sigma above 1000, or infinite), where the
+    correction would multiply every error of the denoiser by sigma. Args, yields and raises as `ddpm`; no noise drawn.
     Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1; order 2.
     """
     for t, s in walk(x, times, schedule):
         p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
         x_next = schedule.signal[s] * combine((1, p.x0), (sigma_s, p.eps))
-        if sigma_s > 0 and sigma_t < math.inf:
+        if sigma_s > 0 and sigma_t <= 1000:
             bend = (denoiser(x_next, s).eps - p.eps) / 2  # mean slope less the first
             x_next = x_next + schedule.signal[s] * (sigma_s - sigma_t) * bend
         yield Step(t, s, x, p, x_next)

@@ -209,7 +209,7 @@ def formula(settings: Settings, run: Walk, look: int) -> str:
         general += r"\qquad D=\hat x_0+\tfrac{h}{2h_{\text{last}}}\bigl(\hat x_0-\hat x_0^{\text{last}}\bigr)"
         here = f"{x_s}={tex(((1 - b) / (1 - a)) ** 0.5)}\\,{x}+{tex(b**0.5 * (1 - sigma_s / sigma))}\\,D"
     else:
-        slope = r"\tfrac12(\hat\varepsilon_t+\hat\varepsilon_s)" if settings.sampler == "heun" and s else eps
+        slope = r"\tfrac12(\hat\varepsilon_t+\hat\varepsilon_s)" if settings.sampler == "heun" and s and sigma <= 1000 else eps
         general = rf"\bar x_s=\bar x_t+(\sigma_s-\sigma_t)\,{slope}\qquad\bar x=x/\sqrt{{\bar\alpha}}"
         here = f"{bar_s}={bar}{plus(sigma_s - sigma)}\\,{slope}"
     return f"$${general}$$\n\n$$\\text{{from step }}{look}:\\quad {here}$$"
