@@ -1,0 +1,561 @@
+"""The training loop against closed forms and torch's own schedulers; every recipe run for a moment, end to end."""
+
+import csv
+import json
+import math
+from dataclasses import asdict, replace
+from itertools import islice
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import nn
+
+from core import datasets, weights
+from core.mixtures import GaussianMixture
+from core.networks.layers import timestep_embedding
+from core.networks.unet import UNet, UNetConfig
+from core.networks.vae import VAE, VAEConfig
+from core.pipeline import TextToImage
+from core.schedule import linear, scaled_linear
+from core.training import __main__ as command
+from core.training import batches, prepare
+from core.training.loop import Denoising, TrainConfig, schedule_lr, train
+from core.training.objectives import Contrast, Reconstruction
+from core.training.recipes import RECIPES, ClassifierConfig, CLIPConfig
+from core.training.runs import prepare_run
+
+SCHEDULE = scaled_linear()
+
+
+class Points(nn.Module):
+    """A small network for points in the plane, called as the U-Net is."""
+
+    def __init__(self, width=64):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2 + 32, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, x, t):
+        return self.head(self.body(torch.cat([x, timestep_embedding(t, 32)], dim=1)))
+
+
+MIXTURE = GaussianMixture(
+    torch.tensor([[1.5, 0.5], [-1.0, -1.0], [-0.5, 1.5]]), torch.tensor([0.1, 0.15, 0.1]), torch.ones(3) / 3
+)
+
+
+def draws(n, seed):
+    g = torch.Generator().manual_seed(seed)
+    while True:
+        which = torch.randint(3, (n,), generator=g)
+        yield (MIXTURE.means[which] + MIXTURE.stds[which, None] * torch.randn(n, 2, generator=g)).float()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_training_beats_saying_nothing_and_not_the_best_possible(prediction):
+    """The least possible loss is that of the exact posterior mean; a constant is what no training gives."""
+    torch.manual_seed(0)
+    config = TrainConfig(lr=5e-3, steps=400, warmup=20, prediction=prediction, ema=0.95, bf16=False, weight_decay=0)
+    stream = ((x,) for x in draws(256, 0))
+    *_, end = train(Points(), stream, SCHEDULE, config)
+    assert (end.step, end.pictures) == (400, 400 * 256)
+
+    x0, g = next(draws(20_000, 99)), torch.Generator().manual_seed(1)
+    exact, found, nothing = 0.0, 0.0, 0.0
+    for t in range(10, 1001, 55):
+        alpha_bar = float(SCHEDULE.alpha_bar[t])
+        eps = torch.randn(x0.shape, generator=g)
+        x_t = alpha_bar**0.5 * x0 + (1 - alpha_bar) ** 0.5 * eps
+        best = MIXTURE.denoiser(SCHEDULE)(x_t, t)
+        target, answer = {
+            "epsilon": (eps, best.eps),
+            "sample": (x0, best.x0),
+            "v_prediction": (
+                alpha_bar**0.5 * eps - (1 - alpha_bar) ** 0.5 * x0,
+                alpha_bar**0.5 * best.eps - (1 - alpha_bar) ** 0.5 * best.x0,
+            ),
+        }[prediction]
+        with torch.no_grad():
+            ours = end.network(x_t, torch.full((len(x_t),), t - 1))
+        exact += float((answer - target).square().mean())
+        found += float((ours - target).square().mean())
+        nothing += float((target - target.mean(0)).square().mean())
+    assert exact * 0.99 < found < exact + (nothing - exact) / 2
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_targets_are_those_of_diffusers(prediction):
+    theirs = diffusers.DDPMScheduler(beta_schedule="linear", num_train_timesteps=1000)
+    objective = Denoising(nn.Identity(), linear(), prediction)
+    torch.manual_seed(0)
+    x0, words = torch.randn(64, 4, 3, 3), torch.randn(64, 2, 5)
+    x_t, t, target, same = objective.draw(x0, words)
+    assert same is words and t.shape == (64,) and 0 <= t.min() < 100 and 900 < t.max() <= 999
+    alpha_bar = theirs.alphas_cumprod[t][:, None, None, None]
+    eps = target if prediction == "epsilon" else (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()
+    assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
+    assert torch.allclose(theirs.add_noise(x0, eps, t), x_t, atol=1e-3)
+    wanted = {"epsilon": eps, "sample": x0, "v_prediction": theirs.get_velocity(x0, eps, t)}[prediction]
+    assert torch.allclose(target, wanted, atol=2e-3)
+
+
+def test_every_time_is_drawn_and_the_loss_is_a_mean_square():
+    schedule = linear(T=4, beta_1=0.1, beta_T=0.4)
+    times = []
+
+    class Zero(nn.Module):
+        def forward(self, x, t):
+            times.extend(t.tolist())
+            return torch.zeros_like(x)
+
+    objective = Denoising(Zero(), schedule, "epsilon")
+    torch.manual_seed(0)
+    drawn = objective.draw(torch.zeros(4000, 3))
+    loss = objective(*drawn)
+    assert sorted(set(times)) == [0, 1, 2, 3] and min(times.count(t) for t in range(4)) > 900
+    assert loss.item() == pytest.approx(np.mean(drawn[2].numpy() ** 2), rel=1e-5)
+
+
+def test_learning_rate_is_that_of_torch():
+    """Linear warm-up, plateau, cosine: torch's three schedulers in a row."""
+    steps, warmup, hold = 60, 10, 0.5
+    config = TrainConfig(lr=0.01, steps=steps, warmup=warmup, hold=hold, bf16=False)
+    ours = [p.lr for p in train(Points(4), ((x,) for x in draws(4, 0)), SCHEDULE, config)]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.01)
+    kinds = torch.optim.lr_scheduler
+    scheduler = kinds.SequentialLR(
+        optimizer,
+        [
+            kinds.LinearLR(optimizer, 1 / warmup, 1.0, warmup - 1),
+            kinds.ConstantLR(optimizer, 1.0),
+            kinds.CosineAnnealingLR(optimizer, T_max=steps - int(steps * hold)),
+        ],
+        milestones=[warmup, int(steps * hold)],
+    )
+    theirs = []
+    for _ in range(steps):
+        theirs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert np.allclose(ours, theirs, rtol=1e-6)
+    assert schedule_lr(10_000, 1.0, config) == pytest.approx(0, abs=1e-12)
+
+
+def test_what_is_kept_is_a_running_mean():
+    """w <- k w + (1 - k) w_now with k = min(ema, (1 + step) / (10 + step)), step by step in numpy."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+
+    class Objective(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            return (self.network(x) - x).square().mean()
+
+    from core.training.loop import fit
+
+    mean = {k: p.detach().numpy().astype(np.float64) for k, p in network.named_parameters()}
+    config = TrainConfig(lr=0.1, steps=8, warmup=1, ema=0.3, bf16=False)
+    for step, progress in enumerate(fit(network, Objective(), ((x,) for x in draws(16, 0)), config)):
+        keep = min(0.3, (1 + step) / (10 + step))
+        for key, p in network.named_parameters():
+            mean[key] = keep * mean[key] + (1 - keep) * p.detach().numpy()
+            assert np.allclose(dict(progress.network.named_parameters())[key].numpy(), mean[key], atol=1e-6)
+        assert torch.equal(progress.network[1].running_mean, network[1].running_mean)
+        assert progress.network is not network and not torch.equal(progress.network[0].weight, network[0].weight)
+    assert step == 7 and min(0.3, 1 / 10) == 0.1  # so that both halves of the rule were met
+
+
+def test_training_ends_with_its_time_or_its_batches():
+    config = TrainConfig(minutes=1 / 60, warmup=1, bf16=False)
+    run = list(train(Points(4), ((x,) for x in draws(4, 0)), SCHEDULE, config))
+    assert len(run) > 3 and run[0].seconds_left > run[-1].seconds_left > -0.5
+    assert run[0].lr == config.lr and run[-1].lr < 0.5 * config.lr
+    few = list(train(Points(4), ((x,) for x in islice(draws(4, 0), 3)), SCHEDULE, TrainConfig(steps=10, bf16=False)))
+    assert [p.step for p in few] == [1, 2, 3] and [p.pictures for p in few] == [4, 8, 12]
+    assert all(math.isfinite(p.loss) and p.pictures_per_second > 0 for p in few)
+
+
+@pytest.mark.parametrize(
+    "bad, words",
+    [
+        ({}, "give either steps or minutes, got steps=None and minutes=None"),
+        ({"steps": 3, "minutes": 1.0}, "got steps=3 and minutes=1.0"),
+        ({"steps": 3, "prediction": "score"}, "unknown prediction 'score'; known are epsilon, sample, v_prediction"),
+    ],
+)
+def test_configs_that_make_no_sense(bad, words):
+    with pytest.raises(ValueError, match=words):
+        TrainConfig(**bad)
+
+
+def test_contrast_is_that_of_open_clip():
+    from open_clip.loss import ClipLoss
+
+    torch.manual_seed(0)
+    image, text = (nn.functional.normalize(torch.randn(6, 8), dim=1) for _ in range(2))
+
+    class Towers(nn.Module):
+        def forward(self, images, tokens):
+            return images, tokens, torch.tensor(14.0)
+
+    wanted = ClipLoss()(image, text, torch.tensor(14.0))
+    assert Contrast(Towers())(image, text).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_reconstruction_is_the_sum_it_says():
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(block_out_channels=(8,), norm_num_groups=4, patch_size=4))
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    _, noise = Reconstruction(vae).draw(x)
+    assert noise.shape == (2, 4, 2, 2)
+    mean, log_var = vae.moments(x)
+    posterior = torch.distributions.Normal(mean, (log_var / 2).exp())
+    y = vae.reconstruct(mean + posterior.stddev * noise)
+    d = (y - x).detach().numpy()
+    edges = np.abs(np.diff(d, axis=3)).mean() + np.abs(np.diff(d, axis=2)).mean()
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0, 1)).mean().item()
+    wanted = np.abs(d).mean() + 2 * (d**2).mean() + 0.5 * edges + 2e-3 * kl
+    assert Reconstruction(vae)(x, noise).item() == pytest.approx(wanted, rel=1e-5)
+
+
+# ---- pictures and captions
+
+
+def test_composite_is_that_of_pillow():
+    rng = np.random.default_rng(0)
+    rgba = rng.integers(0, 256, (3, 4, 16, 16), dtype=np.uint8)
+    colours = np.array([[255, 255, 255], [56, 108, 214], [24, 24, 24]], dtype=np.uint8)
+    ours = datasets.composite(torch.from_numpy(rgba), torch.from_numpy(colours))
+    for i in range(3):
+        ground = Image.new("RGBA", (16, 16), (*colours[i].tolist(), 255))
+        ground.alpha_composite(Image.fromarray(rgba[i].transpose(1, 2, 0).copy(), "RGBA"))
+        theirs = np.asarray(ground)[..., :3].transpose(2, 0, 1) / 127.5 - 1
+        assert np.abs(ours[i].numpy() - theirs).max() <= 1.01 / 127.5  # Pillow rounds to whole levels
+    assert ours.shape == (3, 3, 16, 16) and ours.dtype == torch.float32 and ours.abs().max() <= 1
+
+
+def disc(side=64, radius=16, centre=(32, 32), colour=(200, 40, 30)):
+    y, x = np.mgrid[:side, :side]
+    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2
+    return torch.from_numpy(np.stack([np.full((side, side), c) for c in colour] + [255 * inside]).astype(np.uint8))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_augment_moves_scales_and_mirrors_and_keeps_colours(flip):
+    """A disc stays a disc of its colour; its area says the scale, its centre the shift."""
+    n = 200
+    rgba = disc(centre=(40, 32)).repeat(n, 1, 1, 1)
+    rgba[:, :3][(rgba[:, 3:] == 0).expand(-1, 3, -1, -1)] = 255  # what is invisible must not bleed in
+    out = batches.augment(rgba, torch.Generator().manual_seed(0), flip=flip)
+    assert out.shape == rgba.shape and out.dtype == torch.uint8
+    alpha = out[:, 3].double() / 255
+    visible = (alpha > 0.1)[:, None].expand(-1, 3, -1, -1)
+    colour = torch.tensor([200, 40, 30])[None, :, None, None].expand(n, 3, 64, 64)
+    assert (out[:, :3][visible].int() - colour[visible]).abs().max() <= 10  # alpha of 1/10 is rounded to 1/255
+    area = (rgba[0, 3] > 0).sum()
+    scale = (alpha.sum((1, 2)) / area).sqrt()
+    assert 0.87 < scale.min() < 0.91 and 1.01 < scale.max() < 1.05
+    place = torch.arange(64) - 31.5
+    x = (alpha * place).sum((1, 2)) / alpha.sum((1, 2))
+    y = (alpha * place[:, None]).sum((1, 2)) / alpha.sum((1, 2))
+    before = 40 - 31.5
+    shift_y, shift_x = (y / scale) - 0.5, x.abs() / scale - before
+    assert 2 < shift_y.abs().max() < 3.3 and 2 < shift_x.abs().max() < 3.5
+    mirrored = (x < 0).float().mean()
+    assert (0.35 < mirrored < 0.65) if flip else mirrored == 0
+
+
+def test_pictures_over_their_backgrounds():
+    images = torch.stack([disc(radius=r) for r in (8, 10, 12, 14)])
+    g = torch.Generator().manual_seed(0)
+    grounds = []
+    for x, which, ground in islice(
+        batches.pictures(images, 50, g, flip=False, white=0.4, chosen=torch.tensor([1, 3])), 20
+    ):
+        assert x.shape == (50, 3, 64, 64) and set(which.tolist()) == {1, 3}
+        corner = ((x[:, :, 0, 0] + 1) * 127.5).round()
+        assert torch.equal(corner, batches.COLOURS[ground].float())
+        grounds.extend(ground.tolist())
+    share = grounds.count(0) / len(grounds)
+    assert abs(share - (0.4 + 0.6 / 10)) < 0.05 and len(set(grounds)) == 10
+    _, which, _ = next(batches.pictures(images, 0, g, flip=False, white=0.5, every=True))
+    assert which.tolist() == [0, 1, 2, 3]
+
+
+def test_captions_name_every_background_but_white():
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for background in datasets.BACKGROUNDS:
+        for style in batches.STYLES:
+            for _ in range(20):
+                said = batches.caption("red apple", ("fruit", "food", "green"), style, background, rng)
+                assert said and said == said.strip() and "  " not in said
+                if background != "white":
+                    assert f"{background} background" in said
+                assert all(f"{other} background" not in said for other in datasets.BACKGROUNDS if other != background)
+                assert all(f"{v} style" not in said for k, v in batches.STYLES.items() if k != style)
+                kinds.add(("style" in said, "background" in said, "red apple" in said, "," in said))
+    assert len(kinds) > 10
+    without = [batches.caption("cat", (), "noto", "white", rng) for _ in range(50)]
+    assert all("cat" in said for said in without)
+
+
+# ---- whole recipes, made small
+
+NAMES = ("red apple", "cat face", "rocket", "pizza", "blue heart")
+SIZES = {
+    "emoji-clip": CLIPConfig(
+        embed_dim=16, patch_size=32, vision_width=64, vision_layers=1, text_width=32, text_layers=1, text_heads=2
+    ),
+    "emoji-vae": VAEConfig(
+        block_out_channels=(32,), patch_size=8, mid_block_add_attention=False, norm_num_groups=8
+    ),
+    "emoji-unet": UNetConfig(sample_size=8, block_out_channels=(16, 32), cross_attention_dim=32, norm_num_groups=8),
+    "emoji-classifier": ClassifierConfig(widths=(4, 8, 8)),
+    "fashion-unet": UNetConfig(
+        sample_size=28, in_channels=1, out_channels=1, block_out_channels=(8, 16), cross_attention_dim=11,
+        norm_num_groups=4,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def emoji_folder(tmp_path_factory):
+    """Drawn pictures of five names in four styles, in the layout of the emoji data set, with rows it must pass over."""
+    folder = tmp_path_factory.mktemp("data")
+    colours = ["red", "tan", "silver", "orange", "blue"]  # none is a background's
+    rows, images = [], []
+    for number, style in enumerate(("noto", "blob", "fx", "twemoji")):
+        for shift in range(3):
+            for name, colour in zip(NAMES, colours, strict=True):
+                picture = Image.new("RGBA", (64, 64))
+                pen, box = ImageDraw.Draw(picture), (10 + 3 * shift, 12, 46 + 3 * shift, 48 + number)
+                (pen.ellipse if NAMES.index(name) % 2 else pen.rectangle)(box, fill=colour)
+                images.append(np.asarray(picture))
+                rows.append((name.title(), "thing|small one", "Objects", style, ""))
+    images += [np.zeros((64, 64, 4), np.uint8)] * 3
+    rows += [("Flag", "", "Flags", "noto", ""), ("Cat", "", "Animals", "noto", "dark skin"),
+             ("Pizza", "food", "Food", "fluentcolor", "")]  # fmt: skip
+    np.savez(folder / "emoji64.npz", images=np.stack(images))
+    with open(folder / "emoji64.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "codepoints", "char", "name", "keywords", "group", "style", "variant"])
+        writer.writerows((i, "1F34E", "?", *row) for i, row in enumerate(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_recipes():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, network in SIZES.items():
+            recipe = RECIPES[name]
+            train, defaults = recipe.train | {"warmup": 2}, recipe.defaults | {"steps": 4}
+            small = replace(recipe, network=network, train=train, batch=8, defaults=defaults)
+            patch.setitem(RECIPES, name, small)
+        yield
+
+
+def learn(recipe, data, out, *more, seconds=2.0):
+    minutes = str(seconds / 60)
+    command.main(
+        [recipe, f"--data={data}", f"--out={out}", "--minutes", minutes, "--no-compile", "--device=cpu", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(emoji_folder, small_recipes, tmp_path_factory):
+    """The chain of the README's training section: words, pictures, latents, the U-Net."""
+    out, prepared = tmp_path_factory.mktemp("runs") / "emoji", tmp_path_factory.mktemp("prepared")
+    learn("emoji-clip", emoji_folder, out)
+    learn("emoji-vae", emoji_folder, out, seconds=3)
+    data = ["--data", str(emoji_folder), "--model", str(out), "--out", str(prepared)]
+    command.main(["prepare", *data, "--variants", "1", "--captions", "2"])
+    learn("emoji-unet", prepared, out)
+    return out, prepared
+
+
+def test_recipes_leave_a_model_that_loads_and_draws(trained):
+    out, _ = trained
+    model = TextToImage.load(out, device="cpu")
+    *_, end = model.stream("red apple, on a blue background", steps=3, guidance=2.0)
+    picture = model.decode(end.x_next)
+    assert picture.shape == (1, 3, 64, 64) and picture.isfinite().all() and picture.std() > 0.01
+    for part, name in (("unet", "emoji-unet"), ("vae", "emoji-vae"), ("text_encoder", "emoji-clip")):
+        _, card = weights.load(out / part)
+        assert card.name == name and card.steps > 0 and card.pictures == 8 * card.steps and card.seed == 0
+        assert card.recipe["batch"] == 8 and card.recipe["train"]["warmup"] == 2 and len(card.files) == 2
+        assert card.recipe["network"] == json.loads(json.dumps(asdict(SIZES[name])))
+    assert weights.load(out / "unet")[1].defaults["sampler"] == "ddim"
+    told = {t.text: t.known for t in model.text.tokens("red pizza violin")}
+    assert told["red"] and told["pizza"] and not told["violin"]
+    for name in ("emoji-vae", "emoji-unet"):
+        sheet = Image.open(out / f"{name}.png")
+        assert sheet.width == 12 * 64 and sheet.height % 64 == 0
+    measured = weights.load(out / "vae")[1].measured
+    assert measured["unseen_pictures"] == 2 and measured["psnr_unseen_db"] > 5
+
+
+def test_latents_have_unit_variance(trained):
+    """The card's statistics are those of many pictures: what the U-Net sees is about normal in every channel."""
+    _, prepared = trained
+    z = prepare.read(prepared).latents.float()
+    assert z.shape == (60, 4, 8, 8)
+    assert (z.mean((0, 2, 3)).abs() < 0.35).all() and ((z.std((0, 2, 3)) - 1).abs() < 0.3).all()
+
+
+def test_prepared_captions_come_back_as_the_tower_says_them(trained):
+    out, folder = trained
+    data = prepare.read(folder)
+    text, _ = weights.load(out / "text_encoder")
+    captions = len(data.offset) - 1
+    prompts = ["", *prepare.SHEET]
+    states = text(prompts)
+    got = data.context(torch.arange(len(prompts)))
+    assert got.shape == states.shape == (9, 77, 32)
+    assert torch.allclose(got, states, atol=5e-3)  # half precision
+    # the others: words from the ids that were kept with them
+    from core.text import tokenizer
+
+    for number in range(len(prompts), captions):
+        ids = data.ids[data.offset[number] : data.offset[number + 1]].tolist()
+        assert ids[0] == 49406 and ids[-1] == 49407
+        prompt = tokenizer().decode(ids[1:-1]).strip()
+        assert torch.allclose(data.context(torch.tensor([number])), text([prompt]), atol=5e-3), prompt
+    assert data.picture.tolist() == list(range(60))
+    assert data.caption.shape == (60, 2) and data.caption.min() >= 1 and data.caption.max() == captions - 1
+
+
+def test_denoising_batches(trained):
+    """Latents go with a caption of their own picture; a tenth goes without any."""
+    _, folder = trained
+    data = prepare.read(folder)
+    empty = data.context(torch.tensor([0]))
+    own = [data.context(row) for row in data.caption]
+    without = 0
+    for z, context in islice(prepare.denoising_batches(data, 50, torch.Generator().manual_seed(0)), 20):
+        for one, words in zip(z, context, strict=True):
+            if torch.equal(words, empty[0]):
+                without += 1
+                continue
+            row = (data.latents.float() == one).flatten(1).all(1).nonzero()[0, 0]
+            assert any(torch.equal(words, said) for said in own[row])
+    assert 70 < without < 130
+
+
+def test_nothing_prepared(tmp_path):
+    with pytest.raises(ValueError, match=r"prepared\.safetensors is missing: run `python -m core\.training prepare`"):
+        prepare.read(tmp_path)
+
+
+@pytest.mark.parametrize("recipe, part, kind", [("emoji-vae", "vae", VAE), ("emoji-unet", "unet", UNet)])
+def test_resuming_starts_from_the_weights(trained, emoji_folder, tmp_path, recipe, part, kind):
+    out, prepared = trained
+    data = str(emoji_folder if part == "vae" else prepared)
+    job = prepare_run(RECIPES[recipe], data=data, out=tmp_path, resume=out, device=torch.device("cpu"))
+    saved, _ = weights.load(out / part)
+    assert isinstance(saved, kind)
+    for key, value in job.network.state_dict().items():
+        assert torch.equal(value, saved.state_dict()[key]), key
+    learn(recipe, data, tmp_path, "--resume", str(out), "--lr", "1e-9", seconds=0.5)
+    for key, value in weights.load(tmp_path / part)[0].state_dict().items():
+        assert torch.allclose(value, saved.state_dict()[key], atol=1e-3), key
+    fresh = prepare_run(RECIPES[recipe], data=data, out=tmp_path, resume=None, device=torch.device("cpu"))
+    assert not torch.equal(next(fresh.network.parameters()), next(job.network.parameters()))
+
+
+def test_resuming_the_two_towers(trained, emoji_folder, tmp_path):
+    out, _ = trained
+    job = prepare_run(
+        RECIPES["emoji-clip"], data=str(emoji_folder), out=tmp_path, resume=out, device=torch.device("cpu")
+    )
+    text, _ = weights.load(out / "text_encoder")
+    for key, value in job.network.text.state_dict().items():
+        assert torch.equal(value, text.tower.state_dict()[key]), key
+
+
+def test_resuming_from_another_size_is_refused(trained, emoji_folder, tmp_path):
+    out, _ = trained
+    wider = replace(RECIPES["emoji-vae"], network=replace(SIZES["emoji-vae"], block_out_channels=(40,)))
+    with pytest.raises(ValueError, match="do not fit its config"):
+        prepare_run(wider, data=str(emoji_folder), out=tmp_path, resume=out, device=torch.device("cpu"))
+
+
+def test_an_interrupted_run_leaves_what_it_last_saved(emoji_folder, small_recipes, tmp_path, monkeypatch):
+    """Saving after every step, then Ctrl-C in the middle of the fourth saving."""
+    monkeypatch.setattr(command, "EVERY", 0)
+    real, calls = weights.save_file, []
+
+    def interrupted(state, path, metadata):
+        calls.append(path)
+        if len(calls) == 4:
+            path.write_bytes(b"half of a file")
+            raise KeyboardInterrupt
+        real(state, path, metadata=metadata)
+
+    monkeypatch.setattr(weights, "save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learn("emoji-vae", emoji_folder, tmp_path, "--sheet-minutes", "60", seconds=30)
+    network, card = weights.load(tmp_path / "vae")
+    assert card.steps == 3 and network.config.latents_std is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["vae"]
+
+
+def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
+    """A classifier is trained on the real pictures, then says what is right among the drawn ones."""
+    from core.training.evaluate import load_classifier
+
+    out, _ = trained
+    learn("emoji-classifier", emoji_folder, tmp_path, "--lr", "0.01", seconds=4)
+    judge, names, styles, card = load_classifier(tmp_path / "classifier")
+    assert names == sorted(NAMES) and styles == ["blob", "fx", "noto", "twemoji"]
+    assert card.measured["name_top5"] == 1 and card.measured["unseen_pictures"] == 5
+    emoji = datasets.emoji(emoji_folder)
+    x, which, _ = next(
+        batches.pictures(emoji.images, 60, torch.Generator().manual_seed(5), flip=False, white=1.0, every=True)
+    )
+    with torch.no_grad():
+        found = judge(x)[0].argmax(1)
+    right = [names[f] == emoji.names[i] for f, i in zip(found.tolist(), which.tolist(), strict=True)]
+    assert np.mean(right) > 0.5  # chance is 0.2
+
+    command.main(["evaluate", str(out), "--classifier", str(tmp_path / "classifier"), "--seeds", "2"])
+    measured = TextToImage.load(out, device="cpu").card.measured
+    assert set(measured["prompts"]) == set(NAMES) and measured["seeds"] == 2
+    assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
+    assert Image.open(out / "sheet.png").size == (2 * 64, 5 * 64)
+
+
+def test_fashion(small_recipes, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "fashion28.npz",
+        images=rng.integers(0, 256, (40, 28, 28), dtype=np.uint8), labels=np.arange(40) % 10, split=np.arange(40) % 2,
+    )  # fmt: skip
+    learn("fashion-unet", tmp_path, tmp_path / "out", seconds=1.5)
+    network, card = weights.load(tmp_path / "out" / "unet")
+    assert network.config == SIZES["fashion-unet"] and card.defaults["size"] == 28
+    sheet = Image.open(tmp_path / "out" / "fashion-unet.png")
+    assert sheet.size == (10 * 28, 4 * 28)
+
+
+def test_the_shipped_recipes_are_whole():
+    """Each builds a network and a loop; the parts of the emoji model fit together."""
+    for recipe in RECIPES.values():
+        TrainConfig(minutes=recipe.minutes, **recipe.train)
+    unet, vae, clip = (RECIPES[f"emoji-{name}"].network for name in ("unet", "vae", "clip"))
+    assert unet.sample_size * vae.factor == 64 == clip.image_size
+    assert (unet.in_channels, unet.cross_attention_dim) == (vae.latent_channels, clip.text_width)
+    numbers = sum(p.numel() for n in (UNet(unet), VAE(vae)) for p in n.parameters())
+    assert 2 * numbers < 40 * 2**20  # float16 in 40 MiB, with room for the words
+
+
+def test_an_unknown_recipe_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["emoji-gan"])
+    assert "emoji-vae" in capsys.readouterr().err
