@@ -71,7 +71,7 @@ def z_score(z: ArrayLike, x: ArrayLike, mean: float, std: float) -> Check:
 def total_variation(value: float, p: ArrayLike, q: ArrayLike) -> Check:
     """What the two distributions do not share: their mean mass minus the mass under both."""
     p, q = np.asarray(p), np.asarray(q)
-    return _close("equals 1 - shared mass", value, (p.sum() + q.sum()) / 2 - np.minimum(p, q).sum(), 1e-12)
+    return _close("equals 1 - shared mass", value, (p.sum() + q.sum()) / 2 - np.minimum(p, q).sum(), 1e-12, 1.0)
 
 
 def berry_esseen(pmf: ArrayLike, n: int, p: float) -> Check:
@@ -294,7 +294,7 @@ def library_resize(
     align_corners: bool = False,
     antialias: bool = False,
 ) -> np.ndarray:
-    """What a library makes of a picture (C, H, W) under its own name for the method; float64 (Pillow reckons in float32).
+    """What a library makes of (C, H, W) by its own name for the method, in float64; Pillow reckons in float32.
 
     torch: interpolate. Pillow: Image.resize, always with antialias, bicubic with a = -0.5. scikit-image:
     transform.resize, splines instead of Keys' cubic, a Gaussian blur as antialias, the edge repeated.
@@ -310,11 +310,12 @@ def library_resize(
         return F.interpolate(torch.tensor(planes)[None], size=size, mode=names[method], **options)[0].numpy()
     if library == "Pillow":
         flat = [Image.fromarray(plane.astype(np.float32)) for plane in planes]
-        return np.stack([np.asarray(p.resize(size[::-1], names[method]), dtype=np.float64) for p in flat])
+        return np.stack([np.asarray(p.resize((size[1], size[0]), names[method]), dtype=np.float64) for p in flat])
     if method == "area":
-        return np.stack([transform.downscale_local_mean(plane, _whole_factor(plane.shape, size)) for plane in planes])
-    options = {"order": names[method], "mode": "edge", "anti_aliasing": antialias}
-    return np.stack([transform.resize(plane, size, **options) for plane in planes])
+        blocks = 1, *_whole_factor(planes.shape[1:], size)
+        return np.asarray(transform.downscale_local_mean(planes, blocks))
+    options: dict[str, Any] = {"order": names[method], "mode": "edge", "anti_aliasing": antialias}
+    return np.stack([np.asarray(transform.resize(plane, list(size), **options)) for plane in planes])
 
 
 LIBRARIES: dict[str, dict[str, Any]] = {
@@ -342,7 +343,8 @@ def resizing(
     """Against the library that keeps to the same convention, or where none does the formula summed pixel by pixel."""
     planes, size = _planes(image).double(), (result.shape[-2], result.shape[-1])
     options = {"align_corners": align_corners, "antialias": antialias}
-    if method in LIBRARIES["torch"] and (method != "bicubic" or a == (-0.5 if antialias else -0.75)):
+    known = method in LIBRARIES["torch"] and (method != "bicubic" or a == (-0.5 if antialias else -0.75))
+    if known and not (antialias and planes.shape[2] == 1):  # torch 2.15 gets one column wrong with antialias
         expected = library_resize(planes, size, method, "torch", **options)
         return _close("equals torch interpolate", _planes(result), expected, *_rounding(result, image))
     enlarged = size[0] >= planes.shape[1] and size[1] >= planes.shape[2]
@@ -459,7 +461,7 @@ def naive_inverse(answer: Tensor, y: Tensor, kernel: Tensor) -> Check:
         np.asarray(answer, dtype=np.float64),
         np.asarray(kernel, dtype=np.float64),
         mode="wrap",
-        origin=tuple(-(k // 2) for k in kernel.shape),
+        origin=tuple(-(k // 2) for k in kernel.shape),  # type: ignore[arg-type]  # one an axis, says scipy
     )
     loud = float(np.abs(np.asarray(answer)).max() * np.abs(np.asarray(kernel)).sum())
     return _close("naive inverse, blurred around by scipy, gives y", blurred, wanted, 1e-11, loud)

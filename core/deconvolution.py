@@ -1,0 +1,179 @@
+"""What "deconvolution" is and is not: five answers to a blurred picture y = A x.
+
+A is ``convolve(x, kernel)``: valid, stride 1, not flipped, so every answer to a y of (H, W) is an x of
+(H + k - 1, W + k - 1), and there are more unknowns than equations. Its transpose A' is `transposed_convolve`.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, lsqr
+from torch import Tensor
+
+from core.convolution import convolve, pad, transposed_convolve
+
+LARGEST_SVD = 32  # sides of x up to which A is taken apart; above, LSQR walks towards the answer
+STEPS = 200  # of LSQR at most
+
+
+class SVD(NamedTuple):
+    """A = U diag(s) V': u (HW, HW), s (HW,) descending, vt (HW, H'W')."""
+
+    u: Tensor
+    s: Tensor
+    vt: Tensor
+
+
+def matrix(shape: tuple[int, int], kernel: Tensor) -> Tensor:
+    """A written out: (H W, (H + k - 1)(W + k - 1)) for a y of `shape`; row by row in both pictures."""
+    (height, width), (tall, wide) = shape, kernel.shape
+    full = height + tall - 1, width + wide - 1
+    A = torch.zeros(height, width, *full, dtype=torch.float64)
+    i, j = torch.arange(height)[:, None], torch.arange(width)
+    for u in range(tall):
+        for v in range(wide):
+            A[i, j, i + u, j + v] = kernel[u, v].double()
+    return A.reshape(height * width, full[0] * full[1])
+
+
+def svd(shape: tuple[int, int], kernel: Tensor) -> SVD:
+    """The singular values and vectors of A for a y of `shape`; kept for the next call.
+
+    Raises: ValueError if a side of x is above 32 pixels.
+    """
+    full = tuple(n + k - 1 for n, k in zip(shape, kernel.shape, strict=True))
+    if max(full) > LARGEST_SVD:
+        raise ValueError(f"A is taken apart for pictures of up to {LARGEST_SVD} pixels a side, got {full}")
+    return _svd(tuple(shape), tuple(map(tuple, kernel.double().tolist())))
+
+
+@lru_cache(maxsize=8)
+def _svd(shape: tuple[int, int], kernel: tuple[tuple[float, ...], ...]) -> SVD:
+    A = matrix(shape, torch.tensor(kernel, dtype=torch.float64))
+    return SVD(*map(torch.from_numpy, np.linalg.svd(A.numpy(), full_matrices=False)))
+
+
+def rank(shape: tuple[int, int], kernel: Tensor) -> int:
+    """How many singular values of A stand above rounding, max(HW, H'W') eps times the largest.
+
+    In exact arithmetic it is always H W: A' y is a product of two polynomials, which is never 0 unless y is.
+    """
+    s = svd(shape, kernel).s
+    return int((s > _rounding(shape, kernel) * s[0]).sum())
+
+
+def adjoint(y: Tensor, kernel: Tensor) -> Tensor:
+    """A' y: every pixel stamps the kernel. This is what networks call deconvolution; it undoes nothing.
+
+    Source: Dumoulin & Visin (2016), arXiv 1603.07285, section 4.
+    """
+    _check(y, kernel)
+    return transposed_convolve(y, kernel)
+
+
+def naive_inverse(y: Tensor, kernel: Tensor) -> Tensor:
+    """Divides by the kernel's spectrum, as if the picture went around and the k - 1 rows never seen were 0.
+
+    Frequencies that the kernel takes to 0, up to rounding, stay 0.
+
+    Source: Gonzalez & Woods (2018), *Digital Image Processing*, equation 5-78.
+    """
+    _check(y, kernel)
+    full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
+    gain = torch.fft.fft2(kernel.double(), s=full).conj()  # not flipped: a correlation
+    dead = gain.abs() <= 1e-12 * gain.abs().max()
+    spectrum = torch.fft.fft2(y.double(), s=full)
+    return torch.fft.ifft2(torch.where(dead, 0, spectrum / torch.where(dead, 1, gain))).real.to(y)
+
+
+def pseudo_inverse(y: Tensor, kernel: Tensor) -> Tensor:
+    """A+ y: of all x that come nearest to A x = y, the smallest. Noise is divided by the singular values too.
+
+    Up to 32 pixels by the singular values above rounding; beyond, LSQR in at most 200 steps, which leaves out what the
+    smallest of them would take longer to bring in.
+
+    Source: Penrose (1955); Paige & Saunders (1982), "LSQR".
+    """
+    return wiener(y, kernel, 0.0)
+
+
+def wiener(y: Tensor, kernel: Tensor, noise: float) -> Tensor:
+    """A' (A A' + noise I)^-1 y: the best linear guess for pixels that know nothing of each other.
+
+    A singular value s answers with s / (s^2 + noise) instead of 1 / s; noise 0 is the pseudo-inverse.
+
+    Args: noise: variance of the noise in y over the variance of x.
+    Raises: ValueError if noise is negative.
+    Source: Gonzalez & Woods (2018), equation 5-85, with the operator in place of its spectrum.
+    """
+    _check(y, kernel)
+    if not noise >= 0:
+        raise ValueError(f"noise must be 0 or more, got {noise}")
+    full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
+    if max(full) > LARGEST_SVD:
+        stop = {"atol": 1e-12, "btol": 1e-12, "iter_lim": STEPS}
+        x = lsqr(_Blur(y.shape, full, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
+        return torch.from_numpy(x).reshape(full).to(y)
+    shape = (y.shape[0], y.shape[1])
+    u, s, vt = svd(shape, kernel)
+    gain = torch.where(s > _rounding(shape, kernel) * s[0], s / (s**2 + noise), 0)
+    return (vt.T @ (gain * (u.T @ y.double().flatten()))).reshape(full).to(y)
+
+
+def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
+    """The likeliest light behind counted photons, step by step: x <- x A'(y / A x), from x = 1/2.
+
+    As scikit-image has it: beyond the picture all is 0. The edge of y is repeated to the size of x first, and what is
+    below 0 in y is taken as 0.
+
+    Raises: ValueError if the kernel has an even side, a negative tap or only zeros, or iterations is below 1.
+    Source: Richardson (1972); Lucy (1974); scikit-image, `restoration.richardson_lucy`.
+    """
+    _check(y, kernel)
+    if not all(k % 2 for k in kernel.shape):
+        raise ValueError(f"Richardson-Lucy needs a kernel with odd sides, got {tuple(kernel.shape)}")
+    if kernel.min() < 0 or kernel.max() == 0:
+        raise ValueError("Richardson-Lucy needs a kernel with no negative tap and at least one above 0")
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations must be a whole number of at least 1, got {iterations!r}")
+    half = kernel.shape[0] // 2, kernel.shape[1] // 2
+    seen = pad(y.double().clamp(min=0), half, "replicate")
+    x = torch.full_like(seen, 0.5)
+    for _ in range(iterations):
+        ratio = seen / (convolve(x, kernel.double(), padding=half) + 1e-12)
+        x = x * convolve(ratio, kernel.double(), padding=half, flip=True)
+    return x.to(y)
+
+
+def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
+    """What A takes to 0: the part of x that no answer can bring back, x - A+ A x."""
+    return x - pseudo_inverse(convolve(x, kernel), kernel)
+
+
+class _Blur(LinearOperator):
+    """A, for scipy's solvers."""
+
+    def __init__(self, shape: torch.Size, full: list[int], kernel: Tensor):
+        super().__init__(np.float64, (shape.numel(), full[0] * full[1]))
+        self.seen, self.full, self.kernel = shape, full, kernel.double()
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        return convolve(torch.from_numpy(x).reshape(self.full), self.kernel).flatten().numpy()
+
+    def _rmatvec(self, x: np.ndarray) -> np.ndarray:
+        return transposed_convolve(torch.from_numpy(x).reshape(self.seen), self.kernel).flatten().numpy()
+
+
+def _rounding(shape: tuple[int, int], kernel: Tensor) -> float:
+    return (shape[0] + kernel.shape[0] - 1) * (shape[1] + kernel.shape[1] - 1) * torch.finfo(torch.float64).eps
+
+
+def _check(y: Tensor, kernel: Tensor) -> None:
+    for name, value in (("y", y), ("the kernel", kernel)):
+        if value.ndim != 2 or 0 in value.shape or not value.is_floating_point() or not value.isfinite().all():
+            raise ValueError(
+                f"{name} must be finite floats of shape (H, W) with no empty side, "
+                f"got {value.dtype} of shape {tuple(value.shape)}"
+            )

@@ -1,0 +1,158 @@
+"""Deconvolution against explicit matrices, numpy.linalg and scikit-image."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import restoration
+
+from core import checks
+from core.convolution import convolve
+from core.deconvolution import (
+    adjoint,
+    matrix,
+    naive_inverse,
+    never_seen,
+    pseudo_inverse,
+    rank,
+    richardson_lucy,
+    svd,
+    wiener,
+)
+
+SHAPES = st.tuples(*[st.integers(2, 9)] * 2), st.tuples(*[st.integers(1, 5)] * 2)
+
+
+def random(*shape, seed=0, low=0.0):
+    return low + (1 - low) * torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def by_nested_loops(shape, kernel):
+    (height, width), (tall, wide) = shape, kernel.shape
+    A = np.zeros((height, width, height + tall - 1, width + wide - 1))
+    for i, j, u, v in np.ndindex(height, width, tall, wide):
+        A[i, j, i + u, j + v] = kernel[u, v]
+    return A.reshape(height * width, -1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(*SHAPES, st.integers(0, 99))
+def test_every_linear_answer_is_its_matrix(shape, taps, seed):
+    y, kernel = random(*shape, seed=seed), random(*taps, seed=seed + 1, low=-1)
+    A = by_nested_loops(shape, kernel.numpy())
+    full = tuple(n + k - 1 for n, k in zip(shape, taps, strict=True))
+    np.testing.assert_array_equal(matrix(shape, kernel), A)
+    x = random(*full, seed=seed + 2)
+    np.testing.assert_allclose(A @ x.numpy().ravel(), convolve(x, kernel).flatten(), atol=1e-12)
+    np.testing.assert_allclose(adjoint(y, kernel), (A.T @ y.numpy().ravel()).reshape(full), atol=1e-12)
+    assert rank(shape, kernel) == np.linalg.matrix_rank(A)
+    assert checks.operator_rank(rank(shape, kernel), shape, kernel).ok
+    inverse = np.linalg.pinv(A, rcond=max(A.shape) * np.finfo(float).eps)
+    scale = np.abs(inverse).sum(1).max()
+    np.testing.assert_allclose(pseudo_inverse(y, kernel).flatten(), inverse @ y.numpy().ravel(), atol=1e-10 * scale)
+    expected = A.T @ np.linalg.solve(A @ A.T + 0.01 * np.eye(len(A)), y.numpy().ravel())
+    np.testing.assert_allclose(wiener(y, kernel, 0.01).flatten(), expected, atol=1e-9)
+    assert checks.adjoint(adjoint(y, kernel), y, kernel).ok
+    assert checks.adjoint_identity(adjoint(y, kernel), y, x, kernel).ok
+    assert checks.regularised(pseudo_inverse(y, kernel), y, kernel, 0).ok
+    assert checks.regularised(wiener(y, kernel, 0.01), y, kernel, 0.01).ok
+    assert checks.naive_inverse(naive_inverse(y, kernel), y, kernel).ok
+
+
+@settings(max_examples=60, deadline=None)
+@given(*SHAPES, st.integers(0, 99))
+def test_naive_inverse_solves_the_circular_equations(shape, taps, seed):
+    y, kernel = random(*shape, seed=seed), random(*taps, seed=seed + 1)
+    kernel[0, 0] += kernel.sum()  # no frequency is lost
+    full = [n + k - 1 for n, k in zip(shape, taps, strict=True)]
+    around = np.zeros((*full, *full))
+    for i, j, u, v in np.ndindex(*full, *taps):
+        around[i, j, (i + u) % full[0], (j + v) % full[1]] += kernel[u, v]
+    wanted = np.zeros(full)
+    wanted[: shape[0], : shape[1]] = y
+    expected = np.linalg.solve(around.reshape(wanted.size, -1), wanted.ravel())
+    np.testing.assert_allclose(naive_inverse(y, kernel).flatten(), expected, atol=1e-10)
+
+
+def test_what_the_kernel_takes_to_zero_stays_zero():
+    box = torch.full((4, 4), 1 / 16, dtype=torch.float64)
+    answer = naive_inverse(random(13, 13), box)  # 16 pixels: every fourth frequency is gone
+    assert answer.abs().max() < 1000
+    assert torch.fft.fft2(answer)[4::4].abs().max() < 1e-9
+    assert checks.naive_inverse(answer, random(13, 13), box).ok
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.tuples(*[st.integers(2, 20)] * 2), st.tuples(*[st.sampled_from((1, 3, 5))] * 2), st.integers(1, 30),
+    st.integers(0, 9),
+)  # fmt: skip
+def test_richardson_lucy_is_scikit_images(shape, taps, iterations, seed):
+    y, kernel = random(*shape, seed=seed, low=-0.1), random(*taps, seed=seed + 1)
+    kernel /= kernel.sum()
+    seen = F.pad(y.clamp(min=0)[None, None], (taps[1] // 2,) * 2 + (taps[0] // 2,) * 2, mode="replicate")[0, 0]
+    expected = restoration.richardson_lucy(seen.numpy(), kernel.numpy()[::-1, ::-1], iterations, clip=False)
+    answer = richardson_lucy(y, kernel, iterations)
+    np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-8)
+    assert checks.richardson_lucy(answer, y, kernel, iterations).ok
+
+
+def test_what_was_never_seen_and_what_was_make_the_picture():
+    x, kernel = random(14, 15), random(3, 4, seed=1)
+    lost = never_seen(x, kernel)
+    np.testing.assert_allclose(convolve(lost, kernel), torch.zeros(12, 12), atol=1e-12)
+    assert abs(float((lost * (x - lost)).sum())) < 1e-10
+    null = np.eye(14 * 15) - np.linalg.pinv(by_nested_loops((12, 12), kernel.numpy())) @ by_nested_loops(
+        (12, 12), kernel.numpy()
+    )
+    np.testing.assert_allclose(lost.flatten(), null @ x.numpy().ravel(), atol=1e-10)
+
+
+def test_walked_to_or_solved_for_it_is_the_same_answer():
+    """33 pixels are above the limit, so this is LSQR against numpy."""
+    y, kernel = random(29, 31), random(5, 3, seed=1)
+    A = by_nested_loops(y.shape, kernel.numpy())
+    expected = A.T @ np.linalg.solve(A @ A.T + 0.1 * np.eye(len(A)), y.numpy().ravel())
+    np.testing.assert_allclose(wiener(y, kernel, 0.1).flatten(), expected, atol=1e-8)
+    kernel[2, 1] += kernel.sum()  # well conditioned: the pseudo-inverse is reached too
+    A = by_nested_loops(y.shape, kernel.numpy())
+    np.testing.assert_allclose(pseudo_inverse(y, kernel).flatten(), np.linalg.lstsq(A, y.numpy().ravel())[0], atol=1e-7)
+    assert checks.regularised(wiener(y, kernel, 0.1), y, kernel, 0.1, exact=False).ok
+
+
+def test_the_svd_is_kept():
+    kernel = random(3, 3)
+    assert svd((6, 6), kernel).vt is svd((6, 6), kernel.clone()).vt
+
+
+@pytest.mark.parametrize("slip", [lambda x: -x, lambda x: x.roll(1, -1), lambda x: x + 1e-4, lambda x: 1.001 * x])
+def test_a_slip_fails_its_check(slip):
+    x, kernel = random(16, 16), random(3, 3, seed=1)
+    kernel[1, 1] += 3
+    y = convolve(x, kernel)
+    assert not checks.adjoint(slip(adjoint(y, kernel)), y, kernel).ok
+    assert not checks.adjoint_identity(slip(adjoint(y, kernel)), y, x, kernel).ok
+    assert not checks.naive_inverse(slip(naive_inverse(y, kernel)), y, kernel).ok
+    assert not checks.regularised(slip(pseudo_inverse(y, kernel)), y, kernel, 0).ok
+    assert not checks.regularised(slip(wiener(y, kernel, 0.1)), y, kernel, 0.1).ok
+    assert not checks.richardson_lucy(slip(richardson_lucy(y, kernel, 9)), y, kernel, 9).ok
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda y, k: adjoint(y[0], k), r"y must be finite floats of shape \(H, W\)"),
+        (lambda y, k: naive_inverse(y, k.long()), "the kernel must be finite floats"),
+        (lambda y, k: wiener(y, k, -1.0), "0 or more, got -1"),
+        (lambda y, k: wiener(y, k, float("nan")), "0 or more, got nan"),
+        (lambda y, k: richardson_lucy(y, k[:2], 5), "odd sides"),
+        (lambda y, k: richardson_lucy(y, -k, 5), "no negative tap"),
+        (lambda y, k: richardson_lucy(y, k, 0), "at least 1, got 0"),
+        (lambda y, k: svd((40, 9), k), "up to 32 pixels"),
+    ],
+)
+def test_what_cannot_be_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(random(6, 6), random(3, 3))
