@@ -198,13 +198,11 @@ class TextToImage:
             token_weights: one factor for each token's state (start mark first); 0 mutes a word.
         Raises: ValueError at the call, not at the first step, if an argument cannot be used.
         """
-        sampler = self.default("sampler") if sampler is None else sampler
-        steps = self.default("steps") if steps is None else steps
         guidance = self.default("guidance") if guidance is None else guidance
         size = self.size if size is None else size
         unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        walk = named_sampler(sampler)
-        times, start_scale = sampling_plan(self.scheduler, steps)
+        walk = named_sampler(self.default("sampler") if sampler is None else sampler)
+        times, start_scale = sampling_plan(self.scheduler, self.default("steps") if steps is None else steps)
         if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 64:

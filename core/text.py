@@ -64,6 +64,8 @@ class TextEncoder(nn.Module):
     Source: Radford et al. (2021), arXiv 2103.00020, section 2.4.
     """
 
+    known: Tensor  # (vocab_size,) bool: rows of the vocabulary that were trained
+
     def __init__(self, config: TextConfig, known: Tensor | None = None):
         super().__init__()
         if config.hidden_act not in ("gelu", "quick_gelu"):
@@ -183,7 +185,7 @@ def open_clip_names(state: Mapping[str, Tensor], layers: int) -> dict[str, Tenso
     return out
 
 
-def transformers_names(tower: nn.Module, known: Tensor) -> dict[str, Tensor]:
+def transformers_names(tower: Any, known: Tensor) -> dict[str, Tensor]:
     """The inverse of `open_clip_names`, with only the vocabulary rows that are ``known`` and one for all others."""
     state = tower.state_dict()
     rows = state["token_embedding.weight"]

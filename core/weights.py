@@ -125,9 +125,10 @@ def _download(hub_id: str) -> Path:
         ) from error
 
 
-def load(name: str | Path) -> tuple[nn.Module, Card]:
+def load(name: str | Path) -> tuple[Any, Card]:
     """Read one part of a model, for example ``load("emoji/unet")``: the network, ready to run, and its card.
 
+    Returns: a `UNet`, a `VAE` or a `TextEncoder`, and its `Card`.
     Raises: ValueError if the part is unknown or its files are missing, damaged, foreign, or not the card's.
     """
     model, _, part = str(name).rpartition("/")

@@ -55,7 +55,8 @@ class Attention(nn.Module):
         context = x if context is None else context
         q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
         if record is None:  # the same sum without keeping the weights
-            out = merge_heads(F.scaled_dot_product_attention(*(split_heads(y, self.heads) for y in (q, k, v))))
+            q, k, v = (split_heads(y, self.heads) for y in (q, k, v))
+            out = merge_heads(F.scaled_dot_product_attention(q, k, v))
         else:
             out, weights = attend(q, k, v, self.heads)
             record.attention[name] = weights

@@ -88,11 +88,31 @@ class DownLevel(Level):
         last = level == len(widths) - 1
         self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[level], symmetric=True)])
 
+    def forward(
+        self, x: Tensor, time: Tensor, context: Tensor, record: Record | None, name: str
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The map that goes on, and every map left for the way up."""
+        left = []
+        for i in range(len(self.resnets)):
+            x = self.layer(i, x, time, context, record, name)
+            left.append(x)
+        keep(record, name, x)
+        for downsample in self.downsamplers:
+            x = downsample(x)
+            left.append(x)
+        return x, left
+
 
 class MidLevel(Level):
     def __init__(self, config: UNetConfig):
         level = len(config.block_out_channels) - 1
         super().__init__(config, level, [config.block_out_channels[level]] * 2, 1)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, record: Record | None, name: str) -> Tensor:
+        for i in range(len(self.resnets)):
+            x = self.layer(i, x, time, context, record, name)
+        keep(record, name, x)
+        return x
 
 
 class UpLevel(Level):
@@ -107,6 +127,17 @@ class UpLevel(Level):
             config, level, [a + b for a, b in zip(own, skips, strict=True)], (n + 1) * kind.startswith("CrossAttn")
         )
         self.upsamplers = nn.ModuleList([Upsample(widths[level])] if level > 0 else [])
+
+    def forward(
+        self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor, record: Record | None, name: str
+    ) -> Tensor:
+        """``skips`` is what the way down has left; its last maps are taken away."""
+        for i in range(len(self.resnets)):
+            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, context, record, name)
+        keep(record, name, x)
+        for upsample in self.upsamplers:
+            x = upsample(x, size=tuple(skips[-1].shape[-2:]))
+        return x
 
 
 class UNet(nn.Module):
@@ -153,26 +184,11 @@ class UNet(nn.Module):
         x = self.conv_in(x)
         skips = [x]
         for level, block in enumerate(self.down_blocks):
-            name = f"down_blocks.{level}"
-            for i in range(len(block.resnets)):
-                x = block.layer(i, x, time, context, record, name)
-                skips.append(x)
-            keep(record, name, x)
-            for downsample in block.downsamplers:
-                x = downsample(x)
-                skips.append(x)
-
-        for i in range(2):
-            x = self.mid_block.layer(i, x, time, context, record, "mid_block")
-        keep(record, "mid_block", x)
-
+            x, left = block(x, time, context, record, f"down_blocks.{level}")
+            skips += left
+        x = self.mid_block(x, time, context, record, "mid_block")
         for level, block in enumerate(self.up_blocks):
-            name = f"up_blocks.{level}"
-            for i in range(len(block.resnets)):
-                x = block.layer(i, torch.cat([x, skips.pop()], dim=1), time, context, record, name)
-            keep(record, name, x)
-            for upsample in block.upsamplers:
-                x = upsample(x, size=tuple(skips[-1].shape[-2:]))
+            x = block(x, skips, time, context, record, f"up_blocks.{level}")
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 

@@ -1,10 +1,11 @@
 """Endless random batches, and the words that are written under a picture."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from core.datasets import BACKGROUNDS, Emoji, composite
@@ -104,7 +105,7 @@ def caption(
     return ", ".join(parts) if rng.random() < 0.7 else " ".join(parts)
 
 
-def read_captions_only(tower: nn.Module) -> None:
+def read_captions_only(tower: Any) -> None:
     """Let a text tower read `LONGEST_CAPTION` tokens, not 77: attention looks back only, so the states are the same."""
     tower.attn_mask = tower.attn_mask[:LONGEST_CAPTION, :LONGEST_CAPTION]
 

@@ -135,7 +135,7 @@ def fit(
         optimizer.step()
         with torch.no_grad():
             keep = min(config.ema, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)  # pyright: ignore
             for mine, new in zip(average.buffers(), network.buffers(), strict=True):  # running statistics, if any
                 mine.copy_(new)
         pictures += len(batch[0]) * world

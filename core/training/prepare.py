@@ -105,7 +105,9 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
     ids, states, lengths = [], [], []
     for some in tqdm(torch.arange(len(said)).split(512), desc="captions"):
         tokens, state, length = token_states(text, [list(said)[i] for i in some.tolist()])
-        ids.append(tokens), states.append(state), lengths.append(length)
+        ids.append(tokens)
+        states.append(state)
+        lengths.append(length)
     offset = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat(lengths).cumsum(0)])
     prepared = Prepared(
         torch.cat(latents), torch.cat(pictures), torch.cat(numbers).int(), torch.cat(states), torch.cat(ids), offset

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from core.training.objectives import Classification, Classifier, Contrast, Recon
 from core.training.recipes import CLIPConfig, Recipe
 from core.weights import Card
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -33,9 +35,9 @@ class Run:
     network: nn.Module
     objective: nn.Module
     batches: Iterator[tuple[Tensor, ...]]
-    save: Callable[[nn.Module, Card], None]
-    sheet: Callable[[nn.Module], Tensor] | None = None
-    measure: Callable[[nn.Module], dict[str, Any]] = lambda network: {}
+    save: Callable[[Any, Card], None]
+    sheet: Callable[[Any], Tensor] | None = None
+    measure: Callable[[Any], dict[str, Any]] = lambda network: {}
 
 
 def prepare_run(recipe: Recipe, *, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
@@ -56,24 +58,24 @@ def emoji_vae(recipe: Recipe, data: str | None, out: Path, resume: Path | None, 
     generator = torch.Generator().manual_seed(recipe.seed)
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
-    vae = network_of(VAE(recipe.network), resume, "vae").to(device, memory_format=torch.channels_last)
+    vae = network_of(VAE(recipe.network), resume, "vae").to(device).to(memory_format=torch.channels_last)
     seen, unseen = held_out(len(images))
     stream = batches.pictures(images, recipe.batch, generator, flip=True, white=0.3, chosen=seen)
     fixed = torch.Generator().manual_seed(1)
     test, _, _ = next(batches.pictures(images, len(unseen), fixed, flip=False, white=0.3, chosen=unseen))
 
     @torch.no_grad()
-    def measure(network: nn.Module) -> dict[str, Any]:
+    def measure(network: VAE) -> dict[str, Any]:
         y = torch.cat([network.reconstruct(network.moments(x)[0]).clamp(-1, 1) for x in test.split(64)])
         psnr = 10 * torch.log10(4 / (y - test).square().mean((1, 2, 3)))
         return {"psnr_unseen_db": round(psnr.mean().item(), 2), "unseen_pictures": len(test)}
 
     @torch.no_grad()
-    def sheet(network: nn.Module) -> Tensor:
+    def sheet(network: VAE) -> Tensor:
         y = network.reconstruct(network.moments(test[:24])[0]).clamp(-1, 1)
         return tile(torch.cat([test[:12], y[:12], test[12:24], y[12:]]), 12)
 
-    def save(network: nn.Module, card: Card) -> None:
+    def save(network: VAE, card: Card) -> None:
         # Latents of unit variance per channel, as the U-Net's noise schedule takes them to be.
         with torch.no_grad():
             z = torch.cat([network.moments(next(stream)[0].to(device))[0] for _ in range(16)])
@@ -123,7 +125,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
             known[ids.flatten().cpu()] = True
             yield x, ids
 
-    def save(network: nn.Module, card: Card) -> None:
+    def save(network: CustomTextCLIP, card: Card) -> None:
         config = TextConfig(
             hidden_size=c.text_width, intermediate_size=4 * c.text_width, num_hidden_layers=c.text_layers,
             num_attention_heads=c.text_heads, projection_dim=c.embed_dim, zero_after_end=True,
@@ -134,7 +136,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         weights.save(out / "image_encoder", tower, network.visual.state_dict(), card)
 
     @torch.no_grad()
-    def measure(network: nn.Module) -> dict[str, Any]:
+    def measure(network: CustomTextCLIP) -> dict[str, Any]:
         """Of 164 pictures that were never trained on: how often a picture finds its own name among all names."""
         names = sorted(set(emoji.names))
         x, which, _ = next(batches.pictures(images, 512, generator, flip=False, white=1.0, chosen=unseen))
@@ -159,15 +161,15 @@ def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     vae.to(device)
     schedule = noise_schedule(recipe.scheduler)
     generator = torch.Generator().manual_seed(recipe.seed)
-    unet = network_of(UNet(recipe.network), resume, "unet").to(device, memory_format=torch.channels_last)
+    unet = network_of(UNet(recipe.network), resume, "unet").to(device).to(memory_format=torch.channels_last)
     contexts = prepared.context(torch.arange(1 + len(prepare.SHEET), device=device))
     stream = prepare.denoising_batches(prepared, recipe.batch, generator)
 
-    def sheet(network: nn.Module) -> Tensor:
+    def sheet(network: UNet) -> Tensor:
         context, empty = contexts[1:].repeat_interleave(3, 0), contexts[:1]
         return tile(vae.decode(draw(network, recipe, schedule, context, empty)), 12)
 
-    def save(network: nn.Module, card: Card) -> None:
+    def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
 
     objective = Denoising(unet, schedule, recipe.scheduler["prediction_type"])
@@ -178,7 +180,7 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
     images, labels = (x.to(device) for x in datasets.fashion("train", data))
     schedule = noise_schedule(recipe.scheduler)
     generator = torch.Generator().manual_seed(recipe.seed)
-    unet = network_of(UNet(recipe.network), resume, "unet").to(device, memory_format=torch.channels_last)
+    unet = network_of(UNet(recipe.network), resume, "unet").to(device).to(memory_format=torch.channels_last)
     classes = len(datasets.FASHION_CLASSES)
 
     def one_hot(label: Tensor) -> Tensor:
@@ -191,12 +193,12 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
             label = labels[row.to(device)].masked_fill(unsaid.to(device), classes)
             yield images[row.to(device)].float() / 127.5 - 1, one_hot(label)
 
-    def sheet(network: nn.Module) -> Tensor:
+    def sheet(network: UNet) -> Tensor:
         label = torch.arange(classes, device=device).repeat(4)
         empty = one_hot(torch.tensor([classes], device=device))
         return tile(draw(network, recipe, schedule, one_hot(label), empty).clamp(-1, 1), classes)
 
-    def save(network: nn.Module, card: Card) -> None:
+    def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
 
     return Run(unet, Denoising(unet, schedule, recipe.scheduler["prediction_type"]), stream(), save, sheet)
@@ -215,7 +217,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
             yield x, labels.name[which].to(device), labels.style[which].to(device), ground.to(device)
 
     @torch.no_grad()
-    def measure(network: nn.Module) -> dict[str, Any]:
+    def measure(network: Classifier) -> dict[str, Any]:
         network.eval()
         x, *right = next(stream(unseen, 0, every=True))
         answers = [torch.cat(parts) for parts in zip(*(network(some) for some in x.split(128)), strict=True)]
@@ -228,7 +230,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
             "background": round((answers[2].argmax(1) == right[2]).float().mean().item(), 4),
         }
 
-    def save(network: nn.Module, card: Card) -> None:
+    def save(network: Classifier, card: Card) -> None:
         config = asdict(recipe.network) | {"names": labels.names, "styles": labels.styles}
         weights.save(out / "classifier", config, network.state_dict(), card)
 
@@ -281,7 +283,7 @@ def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> 
     weights.write_json(out / "scheduler" / "scheduler_config.json", recipe.scheduler)
 
 
-def network_of(network: nn.Module, resume: Path | None, part: str) -> nn.Module:
+def network_of(network: Network, resume: Path | None, part: str) -> Network:
     """``network``, filled from ``resume/part`` if a folder to resume from is given."""
     if resume is not None:
         weights.fill(network, weights.read_state(resume / part), resume / part)

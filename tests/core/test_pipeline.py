@@ -23,7 +23,9 @@ SD15 = dict(
 )  # fmt: skip
 TRAILING = SD15 | dict(timestep_spacing="trailing", set_alpha_to_one=True, steps_offset=0)
 SIZE = 16
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:diffusers.*", "ignore:The configuration file of this scheduler:FutureWarning"
+)
 
 
 @pytest.fixture(scope="module")
