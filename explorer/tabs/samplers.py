@@ -93,7 +93,9 @@ def update(settings: Settings) -> View:
     row, end = SAMPLERS[settings.sampler], run.end
     look = min(settings.look, len(run.steps) - 1)
     data = run.mixture.sample(DATA, generator=torch.Generator().manual_seed(DATA))
-    calls = row.calls * len(run.steps) - (row.calls - 1)  # the step to t = 0 is always Euler's
+    # Heun's steps to t = 0 and from pure noise are Euler's
+    twice = [step.t_next > 0 and float(run.schedule.sigma[step.t]) <= 1000 for step in run.steps]
+    calls = len(run.steps) + (row.calls - 1) * sum(twice)
     numbers = {
         "times": run.times.tolist(),
         "denoiser_calls": calls,
@@ -209,7 +211,8 @@ def formula(settings: Settings, run: Walk, look: int) -> str:
         general += r"\qquad D=\hat x_0+\tfrac{h}{2h_{\text{last}}}\bigl(\hat x_0-\hat x_0^{\text{last}}\bigr)"
         here = f"{x_s}={tex(((1 - b) / (1 - a)) ** 0.5)}\\,{x}+{tex(b**0.5 * (1 - sigma_s / sigma))}\\,D"
     else:
-        slope = r"\tfrac12(\hat\varepsilon_t+\hat\varepsilon_s)" if settings.sampler == "heun" and s and sigma <= 1000 else eps
+        bent = settings.sampler == "heun" and s and sigma <= 1000
+        slope = r"\tfrac12(\hat\varepsilon_t+\hat\varepsilon_s)" if bent else eps
         general = rf"\bar x_s=\bar x_t+(\sigma_s-\sigma_t)\,{slope}\qquad\bar x=x/\sqrt{{\bar\alpha}}"
         here = f"{bar_s}={bar}{plus(sigma_s - sigma)}\\,{slope}"
     return f"$${general}$$\n\n$$\\text{{from step }}{look}:\\quad {here}$$"
