@@ -7,7 +7,7 @@ window.explorer = (() => {
   // Keys that belong to the page and not to a tab stay where they are.
   function link(query) {
     const params = new URLSearchParams(query), here = new URLSearchParams(location.search);
-    for (const key of ['lecture', '__theme']) if (here.has(key) && !params.has(key)) params.set(key, here.get(key));
+    for (const key of ['lecture', '__theme', 'view']) if (here.has(key) && !params.has(key)) params.set(key, here.get(key));
     return `${location.origin}${location.pathname}?${params}`;
   }
   return {
@@ -18,7 +18,7 @@ window.explorer = (() => {
       settled = true;
       history.replaceState(null, '', link(queries.get(current) ?? `tab=${current}`));
       dress();
-      requestAnimationFrame(() => document.documentElement.classList.remove('opening'));
+      document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
     },
     // A tab came into view: the query it is to show.
@@ -46,7 +46,10 @@ window.explorer = (() => {
     },
   };
 })();
-if (new URLSearchParams(location.search).get('tab')) document.documentElement.classList.add('opening');
+if (new URLSearchParams(location.search).get('tab')) {
+  document.documentElement.classList.add('opening');
+  setTimeout(() => document.documentElement.classList.remove('opening'), 4000); // whatever happens
+}
 
 // Light or dark as chosen last time; without a choice Gradio follows the system.
 function dress() {

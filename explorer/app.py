@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from importlib import import_module, metadata
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def launch(
         theme=theme(),
         css=css(),
         head=f"<script>{address}</script>",
-        footer_links=[],
+        footer_links=["api"],  # the endpoints' page, which our own footer links to
         ssr_mode=False,
         run_history=False,
         show_error=False,
@@ -83,7 +85,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
     parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
     args = parser.parse_args(argv)
-    launch(build(args.model, args.device), host=args.host, port=args.port, share=args.share, root_path=args.root_path)
+    demo = build(args.model, args.device)
+    where = {"host": args.host, "port": args.port, "share": args.share, "root_path": args.root_path}
+    launch(demo, **where, prevent_thread_lock=True)
+    Thread(target=warm_up, args=(args.model, args.device), daemon=True).start()
+    demo.block_thread()
+
+
+def warm_up(model: str, device: str | None) -> None:
+    """Read the model while the first visitor still reads the page; say at once if it cannot be read."""
+    from explorer.tabs.text_to_image import loaded
+
+    try:
+        loaded(model, device)
+    except ValueError as error:
+        print(f"explorer: text to image will not work: {error}", file=sys.stderr)
 
 
 def colophon() -> str:

@@ -20,12 +20,19 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def url(request):
-    """The address of the whole app, served from this process; without the embedded model it draws with a tiny one."""
+def embedded():
+    """Whether the embedded model is here; without it the app draws with a tiny random one."""
     from core.weights import models
+
+    return "emoji" in models() and (models()["emoji"] / "unet" / "config.json").is_file()
+
+
+@pytest.fixture(scope="session")
+def url(embedded, request):
+    """The address of the whole app, served from this process."""
     from explorer.app import build, launch
 
-    demo = build("emoji" if "emoji" in models() else str(request.getfixturevalue("tiny_model")))
+    demo = build("emoji" if embedded else str(request.getfixturevalue("tiny_model")))
     _, address, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield address
     demo.close()
