@@ -122,6 +122,10 @@ def fit(
     for step, batch in enumerate(batches):
         elapsed = time.monotonic() - start
         done = step / config.steps if config.steps else elapsed / (60 * (config.minutes or 0))
+        if world > 1:  # one clock for all, so that every process takes the same steps at the same learning rates
+            clock = torch.tensor(done, dtype=torch.float64, device=device)
+            dist.broadcast(clock, 0)
+            done = clock.item()
         if done >= 1:
             return
         lr = config.lr * schedule_lr(step, done, config)

@@ -3,6 +3,10 @@
 import csv
 import json
 import math
+import os
+import runpy
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -179,6 +183,67 @@ def test_training_ends_with_its_time_or_its_batches():
     few = list(train(Points(4), ((x,) for x in islice(draws(4, 0), 3)), SCHEDULE, TrainConfig(steps=10, bf16=False)))
     assert [p.step for p in few] == [1, 2, 3] and [p.pictures for p in few] == [4, 8, 12]
     assert all(math.isfinite(p.loss) and p.pictures_per_second > 0 for p in few)
+
+
+TWO_PROCESSES = """
+import sys, time
+from itertools import count
+import torch
+from torch import distributed as dist, nn
+from core.training.loop import TrainConfig, fit
+
+class Line(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x, y):
+        return (self.network(x) - y).square().mean()
+
+def batches(numbers):
+    for i in numbers:
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(i))
+        time.sleep(0.005)
+        yield x[rank::world], x[rank::world, :2].sin()
+
+out, rank, world = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if world > 1:
+    dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=rank, world_size=world)
+torch.manual_seed(rank)  # the processes begin with other weights: the first one's count
+network, config = nn.Linear(3, 2), TrainConfig(lr=0.05, steps=6, warmup=2, bf16=False)
+*_, end = fit(network, Line(network), batches(range(6)), config)
+timed, real, start = nn.Linear(3, 2), time.monotonic, time.monotonic()
+if rank == 1:
+    time.monotonic = lambda: start + 2 * (real() - start)  # a clock that runs fast
+*_, last = fit(timed, Line(timed), batches(count()), TrainConfig(lr=0.05, minutes=1 / 60, warmup=2, bf16=False))
+torch.save(
+    [network.state_dict(), end.network.state_dict(), end.pictures, timed.state_dict(), last.step, last.lr],
+    f"{out}/{rank}-{world}.pt",
+)
+"""
+
+
+def test_two_processes_learn_as_one(tmp_path, monkeypatch):
+    """Half a batch in each of two processes is the whole batch in one; by the clock, both take the same steps."""
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    two = [subprocess.Popen([sys.executable, str(script), str(tmp_path), rank, "2"], env=environment) for rank in "01"]
+    monkeypatch.setattr(sys, "argv", ["script.py", str(tmp_path), "0", "1"])
+    runpy.run_path(str(script))
+    try:
+        assert [process.wait(timeout=300) for process in two] == [0, 0]
+    finally:
+        for process in two:
+            process.kill()
+    first, second, whole = (torch.load(tmp_path / f"{name}.pt") for name in ("0-2", "1-2", "0-1"))
+    for key in ("weight", "bias"):
+        assert torch.allclose(first[0][key], whole[0][key], atol=1e-5)
+        assert torch.equal(first[0][key], second[0][key])
+        assert torch.allclose(first[1][key], whole[1][key], atol=1e-5)  # the running mean
+        assert torch.equal(first[3][key], second[3][key])
+    assert first[2] == whole[2] == 48
+    assert first[4:] == second[4:] and first[4] > 5
 
 
 @pytest.mark.parametrize(
