@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+
+from explorer import __version__
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -103,15 +105,17 @@ def warm_up(model: str, device: str | None) -> None:
 
 
 def colophon() -> str:
-    """Version, licence and source."""
-    about = metadata.metadata("diffusion-explorer")
-    links = [entry.split(", ", 1) for entry in about.get_all("Project-URL") or ()]
-    parts = [
-        f"Diffusion Explorer {about['Version']}",
-        f"Licence {about['License-Expression']}",
-        *(f'<a href="{url}">{label}</a>' for label, url in links),
+    """Version, licence and source; on a Space the source is the Space's own files."""
+    space = os.environ.get("SPACE_ID")
+    source = f'<a href="https://huggingface.co/spaces/{space}/tree/main">Source</a>' if space else (
+        "Source: the Python under every screen, and the packages <code>core</code> and <code>explorer</code>"
+    )  # fmt: skip
+    parts = (
+        f"Diffusion Explorer {__version__}",
+        "Licence Apache-2.0",
+        source,
         '<a href="?view=api">Every screen as an endpoint</a>',
-    ]
+    )
     return '<div class="colophon">' + "".join(f"<span>{part}</span>" for part in parts) + "</div>"
 
 
