@@ -52,6 +52,7 @@ def chromium():
 def page(chromium, url):
     """An empty page that must meet no console error and ask no other host."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)  # a busy machine is no failure
     page = context.new_page()
     complaints = []
     page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
