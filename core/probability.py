@@ -4,11 +4,23 @@ All in numpy float64; n flips, chance of heads p, k heads.
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChiSquare:
+    """How far counts stray from what was expected: the statistic, its degrees of freedom, and P(at least as far)."""
+
+    statistic: float
+    degrees: int
+    p_value: float
 
 
 def binomial_pmf(n: int, p: float) -> Array:
@@ -96,11 +108,108 @@ def flip_coins(n: int, p: float, trials: int, *, generator: np.random.Generator)
 
     Raises: ValueError as `binomial_pmf` does, or if trials is not a whole number >= 0.
     """
-    _check_coin(n, p)
     heads = np.zeros(_count("trials", trials), dtype=np.int64)
-    for _ in range(n):
-        heads += generator.random(trials) < p
+    for flip in toss(n, p, trials, generator=generator):
+        heads += flip
     return heads
+
+
+def toss(n: int, p: float, trials: int, *, generator: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
+    """The flips behind `flip_coins`, one coin of every trial after the other.
+
+    Yields: n times an array (trials,), True for heads.
+    Raises: ValueError as `flip_coins` does, when the first flip is asked for.
+    """
+    _check_coin(n, p)
+    _count("trials", trials)
+    for _ in range(n):
+        yield generator.random(trials) < p
+
+
+def chi_square(counts: ArrayLike, pmf: ArrayLike) -> ChiSquare:
+    """Pearson's sum of (seen - expected)^2 / expected, neighbours merged until 5 are expected in every cell.
+
+    Args:
+        counts: how often each outcome came up, shape (m,). pmf: the chance of each, shape (m,).
+    Returns: with one cell left there is nothing to compare: statistic 0, 0 degrees, p-value 1.
+    Raises: ValueError if the shapes differ or nothing was counted.
+    Source: Pearson (1900), "On the criterion ...", Philosophical Magazine 50; the rule of five: Cochran (1954).
+    """
+    counts, pmf = np.asarray(counts, dtype=np.float64), np.asarray(pmf, dtype=np.float64)
+    if counts.shape != pmf.shape or counts.ndim != 1:
+        raise ValueError(f"counts and chances must be of the same outcomes, got shapes {counts.shape} and {pmf.shape}")
+    if counts.sum() <= 0:
+        raise ValueError("chi_square wants at least one trial, got none")
+    cells, seen, due = [], 0.0, 0.0
+    for count, expected in zip(counts, counts.sum() * pmf, strict=True):
+        seen, due = seen + count, due + expected
+        if due >= 5 - 1e-9:
+            cells.append((seen, due))
+            seen = due = 0.0
+    if cells:  # what is left over joins the last cell
+        cells[-1] = (cells[-1][0] + seen, cells[-1][1] + due)
+    if len(cells) < 2:
+        return ChiSquare(0.0, 0, 1.0)
+    statistic = math.fsum((seen - due) ** 2 / due for seen, due in cells)
+    return ChiSquare(statistic, len(cells) - 1, float(special.gammaincc((len(cells) - 1) / 2, statistic / 2)))
+
+
+def kolmogorov_distance(n: int, p: float) -> float:
+    """The widest gap between P(X <= k) and the bell's share up to k, over all places: 0 where no chance is left.
+
+    Raises: ValueError as `binomial_pmf` does.
+    """
+    pmf, std = binomial_pmf(n, p), math.sqrt(n * p * (1 - p))
+    if std == 0:
+        return 0.0
+    bell = np.array([math.erfc(-(k - n * p) / (std * math.sqrt(2))) / 2 for k in range(n + 1)])
+    after = np.cumsum(pmf)
+    return float(max(np.abs(after - bell).max(), np.abs(after - pmf - bell).max()))
+
+
+def berry_esseen(n: int, p: float) -> float:
+    """What `kolmogorov_distance` can be at most: 0.4748 (p^2 + (1 - p)^2) / sqrt(n p (1 - p)).
+
+    Raises: ValueError as `binomial_pmf` does, or where no chance is left (n = 0, p = 0 or p = 1).
+    Source: Shevtsova (2011), arXiv 1111.6554, with the third moment of one coin, p (1 - p) (p^2 + (1 - p)^2).
+    """
+    _check_coin(n, p)
+    variance = n * p * (1 - p)
+    if variance == 0:
+        raise ValueError(f"the Berry-Esseen bound wants some chance: n >= 1 and 0 < p < 1, got n = {n}, p = {p}")
+    return 0.4748 * (p**2 + (1 - p) ** 2) / math.sqrt(variance)
+
+
+def sums_of_steps(step: ArrayLike, n: int) -> Iterator[Array]:
+    """The distribution of the sum of 1, 2, ..., n independent steps, each of size 0..m with the chances ``step``.
+
+    Yields: n arrays, the i-th of shape (i m + 1,): the chances of the sums 0..i m.
+    Raises: ValueError if a chance is negative or not finite, or all are 0, when the first sum is asked for.
+    Source: Feller (1968), XI.2: the distribution of a sum is the convolution of the distributions.
+    """
+    chances = np.asarray(step, dtype=np.float64)
+    if chances.ndim != 1 or not np.isfinite(chances).all() or (chances < 0).any() or chances.sum() == 0:
+        raise ValueError("the chances of a step must be a row of numbers >= 0, not all of them 0")
+    chances, total = chances / chances.sum(), np.ones(1, dtype=np.float64)
+    for _ in range(_count("n", n)):
+        total = np.asarray(np.convolve(total, chances), dtype=np.float64)
+        yield total
+
+
+def random_walk(
+    particles: int, steps: int, std: float, *, generator: np.random.Generator, dimensions: int = 2
+) -> Array:
+    """Particles that start at 0 and take Gaussian steps N(0, std^2) along every axis; variances add: t std^2 after t.
+
+    Returns: positions, shape (steps + 1, particles, dimensions).
+    Raises: ValueError if a count is not a whole number >= 0 or std is negative.
+    Source: Einstein (1905), "Über die ... Bewegung von in ruhenden Flüssigkeiten suspendierten Teilchen".
+    """
+    if not (std >= 0 and math.isfinite(std)):
+        raise ValueError(f"std must be a number >= 0, got {std}")
+    shape = _count("steps", steps), _count("particles", particles), _count("dimensions", dimensions)
+    moves = std * generator.standard_normal(shape)
+    return np.concatenate([np.zeros((1, *shape[1:])), np.cumsum(moves, axis=0)])
 
 
 def binomial_tail(n: int, p: float, k: int) -> float:

@@ -40,7 +40,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         hovertemplate="bar − bell at %{x}: %{y:.2g}<extra></extra>",
         width=0.86 if few else 1,
     )
-    bound = ceiling(np.abs(pmf - bell).max() * 1.1)
+    bound = ceiling(np.abs(pmf - bell).max() * 1.1) if curve[1].any() else 0.01
     fig.update_layout(
         barmode="overlay",
         xaxis={"anchor": "y2", "title": {"text": "heads k"}, "dtick": 1 if few and x_range[1] < 24 else None},
@@ -55,14 +55,115 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         fig.add_annotation(
             x=k, y=above, text=f"<b>P(X = {k}) = {pmf[k]:.4g}</b>", showarrow=False, yshift=14, font={"size": 17}
         )
+    if not curve[1].any():  # no chance left: the bell has no width
+        return fig
     beside = np.argmax(curve[1]) + np.argmax(curve[1][np.argmax(curve[1]) :] < 0.75 * curve[1].max())
     style.label(fig, curve[0][beside], curve[1][beside], "the bell", style.NOISE, xshift=8, yshift=12)
     return fig
 
 
+def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> go.Figure:
+    """The bars from k on in yellow, and the bell's share cut at k - 1/2, the left edge of k's bar.
+
+    pmf: shape (n + 1,). curve: the bell drawn finely, (x, density).
+    """
+    x_range, top = (curve[0][0], curve[0][-1]), ceiling(max(pmf.max(), curve[1].max()) * 1.12)
+    j = np.arange(len(pmf))
+    inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
+    j, height = j[inside], pmf[inside]
+    few = len(j) <= 40
+    fig = style.figure(x="heads", y="probability", x_range=x_range, y_range=[0, top], barmode="overlay")
+    fig.add_bar(
+        x=j,
+        y=height,
+        marker={
+            "color": np.where(j >= k, style.HIGHLIGHT, style.SIGNAL),
+            "line": {"color": style.EDGE, "width": np.where((j >= k) & few, 1, 0)},
+        },
+        hovertemplate="P(X = %{x}) = %{y:.4g}<extra></extra>",
+        width=1,
+    )
+    fig.add_scatter(x=curve[0], y=curve[1], mode="lines", line={"color": style.NOISE, "width": 3}, hoverinfo="skip")
+    for cut, name, dash in ((k - 0.5, "k − ½", "solid"), (k, "k", "dot")):
+        if x_range[0] <= cut <= x_range[1]:
+            fig.add_shape(
+                type="line", x0=cut, x1=cut, y0=0, y1=0.9 * top, line={"color": style.GREY, "width": 2, "dash": dash}
+            )
+            side = {"xanchor": "right", "xshift": -4} if cut < k else {"xanchor": "left", "xshift": 4}
+            style.label(fig, cut, 0.9 * top, name, style.GREY, **side)
+    fig.update_layout(uirevision="tail", xaxis={"dtick": 1 if few and x_range[1] < 24 else None}, yaxis_tickformat="~g")
+    return fig
+
+
+def convergence(
+    n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: int, values: dict[str, float]
+) -> go.Figure:
+    """Distances between bars and bell against n, both axes logarithmic, the chosen n marked.
+
+    curves: name -> (values at every n, colour); those of 0 are left out. values: the same names at n = ``at``.
+    """
+    fig = style.figure(x="flips n", y="distance")
+    for name, (y, colour) in curves.items():
+        y = np.where(y > 0, y, np.nan)
+        fig.add_scatter(
+            x=n,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 3, "dash": "dash" if name.startswith("Berry") else "solid"},
+            hovertemplate=f"{name}: %{{y:.3g}} at n = %{{x}}<extra></extra>",
+        )
+        if values[name] > 0:
+            fig.add_scatter(
+                x=[at],
+                y=[values[name]],
+                mode="markers",
+                marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
+                hovertemplate=f"{name}: {values[name]:.4g} at n = {at}<extra></extra>",
+            )
+        if np.isfinite(y).any():
+            i = len(n) // 6
+            above = {"xshift": 4, "yshift": 14} if name.startswith("Berry") else {"xshift": -4, "yshift": -18}
+            style.label(fig, math.log10(n[i]), math.log10(y[i]), name, colour, **above)
+    fig.update_layout(
+        uirevision="convergence",
+        xaxis={"type": "log", "range": [-0.05, 3.05], "tickvals": [1, 3, 10, 30, 100, 300, 1000]},
+        yaxis={"type": "log", "range": [-4.6, 0.85], "dtick": 1, "exponentformat": "power"},
+        margin={"l": 76, "r": 16, "t": 12, "b": 52},
+    )
+    return fig
+
+
+def variance(measured: np.ndarray, expected: np.ndarray) -> go.Figure:
+    """The particles' variance at every time (steps + 1,), and the straight line it should follow."""
+    t = np.arange(len(measured))
+    top = ceiling(1.15 * max(expected[-1], 1e-12))
+    fig = style.figure(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top])
+    fig.add_scatter(
+        x=t,
+        y=expected,
+        mode="lines",
+        line={"color": style.NOISE, "width": 3},
+        hovertemplate="t s² = %{y:.3g}<extra></extra>",
+    )
+    fig.add_scatter(
+        x=t,
+        y=measured,
+        mode="markers",
+        marker={"color": style.SIGNAL, "size": 6},
+        hovertemplate="measured %{y:.4g} at t = %{x}<extra></extra>",
+    )
+    middle = len(t) // 2
+    style.label(fig, t[middle], expected[middle], "t s²", style.NOISE, xanchor="right", xshift=-6, yshift=14)
+    style.label(fig, t[-1] * 0.82, expected[int(len(t) * 0.82)], "measured", style.SIGNAL, yshift=-26)
+    fig.update_yaxes(nticks=4, tickformat="~g")
+    return fig
+
+
 def window(n: int, mean: float, std: float) -> tuple[float, float]:
     """Heads shown: all of them while they are few (in steps, so that the axis rests while n moves), else the bell."""
-    if n <= 50:
+    if n <= 50 or std == 0:
+        if n > 50:
+            return (-5.7, 50.7) if mean == 0 else (n - 50.7, n + 5.7)
         return -0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7
     return max(-0.7, mean - 4.5 * std), min(n + 0.7, mean + 4.5 * std)
 

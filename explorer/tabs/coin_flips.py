@@ -1,77 +1,157 @@
-"""Coin flips: the binomial distribution, and the bell it settles on."""
+"""Coin flips: the binomial distribution, the bell it settles on, and the same bell under any small steps."""
 
 import math
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from core import checks, probability
+from core.checks import Check
 from explorer import frame
+from explorer.components.bars import Bars, BarsPlayer
 from explorer.components.live_plot import LivePlot
-from explorer.figures.coin_flips import bars_and_bell, window
+from explorer.components.points import Cloud, Points
+from explorer.components.views import Showing, Views
+from explorer.figures import coin_flips as figures
+from explorer.figures import style
+from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import number
+from explorer.settings import choice, grid, number
 
 NAME = "coin_flips"
 TITLE = "Coin flips"
 QUESTION = "Why does noise look like a bell? Flip a coin often enough and count the heads."
 SOURCE = r"""
-- Lecture 001, *From U-Nets to diffusion*, the slides "From coin flips to bells".
+- Lecture 001, *From U-Nets to diffusion*, the slides "From coin flips to bells". Lecture 002: many small steps.
 - W. Feller, *An Introduction to Probability Theory and Its Applications*, vol. I (1968): the binomial distribution
   VI.2, Stirling's formula II.9, the theorem of De Moivre and Laplace VII.3.
 - The slide prints Stirling's formula as $\sqrt{2\pi}\,(n/e)^n$. The $n$ under the root was lost: it is
   $\sqrt{2\pi n}\,(n/e)^n$, as above. Without it, $4!$ would come out as 11.75 instead of 23.51; it is 24.
+- The Berry-Esseen bound with the constant 0.4748: I. Shevtsova (2011), arXiv 1111.6554.
+- The $\chi^2$ figure: K. Pearson (1900); neighbouring counts are merged until 5 are expected in each cell.
 """
+
+BARS, TAIL, ONE_BELL = "bars and bell", "tail: k heads or more", "one bell for every n"
+SPEED, COINS, SUMS, CLOUD = "how fast", "real coins", "any small steps", "particles"
+COIN, UNIFORM, EXPONENTIAL, DRAWN = "coin", "uniform", "exponential", "drawn"
+TIMES, PARTICLES, MOST_PEGS = 60, 400, 24
+SIZES = np.unique(np.concatenate([np.arange(1, 61), np.geomspace(60, 1000, 90).round()]).astype(int))
 
 
 @dataclass(frozen=True)
 class Settings:
+    view: str = choice(BARS, options=(BARS, TAIL, ONE_BELL, SPEED, COINS, SUMS, CLOUD), label="Show", key="v")
     n: int = number(4, low=1, high=1000, log=True, label="Flips n", key="n")
-    p: float = number(0.5, low=0.01, high=0.99, step=0.01, label="Chance of heads p", key="p")
+    p: float = number(0.5, low=0.0, high=1.0, step=0.01, label="Chance of heads p", key="p")
     k: int = number(2, low=0, high=1000, log=True, label="Heads k", key="k", hint="the yellow bar")
+    trials: int = number(2000, low=1, high=100_000, log=True, label="Trials", key="t", hint="n flips each")
+    step: str = choice(UNIFORM, options=(COIN, UNIFORM, EXPONENTIAL, DRAWN), label="One small step", key="w")
+    drawn: tuple[tuple[float, ...], ...] = grid(
+        ((6.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 9.0),),
+        label="Chance of steps 0 to 7",
+        key="d",
+        max_side=12,
+        low=0,
+        high=10,
+    )
+    size: float = number(0.2, low=0.01, high=1, step=0.01, label="Step size s", key="s")
+    seed: int = number(0, low=0, high=9999, label="Seed", key="seed")
 
 
 PRESETS = {
     "deck 001 · n = 4, k = 2": Settings(),
-    "ten flips": Settings(n=10, k=5),
     "a loaded coin": Settings(n=20, p=0.1, k=2),
-    "a hundred flips": Settings(n=100, k=50),
     "a thousand flips": Settings(n=1000, k=500),
+    "60 heads of 100 or more": Settings(view=TAIL, n=100, k=60),
+    "every n on one bell": Settings(view=ONE_BELL, n=4, p=0.3),
+    "how fast": Settings(view=SPEED, n=100, p=0.3),
+    "Galton's board": Settings(view=COINS, n=10),
+    "100,000 real trials": Settings(view=COINS, n=100, trials=100_000),
+    "uniform steps": Settings(view=SUMS),
+    "steps you draw": Settings(view=SUMS, step=DRAWN),
+    "particles spread": Settings(view=CLOUD),
 }
 
 
 def update(settings: Settings) -> View:
-    n, p, k = settings.n, settings.p, settings.k
+    return SCREENS[settings.view](settings)
+
+
+def screen(
+    s: Settings,
+    shown: dict[int, Any],
+    formula: str,
+    check: Check,
+    notice: str,
+    numbers: dict[str, Any],
+    uses: tuple[str, ...],
+) -> View:
+    """A view of its own pieces (place in the stage: value) and controls."""
+    fields = ("n", "p", "k", "trials", "step", "drawn", "size", "seed")
+    showing = Showing(tuple(shown), tuple(name for name in fields if name not in uses))
+    stage = (*(shown.get(place) for place in range(4)), showing)
+    return View(stage, formula, check, notice, numbers)
+
+
+def coin(s: Settings) -> tuple[float, float, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Mean, deviation, bars, bell at 0..n, and the bell drawn finely: flat 0 where no chance is left."""
+    n, p = s.n, s.p
     mean, std = n * p, math.sqrt(n * p * (1 - p))
     pmf, bell = probability.binomial_pmf(n, p), probability.de_moivre_laplace(n, p)
-    chance, height = (float(pmf[k]) if k <= n else 0.0), float(probability.gaussian_pdf(k, mean, std))
-    z, log_stirling = float(probability.z_score(k, mean, std)), probability.log_stirling(n)
-    x = np.linspace(*window(n, mean, std), 241)
-    apart = probability.total_variation(pmf, bell / bell.sum())
+    x = np.linspace(*figures.window(n, mean, std), 241)
+    curve = probability.gaussian_pdf(x, mean, std) if std else np.zeros_like(x)
+    return mean, std, pmf, bell, (x, curve)
+
+
+def no_chance(s: Settings) -> str:
+    """What is left of the statistics at p = 0 and p = 1."""
+    side = "tails" if s.p == 0 else "heads"
+    return (
+        f"At **p = {s.p:g}** every flip comes up {side}: there is no chance left, and all probability stands on "
+        f"**{round(s.n * s.p)}** heads.\nThe deviation is 0, so the bell has no width, and z, which divides by it, "
+        "has no value."
+    )
+
+
+def bars_and_bell(s: Settings) -> View:
+    n, p, k = s.n, s.p, s.k
+    mean, std, pmf, bell, curve = coin(s)
+    log_stirling = probability.log_stirling(n)
+    certain = float(k == mean)
+    z = float(probability.z_score(k, mean, std)) if std else None
     numbers = {
-        "probability": chance,
+        "probability": float(pmf[k]) if k <= n else 0.0,
         "fraction": exact(n, p, k),
         "mean": mean,
         "std": std,
         "z": z,
-        "bell": height,
+        "bell": float(probability.gaussian_pdf(k, mean, std)) if std else certain,
+        "log_stirling": log_stirling,
         "stirling_over_factorial": math.exp(log_stirling - math.lgamma(n + 1)),
-        "total_variation": apart,
+        "total_variation": probability.total_variation(pmf, bell / bell.sum()),
         "pmf": pmf.tolist(),
+        "error": (pmf - bell).tolist(),
     }
-    return View(
-        stage=(bars_and_bell(pmf, bell, k, (x, probability.gaussian_pdf(x, mean, std))),),
-        formula=formula(settings, numbers),
-        check=frame.weakest(
+    lines = [pmf_line(s, numbers), bell_line(s, numbers), stirling_line(n, log_stirling)]
+    return screen(
+        s,
+        {0: figures.bars_and_bell(pmf, bell, k, curve)},
+        "\n\n".join(f"$${line}$$" for line in lines),
+        frame.weakest(
             checks.binomial(pmf, n, p),
             checks.de_moivre_laplace(bell, n, p),
-            checks.z_score(z, k, mean, std),
+            *([checks.z_score(z, k, mean, std)] if z is not None else []),
+            *([checks.gaussian(numbers["bell"], k, mean, std)] if std else []),
             checks.stirling(log_stirling, n),
+            checks.total_variation(numbers["total_variation"], pmf, bell / bell.sum()),
         ),
-        notice=notice(settings, numbers),
-        numbers=numbers,
+        bars_notice(s, numbers),
+        numbers,
+        ("n", "p", "k"),
     )
 
 
@@ -83,46 +163,51 @@ def exact(n: int, p: float, k: int) -> str | None:
     return f"{math.comb(n, k) * a**k * (b - a) ** (n - k)}/{b**n}"
 
 
-def formula(settings: Settings, numbers: dict) -> str:
-    n, p, k, q = settings.n, f"{settings.p:g}", settings.k, f"{1 - settings.p:.12g}"
-    mean, std = frame.sensible(numbers["mean"]), frame.sensible(numbers["std"])
-    fraction = numbers["fraction"]
-    value = "=" + r"\tfrac{{{}}}{{{}}}".format(*fraction.split("/")) if fraction else ""
-    chance = f"{tex(numbers['probability'])}"
+def pmf_line(s: Settings, numbers: dict) -> str:
+    n, p, k, q = s.n, f"{s.p:g}", s.k, f"{1 - s.p:.12g}"
     if k > n:
-        forms = rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}=0\quad\text{{more heads than flips}}"
-    else:
-        forms = (
-            rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}"
-            rf"=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}{value}={chance}"
+        return rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}=0\quad\text{{more heads than flips}}"
+    fraction = numbers["fraction"]
+    value = "=" + r"\tfrac{{{}}}{{{}}}".format(*fraction.split("/")) if fraction and fraction[-2:] != "/1" else ""
+    return (
+        rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}"
+        rf"=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}{value}={tex(numbers['probability'])}"
+    )
+
+
+def bell_line(s: Settings, numbers: dict) -> str:
+    k, mean, std = s.k, frame.sensible(numbers["mean"]), frame.sensible(numbers["std"])
+    if numbers["z"] is None:
+        return (
+            rf"z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{{k}-{mean}}}{{0}}\quad\text{{has no value: no chance left}}"
         )
-    bell = (
+    return (
         rf"z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{{k}-{mean}}}{{{std}}}={tex(numbers['z'])}\qquad "
         rf"\mathcal N({k};\,{mean},\,{std}^2)=\frac{{e^{{-z^2/2}}}}{{{std}\sqrt{{2\pi}}}}={tex(numbers['bell'])}"
     )
-    stirling = (
-        rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}"
-        + (rf"={probability.stirling(n):.4g}" if n <= 10 else "")
-        + rf"\quad\text{{too small by a factor of }}{numbers['stirling_over_factorial']:.5f}"
-    )
-    return f"$${forms}$$\n\n$${bell}$$\n\n$${stirling}$$"
 
 
-def tex(value: float) -> str:
-    """A number in TeX: 0.375, or 2.1 times a power of ten."""
-    written = frame.sensible(value) if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
-    mantissa, _, power = written.partition("e")
-    return rf"{mantissa}\cdot10^{{{int(power)}}}" if power else written
+def stirling_line(n: int, log_value: float) -> str:
+    """Stirling's formula itself while n! fits a float, its logarithm beyond."""
+    short = rf"\quad\text{{too small by a factor of }}{math.exp(log_value - math.lgamma(n + 1)):.5f}"
+    if n > 170:
+        return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={log_value:.2f}{short}"
+    value = probability.stirling(n)
+    mantissa, power = f"{value:.3e}".split("e")
+    written = f"{value:.4g}" if value < 1e6 else rf"{mantissa}\cdot10^{{{int(power)}}}"
+    return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={written}{short}"
 
 
-def notice(settings: Settings, numbers: dict) -> str:
-    n, k = settings.n, settings.k
+def bars_notice(s: Settings, numbers: dict) -> str:
+    n, k = s.n, s.k
     chance, height = numbers["probability"], numbers["bell"]
     if k > n:
         return (
             f"You asked for **{k}** heads in **{n}** flips: that cannot happen, and the bar is missing.\n"
-            f"The bell does not know it and still gives {height:.1e}."
+            f"The bell does not know it and still gives {frame.sensible(height)}."
         )
+    if numbers["z"] is None:
+        return no_chance(s)
     short = numbers["fraction"]
     says = f"**{short} = {chance:.4g}**" if short else f"**{frame.sensible(chance)}**"
     off = (
@@ -132,30 +217,534 @@ def notice(settings: Settings, numbers: dict) -> str:
     )
     return (
         f"{k} heads in {n} flips come up with chance {says}; the bell says **{frame.sensible(height)}**, {off}.\n"
-        f"Over all counts, bars and bell disagree on **{100 * numbers['total_variation']:.2g} %** of the probability: "
+        f"Over all counts, bars and bell disagree on **{percent(numbers['total_variation'])}** of the probability: "
         f"{'raise n and watch it shrink' if n < 100 else 'with this many flips the two can hardly be told apart'}."
     )
 
 
+def percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share >= 1e-4 else f"{100 * share:.0e} %"
+
+
+def tail(s: Settings) -> View:
+    n, p, k = s.n, s.p, s.k
+    mean, std, pmf, _, curve = coin(s)
+    sure, halved, plain = (
+        probability.binomial_tail(n, p, k),
+        probability.normal_tail(n, p, k, continuity=True),
+        probability.normal_tail(n, p, k, continuity=False),
+    )
+    numbers = {
+        "exact": sure,
+        "with_continuity_correction": halved,
+        "without_continuity_correction": plain,
+        "mean": mean,
+        "std": std,
+    }
+    at = frame.sensible(mean), frame.sensible(std)
+    forms = [rf"P(X\ge {k})=\sum_{{j={k}}}^{{{n}}}\binom{{{n}}}{{j}}\,{p:g}^j\,{1 - p:.12g}^{{{n}-j}}={tex(sure)}"]
+    if std:
+        forms += [
+            rf"\text{{bell from }}k-\tfrac12:\;1-\Phi\!\left(\tfrac{{{k}-0.5-{at[0]}}}{{{at[1]}}}\right)={tex(halved)}"
+            rf"\qquad\text{{from }}k:\;1-\Phi\!\left(\tfrac{{{k}-{at[0]}}}{{{at[1]}}}\right)={tex(plain)}"
+        ]
+
+    def off(value: float) -> str:
+        return f"**{frame.sensible(value)}**" + (f" ({100 * (value / sure - 1):+.2g} %)" if sure > 0 else "")
+
+    says = (
+        f"{k} heads or more in {n} flips: **{frame.sensible(sure)}**. Cut at the edge of k's bar, at k − ½, the bell "
+        f"gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide and half of k's stands left of k: that half "
+        f"is what the **continuity correction** adds."
+    )
+    return screen(
+        s,
+        {0: figures.tail(pmf, k, curve)},
+        "\n\n".join(f"$${line}$$" for line in forms),
+        frame.weakest(
+            checks.binomial_tail(sure, n, p, k),
+            checks.normal_tail(halved, n, p, k, continuity=True),
+            checks.normal_tail(plain, n, p, k, continuity=False),
+            checks.binomial(pmf, n, p),
+        ),
+        says if std else no_chance(s),
+        numbers,
+        ("n", "p", "k"),
+    )
+
+
+@lru_cache(maxsize=32)
+def distances(p: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Total variation, Kolmogorov distance and Berry-Esseen bound at every n of SIZES, for 0 < p < 1."""
+    rows = [at_size(int(n), p) for n in SIZES]
+    first, second, third = np.array(rows).T
+    return first, second, third
+
+
+def at_size(n: int, p: float) -> tuple[float, float, float]:
+    bell = probability.de_moivre_laplace(n, p)
+    apart = probability.total_variation(probability.binomial_pmf(n, p), bell / bell.sum())
+    return apart, probability.kolmogorov_distance(n, p), probability.berry_esseen(n, p)
+
+
+def reach(n: int, p: float) -> tuple[int, int]:
+    """The smallest and the largest number of heads within 4.6 deviations."""
+    wide = 4.6 * math.sqrt(n * p * (1 - p))
+    return max(0, math.floor(n * p - wide)), min(n, math.ceil(n * p + wide))
+
+
+def standardised(n: int, p: float) -> tuple[float, float, np.ndarray]:
+    """The bars over z, as densities: first z, distance between bars, heights; cropped to where there is anything."""
+    std, (low, high) = math.sqrt(n * p * (1 - p)), reach(n, p)
+    first = float(probability.z_score(low, n * p, std))
+    return first, 1 / std, std * probability.binomial_pmf(n, p)[low : high + 1]
+
+
+@lru_cache(maxsize=8)
+def family(p: float, n: int) -> tuple[tuple[int, ...], list[tuple[float, float, np.ndarray]]]:
+    """Every n of SIZES, and this one, with its standardised bars."""
+    sizes = tuple(sorted({*SIZES.tolist(), n}))
+    return sizes, [standardised(size, p) for size in sizes]
+
+
+def bell_over_z() -> tuple[np.ndarray, np.ndarray]:
+    z = np.linspace(-4.5, 4.5, 181)
+    return z, probability.gaussian_pdf(z, 0, 1)
+
+
+def one_bell(s: Settings) -> View:
+    n, p = s.n, s.p
+    if p in (0, 1):
+        numbers: dict[str, Any] = {"std": 0.0, "z": None}
+        spike = [(0.0, 0.1, np.array([10.0]))]
+        shown = Bars(spike, ("all bars stand on one place",), (-4.5, 4.5), (0, 0.55), "z", "density", at=0)
+        flat = r"$$z=\frac{k-np}{\sqrt{np(1-p)}}=\frac{0}{0}\quad\text{has no value: no chance left}$$"
+        pmf = probability.binomial_pmf(n, p)
+        return screen(s, {1: shown}, flat, checks.binomial(pmf, n, p), no_chance(s), numbers, ("n", "p"))
+    sizes, frames = family(p, n)
+    std = math.sqrt(n * p * (1 - p))
+    first, apart, heights = standardised(n, p)
+    apart_here = at_size(n, p)[0]
+    low, high = reach(n, p)
+    here = np.arange(low, high + 1)
+    numbers = {
+        "std": std,
+        "z": (first + apart * np.arange(len(heights))).tolist(),
+        "density": heights.tolist(),
+        "total_variation": apart_here,
+    }
+    shown = Bars(
+        frames,
+        tuple(f"n = {size}: the bars are {frame.sensible(1 / math.sqrt(size * p * (1 - p)))} wide" for size in sizes),
+        (-4.5, 4.5),
+        (0, 0.55),
+        "z",
+        "density",
+        curve=bell_over_z(),
+        at=sizes.index(n),
+    )
+    full = probability.binomial_pmf(n, p)
+    full[low : high + 1] = heights / std
+    return screen(
+        s,
+        {1: shown},
+        rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{frame.sensible(n * p)}}}{{{frame.sensible(std)}}}\qquad "
+        rf"P(X=k)\,\sqrt{{np(1-p)}}\;\to\;\frac{{e^{{-z^2/2}}}}{{\sqrt{{2\pi}}}}$$",
+        frame.weakest(
+            checks.binomial(full, n, p),
+            checks.z_score(numbers["z"], here, n * p, std),
+            checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
+        ),
+        f"In units of the deviation, **{frame.sensible(std)}** heads here, the {n + 1} bars of n = {n} stand under a "
+        f"bell that does not depend on n; they disagree with it on **{percent(apart_here)}**.\n"
+        f"Play: from 1 flip to 1000 the bars grow narrower and settle on it{skew(p)}.",
+        numbers,
+        ("n", "p"),
+    )
+
+
+def skew(p: float) -> str:
+    return "" if p == 0.5 else ", slower than for a fair coin, for they lean to one side at first"
+
+
+def how_fast(s: Settings) -> View:
+    n, p = s.n, s.p
+    names = "total variation", "widest gap of the sums", "Berry-Esseen bound"
+    colours = style.SIGNAL, style.PREDICTION, style.NOISE
+    if p in (0, 1):
+        fig = figures.convergence(SIZES, {}, n, {})
+        fig.add_annotation(text="every distance is 0 here", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+        numbers: dict[str, Any] = {"total_variation": 0.0, "kolmogorov_distance": 0.0, "berry_esseen_bound": None}
+        says = no_chance(s).split("\n")[0] + "\nBars and bell are the same for every n, and a log axis cannot show 0."
+        flat = r"$$\sup_x|F_n(x)-\Phi(x)|=0$$"
+        pmf = probability.binomial_pmf(n, p)
+        return screen(s, {0: fig}, flat, checks.binomial(pmf, n, p), says, numbers, ("n", "p"))
+    curves, values = distances(p), at_size(n, p)
+    apart, gap, bound = values
+    numbers = {
+        "total_variation": apart,
+        "kolmogorov_distance": gap,
+        "berry_esseen_bound": bound,
+        "sizes": SIZES.tolist(),
+        "curves": {name: curve.tolist() for name, curve in zip(names, curves, strict=True)},
+    }
+    drawn = {name: (y, colour) for name, y, colour in zip(names, curves, colours, strict=True)}
+    bell = probability.de_moivre_laplace(n, p)
+    pmf = probability.binomial_pmf(n, p)
+    fall = "1/n" if p == 0.5 else "1/√n"
+    return screen(
+        s,
+        {0: figures.convergence(SIZES, drawn, n, dict(zip(names, values, strict=True)))},
+        rf"$$\sup_x|F_n(x)-\Phi(x)|={tex(gap)}\;\le\;0.4748\,\frac{{p^2+q^2}}{{\sqrt{{npq}}}}"
+        rf"=0.4748\,\frac{{{p**2 + (1 - p) ** 2:.4g}}}{{{frame.sensible(math.sqrt(n * p * (1 - p)))}}}={tex(bound)}$$"
+        "\n\n"
+        rf"$$\tfrac12\sum_k|P(X=k)-\mathcal N(k)|={tex(apart)}$$",
+        frame.weakest(
+            checks.total_variation(apart, pmf, bell / bell.sum()),
+            checks.kolmogorov_distance(gap, n, p),
+            checks.berry_esseen_bound(bound, n, p),
+            checks.berry_esseen(pmf, n, p),
+        ),
+        f"At n = {n} bars and bell disagree on **{percent(apart)}** of the probability, and their sums are never more "
+        f"than **{frame.sensible(gap)}** apart; the bound allows {frame.sensible(bound)}.\nFor p = {p:g} the blue line "
+        f"falls like **{fall}**: "
+        + (
+            "no lean, so one power faster than the others."
+            if p == 0.5
+            else "four times the flips, half the distance. Try p = 0.5, which leans to no side."
+        ),
+        numbers,
+        ("n", "p"),
+    )
+
+
+@lru_cache(maxsize=4)
+def run(n: int, p: float, trials: int, seed: int) -> np.ndarray:
+    return probability.flip_coins(n, p, trials, generator=np.random.default_rng(seed))
+
+
+def real_coins(s: Settings) -> View:
+    n, p, trials = s.n, s.p, s.trials
+    heads, pmf = run(n, p, trials, s.seed), probability.binomial_pmf(n, p)
+    so_far = np.unique(np.concatenate([np.arange(1, min(trials, 20) + 1), np.geomspace(1, trials, 80).round()]))
+    so_far = so_far.astype(int)
+    low, high = (0, n) if n <= MOST_PEGS else (max(0, heads.min() - 2), min(n, heads.max() + 2))
+    counts = np.stack([np.bincount(heads[:m], minlength=n + 1) for m in so_far])
+    fits = [probability.chi_square(row, pmf) for row in counts]
+    paths, ends = None, heads[so_far - 1]
+    if n <= MOST_PEGS:
+        flips = probability.toss(n, p, trials, generator=np.random.default_rng(s.seed))
+        paths = np.stack([flip[so_far - 1] for flip in flips], axis=1)
+        ends = paths.sum(1)
+    fit = fits[-1]
+    numbers = {
+        "counts": counts[-1].tolist(),
+        "mean": float(heads.mean()),
+        "expected_mean": n * p,
+        "chi_square": fit.statistic,
+        "degrees": fit.degrees,
+        "p_value": fit.p_value,
+    }
+    labels = tuple(
+        f"{m:,} trial{'' if m == 1 else 's'}: the last has {end} head{'' if end == 1 else 's'}"
+        + (f"; χ² = {fit.statistic:.3g} on {fit.degrees} degrees" if fit.degrees else "")
+        for m, end, fit in zip(so_far, ends, fits, strict=True)
+    )
+    shown = Bars(
+        [(low, 1.0, row[low : high + 1] / m) for row, m in zip(counts, so_far, strict=True)],
+        labels,
+        (low - 0.7, high + 0.7),
+        (0, figures.ceiling(1.35 * pmf.max())),
+        "heads",
+        "share of trials",
+        outline=(low, 1.0, pmf[low : high + 1]),
+        paths=paths,
+    )
+    sum_ = r"\chi^2=\sum\frac{(\text{seen}-\text{expected})^2}{\text{expected}}"
+    found = [
+        checks.chi_square((fit.statistic, fit.degrees, fit.p_value), counts[-1], n, p),
+        checks.Check("every ball ends where its trial was counted", float(np.abs(ends - heads[so_far - 1]).max()), 0),
+    ]
+    if n * p * (1 - p) * trials >= 100:  # below, five standard errors are no rare event
+        found.append(checks.coin_flips(heads, n, p))
+    if fit.degrees:
+        chance = f"**{100 * fit.p_value:.2g} %**"
+        verdict = (
+            f"χ² = **{fit.statistic:.3g}** on {fit.degrees} degrees of freedom: honest coins stray this far or further "
+            f"in {chance} of all such runs."
+        )
+    else:
+        verdict = "χ² needs at least two cells with 5 trials expected in each: raise the trials."
+    pegs = "" if n <= MOST_PEGS else f" The pegs are drawn up to n = {MOST_PEGS}."
+    return screen(
+        s,
+        {1: shown},
+        rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{fit.degrees} degrees of freedom}},\quad P={tex(fit.p_value)}$$",
+        frame.weakest(*found),
+        f"{trials:,} trials of {n} flips, each really flipped: **{numbers['mean']:.4g}** heads on average, {n * p:.4g} "
+        f"expected; the black steps are the exact chances.{pegs}\n{verdict}",
+        numbers,
+        ("n", "p", "trials", "seed"),
+    )
+
+
+def weights(s: Settings) -> list[float]:
+    """The chances of a step of size 0, 1, 2, ...: from the smallest that can come, in their largest common unit."""
+    if s.step == COIN:
+        rows = [1 - s.p, s.p]
+    elif s.step == UNIFORM:
+        rows = [1.0] * 8
+    elif s.step == EXPONENTIAL:
+        rows = [math.exp(-j / 3) for j in range(24)]
+    else:
+        rows = [value for row in s.drawn for value in row]
+    sizes = [j for j, weight in enumerate(rows) if weight > 0]
+    if len(sizes) < 2:
+        raise ValueError(
+            "the steps leave nothing to chance: at least two sizes must be possible, "
+            + ("choose p between 0.01 and 0.99" if s.step == COIN else "draw a second one")
+        )
+    unit = math.gcd(*(j - sizes[0] for j in sizes))
+    return rows[sizes[0] : sizes[-1] + 1 : unit]
+
+
+def any_steps(s: Settings) -> View:
+    step = np.array(weights(s)) / sum(weights(s))
+    sizes = np.arange(len(step))
+    mean = float(step @ sizes)
+    std = math.sqrt(float(step @ (sizes - mean) ** 2))
+    sums = list(probability.sums_of_steps(step, TIMES))
+    frames, apart = [], []
+    for n, pmf in enumerate(sums, 1):
+        wide = math.sqrt(n) * std
+        z = probability.z_score(np.arange(len(pmf)), n * mean, wide)
+        bell = probability.gaussian_pdf(z, 0, 1)
+        apart.append(probability.total_variation(pmf, bell / bell.sum()))
+        inside = np.flatnonzero(np.abs(z) <= 4.7)
+        frames.append((float(z[inside[0]]), 1 / wide, wide * pmf[inside]))
+    numbers = {
+        "step": step.tolist(),
+        "step_mean": mean,
+        "step_std": std,
+        "total_variation": apart,
+        "sum_of_60": sums[-1].tolist(),
+    }
+    shown = Bars(
+        frames,
+        tuple(
+            f"sum of {n} step{'s' * (n > 1)}: bars and bell disagree on {percent(tv)}" for n, tv in enumerate(apart, 1)
+        ),
+        (-4.5, 4.5),
+        (0, 0.8),
+        "z",
+        "density",
+        curve=bell_over_z(),
+    )
+    half = apart[TIMES // 4 - 1]
+    return screen(
+        s,
+        {1: shown},
+        rf"$$S_n=X_1+\dots+X_n\qquad z=\frac{{S_n-n\mu}}{{\sigma\sqrt n}}\qquad "
+        rf"\mu={tex(mean)},\;\sigma={tex(std)}$$",
+        frame.weakest(
+            checks.sum_of_steps(sums[-1], step, TIMES),
+            checks.sum_of_steps(sums[1], step, 2),
+            checks.total_variation(apart[-1], sums[-1], bell / bell.sum()),  # type: ignore[possibly-undefined]
+            checks.z_score(z, np.arange(len(sums[-1])), TIMES * mean, wide),  # type: ignore[possibly-undefined]
+        ),
+        f"One step looks nothing like a bell, it disagrees on **{percent(apart[0])}**; after {TIMES // 4} steps "
+        f"it is {percent(half)}, after {TIMES} **{percent(apart[-1])}**.\nOnly the step's mean and deviation are left: "
+        "this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
+        numbers,
+        ("step", *(["p"] if s.step == COIN else []), *(["drawn"] if s.step == DRAWN else [])),
+    )
+
+
+def particles(s: Settings) -> View:
+    positions = probability.random_walk(PARTICLES, TIMES, s.size, generator=np.random.default_rng(s.seed))
+    measured, expected = np.square(positions).mean((1, 2)), np.arange(TIMES + 1) * s.size**2
+    reach = 3.2 * s.size * math.sqrt(TIMES)
+    numbers = {"variance": measured.tolist(), "expected_variance": expected.tolist()}
+    cloud = Cloud(
+        positions,
+        tuple(
+            f"t = {t}: variance {m:.3g}, t s² = {e:.3g}"
+            for t, (m, e) in enumerate(zip(measured, expected, strict=True))
+        ),
+        (-1.6 * reach, 1.6 * reach, -reach, reach),
+        paths=(0,),
+    )
+    return screen(
+        s,
+        {2: cloud, 3: figures.variance(measured, expected)},
+        rf"$$x_t=x_{{t-1}}+s\,\varepsilon_t,\quad\varepsilon_t\sim\mathcal N(0,1)\qquad "
+        rf"\operatorname{{Var}}x_t=t\,s^2={TIMES}\cdot{s.size:g}^2={tex(float(expected[-1]))},\quad "
+        rf"\text{{measured }}{tex(float(measured[-1]))}$$",
+        checks.spreading(positions, s.size),
+        f"{PARTICLES} particles leave one point in steps of size {s.size:g}: after {TIMES} steps they are "
+        f"**{math.sqrt(measured[-1]):.3g}** from it along each axis, √{TIMES} · {s.size:g} = "
+        f"{math.sqrt(expected[-1]):.3g} expected.\nVariances add, so **one** Gaussian step of that size does the same: "
+        "the shortcut every diffusion model is trained with.",
+        numbers,
+        ("size", "seed"),
+    )
+
+
+SCREENS = {
+    BARS: bars_and_bell,
+    TAIL: tail,
+    ONE_BELL: one_bell,
+    SPEED: how_fast,
+    COINS: real_coins,
+    SUMS: any_steps,
+    CLOUD: particles,
+}
+
+
 def code(settings: Settings) -> str:
-    chance = "pmf[k]" if settings.k <= settings.n else "0.0  # more heads than flips"
+    return CODE[settings.view](settings).strip()
+
+
+def code_bars(s: Settings) -> str:
+    chance = "pmf[k]" if s.k <= s.n else "0.0  # more heads than flips"
+    flat = s.p in (0, 1)
     return f"""
 import math
 
-from core.probability import binomial_pmf, de_moivre_laplace, gaussian_pdf, log_stirling, total_variation, z_score
+from core.probability import binomial_pmf, de_moivre_laplace, {"" if flat else "gaussian_pdf, "}log_stirling, \
+total_variation{"" if flat else ", z_score"}
 
-n, p, k = {settings.n}, {settings.p!r}, {settings.k}
+n, p, k = {s.n}, {s.p!r}, {s.k}
 mean, std = n * p, math.sqrt(n * p * (1 - p))
 pmf, bell = binomial_pmf(n, p), de_moivre_laplace(n, p)
 probability = {chance}
 
 print("probability =", float(probability))
-print("z =", float(z_score(k, mean, std)))
-print("bell =", float(gaussian_pdf(k, mean, std)))
+print("z =", {"None" if flat else "float(z_score(k, mean, std))"})
+print("bell =", float({"k == mean" if flat else "gaussian_pdf(k, mean, std)"}))
+print("log_stirling =", log_stirling(n))
 print("stirling_over_factorial =", math.exp(log_stirling(n) - math.lgamma(n + 1)))
 print("total_variation =", total_variation(pmf, bell / bell.sum()))
+print("pmf =", pmf.tolist())
 """
 
 
+def code_tail(s: Settings) -> str:
+    return f"""
+from core.probability import binomial_tail, normal_tail
+
+n, p, k = {s.n}, {s.p!r}, {s.k}
+print("exact =", binomial_tail(n, p, k))
+print("with_continuity_correction =", normal_tail(n, p, k, continuity=True))
+print("without_continuity_correction =", normal_tail(n, p, k, continuity=False))
+"""
+
+
+def code_one_bell(s: Settings) -> str:
+    if s.p in (0, 1):
+        return f"""
+import math
+
+n, p = {s.n}, {s.p!r}
+print("std =", math.sqrt(n * p * (1 - p)))  # no chance left, so z has no value
+"""
+    return f"""
+import math
+
+import numpy as np
+
+from core.probability import binomial_pmf, de_moivre_laplace, total_variation, z_score
+
+n, p = {s.n}, {s.p!r}
+pmf, bell, std = binomial_pmf(n, p), de_moivre_laplace(n, p), math.sqrt(n * p * (1 - p))
+z = z_score(np.arange(n + 1), n * p, std)
+print("std =", std)
+print("total_variation =", total_variation(pmf, bell / bell.sum()))
+for k in np.flatnonzero(np.abs(z) <= 4):
+    print(k, "heads are z =", float(z[k]), "with density", float(std * pmf[k]))
+"""
+
+
+def code_speed(s: Settings) -> str:
+    if s.p in (0, 1):
+        return f"""
+from core.probability import kolmogorov_distance
+
+print("kolmogorov_distance =", kolmogorov_distance({s.n}, {s.p!r}))  # no chance left: bars and bell are the same
+"""
+    return f"""
+from core.probability import berry_esseen, binomial_pmf, de_moivre_laplace, kolmogorov_distance, total_variation
+
+n, p = {s.n}, {s.p!r}
+bell = de_moivre_laplace(n, p)
+print("total_variation =", total_variation(binomial_pmf(n, p), bell / bell.sum()))
+print("kolmogorov_distance =", kolmogorov_distance(n, p))
+print("berry_esseen_bound =", berry_esseen(n, p))
+"""
+
+
+def code_coins(s: Settings) -> str:
+    return f"""
+import numpy as np
+
+from core.probability import binomial_pmf, chi_square, flip_coins
+
+n, p, trials = {s.n}, {s.p!r}, {s.trials}
+heads = flip_coins(n, p, trials, generator=np.random.default_rng({s.seed}))
+counts = np.bincount(heads, minlength=n + 1)
+fit = chi_square(counts, binomial_pmf(n, p))
+print("counts =", counts.tolist())
+print("mean =", float(heads.mean()))
+print("chi_square =", fit.statistic)
+print("degrees =", fit.degrees)
+print("p_value =", fit.p_value)
+"""
+
+
+def code_steps(s: Settings) -> str:
+    return f"""
+import numpy as np
+
+from core.probability import sums_of_steps
+
+step = np.array({weights(s)})
+step = step / step.sum()
+*_, total = sums_of_steps(step, {TIMES})
+print("step_mean =", float(step @ np.arange(len(step))))
+print("sum_of_60 =", total.tolist())
+"""
+
+
+def code_particles(s: Settings) -> str:
+    return f"""
+import numpy as np
+
+from core.probability import random_walk
+
+positions = random_walk({PARTICLES}, {TIMES}, {s.size!r}, generator=np.random.default_rng({s.seed}))
+print("variance =", np.square(positions).mean((1, 2)).tolist())
+"""
+
+
+CODE = {
+    BARS: code_bars,
+    TAIL: code_tail,
+    ONE_BELL: code_one_bell,
+    SPEED: code_speed,
+    COINS: code_coins,
+    SUMS: code_steps,
+    CLOUD: code_particles,
+}
+
+
 def build() -> None:
-    frame.tab(sys.modules[__name__], stage=[LivePlot("Chance of each number of heads, and the bell", height=460)])
+    frame.tab(
+        sys.modules[__name__],
+        stage=[
+            LivePlot("Chance of each number of heads, and the bell", height=460),
+            BarsPlayer("Bars that settle on the bell", height=460),
+            Points("Particles that spread by small steps", height=380),
+            LivePlot("Variance of the particles against time", height=220),
+            Views(NAME, Showing((0,), ("trials", "step", "drawn", "size", "seed"))),
+        ],
+    )

@@ -126,6 +126,65 @@ def test_flips_follow_the_pmf(n, p):
     assert np.array_equal(heads, pb.flip_coins(n, p, 50_000, generator=np.random.default_rng(0)))
 
 
+def test_tosses_are_the_flips():
+    flips = list(pb.toss(7, 0.3, 500, generator=np.random.default_rng(5)))
+    assert (len(flips), flips[0].dtype) == (7, bool)
+    assert np.array_equal(sum(map(np.int64, flips)), pb.flip_coins(7, 0.3, 500, generator=np.random.default_rng(5)))
+
+
+@given(st.integers(1, 300), st.floats(0.01, 0.99), st.integers(0, 3000), st.integers(0, 99))
+def test_chi_square_equals_scipys_on_merged_cells(n, p, trials, seed):
+    counts = np.bincount(pb.flip_coins(n, p, trials + 1, generator=np.random.default_rng(seed)), minlength=n + 1)
+    fit = pb.chi_square(counts, pb.binomial_pmf(n, p))
+    assert checks.chi_square((fit.statistic, fit.degrees, fit.p_value), counts, n, p).ok
+    if fit.degrees:
+        assert not checks.chi_square((fit.statistic + 0.1, fit.degrees, fit.p_value), counts, n, p).ok
+        assert not checks.chi_square((fit.statistic, fit.degrees + 1, fit.p_value), counts, n, p).ok
+
+
+def test_chi_square_of_a_textbook_die():
+    """Every face expected 20 times of 120: the statistic is the plain sum, with 5 degrees of freedom."""
+    fit = pb.chi_square([15, 29, 14, 18, 20, 24], np.full(6, 1 / 6))
+    assert (fit.statistic, fit.degrees) == (pytest.approx((25 + 81 + 36 + 4 + 0 + 16) / 20), 5)
+    assert fit.p_value == pytest.approx(stats.chi2.sf(fit.statistic, 5))
+
+
+@given(st.integers(1, 1000), st.floats(0.01, 0.99))
+def test_the_gap_between_distribution_functions_stays_below_the_bound(n, p):
+    gap, bound = pb.kolmogorov_distance(n, p), pb.berry_esseen(n, p)
+    assert 0 < gap <= bound
+    assert checks.kolmogorov_distance(gap, n, p).ok and checks.berry_esseen_bound(bound, n, p).ok
+    assert not checks.kolmogorov_distance(gap * 1.001, n, p).ok
+    assert not checks.berry_esseen_bound(pb.berry_esseen(n + 1, p), n, p).ok
+
+
+def test_no_chance_no_gap():
+    assert pb.kolmogorov_distance(9, 0.0) == pb.kolmogorov_distance(9, 1.0) == 0
+    assert checks.kolmogorov_distance(0.0, 9, 1.0).ok
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6).filter(lambda w: sum(w) > 0.1), st.integers(1, 8))
+def test_sums_of_steps_equal_enumeration(weights, n):
+    n = min(n, 4)
+    chances = np.array(weights) / sum(weights)
+    expected = np.zeros(n * (len(weights) - 1) + 1)
+    for sizes in product(range(len(weights)), repeat=n):
+        expected[sum(sizes)] += math.prod(chances[size] for size in sizes)
+    *_, total = pb.sums_of_steps(weights, n)
+    assert total == pytest.approx(expected, abs=1e-14)
+    assert checks.sum_of_steps(total, weights, n).ok
+    assert not checks.sum_of_steps(np.append(total[1:], total[0] + 0.1), weights, n).ok
+
+
+def test_random_walk_spreads_as_einstein_says():
+    walk = pb.random_walk(5000, 20, 0.3, generator=np.random.default_rng(0))
+    assert walk.shape == (21, 5000, 2) and not walk[0].any()
+    assert np.diff(walk, axis=0).std() == pytest.approx(0.3, rel=0.01)
+    assert checks.spreading(walk, 0.3).ok
+    assert not checks.spreading(walk * 1.2, 0.3).ok
+    assert not checks.spreading(walk + 0.1, 0.3).ok
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -137,6 +196,13 @@ def test_flips_follow_the_pmf(n, p):
         (lambda: pb.stirling(171), "use log_stirling"),
         (lambda: pb.log_stirling(0), "at least 1"),
         (lambda: pb.total_variation([1.0], [0.5, 0.5]), r"\(1,\) and \(2,\)"),
+        (lambda: pb.berry_esseen(4, 1.0), "some chance.*p = 1.0"),
+        (lambda: pb.chi_square([1, 2], [1.0]), "same outcomes"),
+        (lambda: pb.chi_square([0, 0], [0.5, 0.5]), "at least one trial"),
+        (lambda: next(pb.sums_of_steps([0.0], 2)), "not all of them 0"),
+        (lambda: next(pb.sums_of_steps([1.0, -1.0], 2)), "numbers >= 0"),
+        (lambda: pb.random_walk(3, -1, 1.0, generator=np.random.default_rng(0)), "steps"),
+        (lambda: pb.random_walk(3, 1, -1.0, generator=np.random.default_rng(0)), "std"),
         (lambda: pb.flip_coins(4, 0.5, -1, generator=np.random.default_rng(0)), "trials"),
     ],
 )
