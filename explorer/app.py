@@ -71,6 +71,7 @@ def launch(
         show_error=False,
         enable_monitoring=False,
         max_file_size="2mb",
+        _frontend=False,  # no test of localhost, which gives up after 3 s: a busy machine would not start
         **options,
     )
 
