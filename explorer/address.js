@@ -7,7 +7,7 @@ window.explorer = (() => {
   // Keys that belong to the page and not to a tab stay where they are.
   function link(query) {
     const params = new URLSearchParams(query), here = new URLSearchParams(location.search);
-    for (const key of ['lecture', '__theme', 'view']) if (here.has(key) && !params.has(key)) params.set(key, here.get(key));
+    for (const key of ['lecture', '__theme']) if (here.has(key) && !params.has(key)) params.set(key, here.get(key));
     return `${location.origin}${location.pathname}?${params}`;
   }
   return {

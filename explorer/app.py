@@ -65,7 +65,7 @@ def launch(
         theme=theme(),
         css=css(),
         head=f"<script>{address}</script>",
-        footer_links=["api"],  # the endpoints' page, which our own footer links to
+        footer_links=[],
         ssr_mode=False,
         run_history=False,
         show_error=False,
@@ -115,7 +115,7 @@ def colophon() -> str:
         f"Diffusion Explorer {__version__}",
         "Licence Apache-2.0",
         source,
-        '<a href="?view=api">Every screen as an endpoint</a>',
+        "Every screen is also an endpoint: gradio_client, api_name=&quot;/coin_flips&quot; …",
     )
     return '<div class="colophon">' + "".join(f"<span>{part}</span>" for part in parts) + "</div>"
 
