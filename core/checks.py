@@ -482,11 +482,19 @@ def regularised(answer: Tensor, y: Tensor, kernel: Tensor, noise: float, *, exac
 
 
 def richardson_lucy(answer: Tensor, y: Tensor, kernel: Tensor, iterations: int) -> Check:
-    """Against scikit-image's, given the edge of y repeated by numpy."""
-    half = [(k // 2, k // 2) for k in kernel.shape]
-    seen = np.pad(np.maximum(np.asarray(y, dtype=np.float64), 0), half, mode="edge")
-    expected = restoration.richardson_lucy(seen, np.flip(np.asarray(kernel)), num_iter=iterations, clip=False)
+    """Against scikit-image's, given the edge of y repeated by numpy, four kernels further than x goes."""
+    spare = 4 * max(kernel.shape)
+    around = [(k // 2 + spare, k // 2 + spare) for k in kernel.shape]
+    seen = np.pad(np.maximum(np.asarray(y, dtype=np.float64), 0), around, mode="edge")
+    light = restoration.richardson_lucy(seen, np.flip(np.asarray(kernel)), num_iter=iterations, clip=False)
+    expected = light[spare:-spare, spare:-spare]
     return _close("Richardson-Lucy equals skimage.restoration.richardson_lucy", answer, expected, 1e-6)
+
+
+def singular_values(s: Tensor, shape: tuple[int, int], kernel: Tensor) -> Check:
+    """The squares of A's singular values add up to those of its entries: each tap once in each of H W equations."""
+    expected = shape[0] * shape[1] * float(kernel.double().square().sum())
+    return _close("singular values have A's Frobenius norm", float(s.square().sum()), expected, 1e-12)
 
 
 def operator_rank(value: int, shape: tuple[int, int], kernel: Tensor) -> Check:

@@ -18,6 +18,30 @@ LARGEST_SVD = 32  # sides of x up to which A is taken apart; above, LSQR walks t
 STEPS = 200  # of LSQR at most
 
 
+KERNELS = ("gaussian", "box", "disc", "motion")
+
+
+def blur(name: str, width: int) -> Tensor:
+    """A kernel of width x width taps that add up to 1, float64.
+
+    gaussian: deviation width / 4. box: all equal. disc: equal within half the width. motion: equal on the diagonal.
+    Raises: ValueError for an unknown name or a width below 1.
+    """
+    if name not in KERNELS:
+        raise ValueError(f"the kernels are {', '.join(KERNELS)}; got {name!r}")
+    if not isinstance(width, int) or width < 1:
+        raise ValueError(f"width must be a whole number of at least 1, got {width!r}")
+    place = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
+    distance = place[:, None] ** 2 + place**2
+    taps = {
+        "gaussian": torch.exp(-distance / (2 * (width / 4) ** 2)),
+        "box": torch.ones(width, width, dtype=torch.float64),
+        "disc": (distance <= (width / 2) ** 2).double(),
+        "motion": torch.eye(width, dtype=torch.float64),
+    }[name]
+    return taps / taps.sum()
+
+
 class SVD(NamedTuple):
     """A = U diag(s) V': u (HW, HW), s (HW,) descending, vt (HW, H'W')."""
 
@@ -51,8 +75,16 @@ def svd(shape: tuple[int, int], kernel: Tensor) -> SVD:
 
 @lru_cache(maxsize=8)
 def _svd(shape: tuple[int, int], kernel: tuple[tuple[float, ...], ...]) -> SVD:
-    A = matrix(shape, torch.tensor(kernel, dtype=torch.float64))
-    return SVD(*map(torch.from_numpy, np.linalg.svd(A.numpy(), full_matrices=False)))
+    taps = torch.tensor(kernel, dtype=torch.float64)
+    u, s, vt = torch.linalg.svd(taps)
+    if len(s) > 1 and s[1] > 1e-14 * s[0]:
+        return SVD(*torch.linalg.svd(matrix(shape, taps), full_matrices=False))
+    # Rows and columns are blurred apart, so A is a Kronecker product and so is each of its factors.
+    size = s[0].sqrt()
+    lines = ((shape[0], u[:, 0] * size), (shape[1], vt[0] * size))
+    down, across = (torch.linalg.svd(matrix((1, n), line[None]), full_matrices=False) for n, line in lines)
+    values, order = torch.kron(down[1], across[1]).sort(descending=True)
+    return SVD(torch.kron(down[0], across[0])[:, order], values, torch.kron(down[2], across[2])[order])
 
 
 def rank(shape: tuple[int, int], kernel: Tensor) -> int:
@@ -99,18 +131,20 @@ def pseudo_inverse(y: Tensor, kernel: Tensor) -> Tensor:
     return wiener(y, kernel, 0.0)
 
 
-def wiener(y: Tensor, kernel: Tensor, noise: float) -> Tensor:
-    """A' (A A' + noise I)^-1 y: the best linear guess for pixels that know nothing of each other.
+def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor:
+    """mean + A' (A A' + noise I)^-1 (y - A mean): the best linear guess for pixels that know nothing of each other.
 
-    A singular value s answers with s / (s^2 + noise) instead of 1 / s; noise 0 is the pseudo-inverse.
+    A singular value s answers with s / (s^2 + noise) instead of 1 / s; noise 0 and mean 0 is the pseudo-inverse.
 
-    Args: noise: variance of the noise in y over the variance of x.
+    Args: noise: variance of the noise in y over the variance of x. mean: of x, before anything of it is seen.
     Raises: ValueError if noise is negative.
     Source: Gonzalez & Woods (2018), equation 5-85, with the operator in place of its spectrum.
     """
     _check(y, kernel)
     if not noise >= 0:
         raise ValueError(f"noise must be 0 or more, got {noise}")
+    if mean:
+        return mean + wiener(y - mean * kernel.sum(), kernel, noise)
     full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
     if max(full) > LARGEST_SVD:
         stop = {"atol": 1e-12, "btol": 1e-12, "iter_lim": STEPS}
@@ -125,8 +159,9 @@ def wiener(y: Tensor, kernel: Tensor, noise: float) -> Tensor:
 def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
     """The likeliest light behind counted photons, step by step: x <- x A'(y / A x), from x = 1/2.
 
-    As scikit-image has it: beyond the picture all is 0. The edge of y is repeated to the size of x first, and what is
-    below 0 in y is taken as 0.
+    As scikit-image has it: x and y are of one size, and beyond them all is 0. That edge spoils more rows with every
+    step, so the edge of y is repeated for four kernels more than x needs, and cut off in the end. What is below 0 in
+    y is taken as 0.
 
     Raises: ValueError if the kernel has an even side, a negative tap or only zeros, or iterations is below 1.
     Source: Richardson (1972); Lucy (1974); scikit-image, `restoration.richardson_lucy`.
@@ -139,12 +174,13 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations must be a whole number of at least 1, got {iterations!r}")
     half = kernel.shape[0] // 2, kernel.shape[1] // 2
-    seen = pad(y.double().clamp(min=0), half, "replicate")
+    spare = 4 * max(kernel.shape)
+    seen = pad(y.double().clamp(min=0), (half[0] + spare, half[1] + spare), "replicate")
     x = torch.full_like(seen, 0.5)
     for _ in range(iterations):
         ratio = seen / (convolve(x, kernel.double(), padding=half) + 1e-12)
         x = x * convolve(ratio, kernel.double(), padding=half, flip=True)
-    return x.to(y)
+    return x[spare:-spare, spare:-spare].to(y)
 
 
 def never_seen(x: Tensor, kernel: Tensor) -> Tensor:

@@ -149,12 +149,16 @@ def ssim(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
     if min(image.shape[-2:]) < 7:
         raise ValueError(f"SSIM needs pictures of at least 7 x 7 pixels, got {tuple(image.shape[-2:])}")
     x, y = (p.double().reshape(-1, 1, *p.shape[-2:]) for p in (image, reference))
-    mean_x, mean_y, xx, yy, xy = (F.avg_pool2d(p, 7, stride=1) for p in (x, y, x * x, y * y, x * y))
+    mean_x, mean_y, xx, yy, xy = (_window_means(p) for p in (x, y, x * x, y * y, x * y))
     sample = 49 / 48
     var_x, var_y, cov = (sample * (p - q) for p, q in ((xx, mean_x**2), (yy, mean_y**2), (xy, mean_x * mean_y)))
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     alike = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
     return float(alike.mean())
+
+
+def _window_means(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(F.avg_pool2d(planes, (7, 1), stride=1), (1, 7), stride=1)
 
 
 def _check(n_in: int, n_out: int, method: str, align_corners: bool, antialias: bool) -> None:

@@ -12,6 +12,7 @@ from core import checks
 from core.convolution import convolve
 from core.deconvolution import (
     adjoint,
+    blur,
     matrix,
     naive_inverse,
     never_seen,
@@ -54,6 +55,10 @@ def test_every_linear_answer_is_its_matrix(shape, taps, seed):
     np.testing.assert_allclose(pseudo_inverse(y, kernel).flatten(), inverse @ y.numpy().ravel(), atol=1e-10 * scale)
     expected = A.T @ np.linalg.solve(A @ A.T + 0.01 * np.eye(len(A)), y.numpy().ravel())
     np.testing.assert_allclose(wiener(y, kernel, 0.01).flatten(), expected, atol=1e-9)
+    around = 0.3 + A.T @ np.linalg.solve(
+        A @ A.T + 0.01 * np.eye(len(A)), y.numpy().ravel() - A @ np.full(len(A.T), 0.3)
+    )
+    np.testing.assert_allclose(wiener(y, kernel, 0.01, mean=0.3).flatten(), around, atol=1e-9)
     assert checks.adjoint(adjoint(y, kernel), y, kernel).ok
     assert checks.adjoint_identity(adjoint(y, kernel), y, x, kernel).ok
     assert checks.regularised(pseudo_inverse(y, kernel), y, kernel, 0).ok
@@ -92,8 +97,11 @@ def test_what_the_kernel_takes_to_zero_stays_zero():
 def test_richardson_lucy_is_scikit_images(shape, taps, iterations, seed):
     y, kernel = random(*shape, seed=seed, low=-0.1), random(*taps, seed=seed + 1)
     kernel /= kernel.sum()
-    seen = F.pad(y.clamp(min=0)[None, None], (taps[1] // 2,) * 2 + (taps[0] // 2,) * 2, mode="replicate")[0, 0]
+    spare = 4 * max(taps)
+    around = (taps[1] // 2 + spare,) * 2 + (taps[0] // 2 + spare,) * 2
+    seen = F.pad(y.clamp(min=0)[None, None], around, mode="replicate")[0, 0]
     expected = restoration.richardson_lucy(seen.numpy(), kernel.numpy()[::-1, ::-1], iterations, clip=False)
+    expected = expected[spare:-spare, spare:-spare]
     answer = richardson_lucy(y, kernel, iterations)
     np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-8)
     assert checks.richardson_lucy(answer, y, kernel, iterations).ok
@@ -156,3 +164,23 @@ def test_a_slip_fails_its_check(slip):
 def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(random(6, 6), random(3, 3))
+
+
+@pytest.mark.parametrize(("name", "width"), [("gaussian", 5), ("box", 3), ("disc", 7), ("motion", 5)])
+def test_blurs_add_up_to_one_and_their_svd_is_numpys(name, width):
+    """Gaussian and box take the short way, through rows and columns apart."""
+    kernel, shape = blur(name, width), (11, 9)
+    assert abs(float(kernel.sum()) - 1) < 1e-12
+    A = by_nested_loops(shape, kernel.numpy())
+    u, s, vt = svd(shape, kernel)
+    np.testing.assert_allclose(s, np.linalg.svd(A, compute_uv=False), atol=1e-13)
+    np.testing.assert_allclose((u * s) @ vt, A, atol=1e-13)
+    np.testing.assert_allclose(u.T @ u, np.eye(99), atol=1e-12)
+    assert checks.singular_values(s, shape, kernel).ok and not checks.singular_values(s * 1.001, shape, kernel).ok
+    assert not checks.operator_rank(rank(shape, kernel) + 1, shape, kernel).ok
+
+
+@pytest.mark.parametrize(("name", "width", "message"), [("bokeh", 3, "kernels are"), ("box", 0, "at least 1, got 0")])
+def test_no_such_blur(name, width, message):
+    with pytest.raises(ValueError, match=message):
+        blur(name, width)

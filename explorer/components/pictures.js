@@ -1,0 +1,92 @@
+const root = element.querySelector('.pictures'), sheet = root.querySelector('.sheet'), button = root.querySelector('.pictures-hint button');
+let drawn = [], smooth = false, at = null, frame = 0;
+
+button.addEventListener('click', () => { smooth = !smooth; paint(); });
+
+// One whole-number zoom for pictures of one size; a picture larger than its place is scaled down.
+function fit() {
+  const width = sheet.clientWidth, gap = 20;
+  if (!width || !drawn.length) return;
+  const columns = Math.max(1, Math.min(COLUMNS, drawn.length, Math.floor((width + gap) / (150 + gap))));
+  const room = Math.floor((width - gap * (columns - 1)) / columns);
+  for (const one of drawn) {
+    const [H, W] = one.shape, most = Math.min(SIDE, room) / Math.max(H, W), zoom = most >= 1 ? Math.floor(most) : most;
+    const scale = window.devicePixelRatio || 1;
+    one.canvas.style.width = `${W * zoom}px`;
+    one.canvas.style.height = `${H * zoom}px`;
+    one.canvas.width = Math.round(W * zoom * scale);
+    one.canvas.height = Math.round(H * zoom * scale);
+    one.figure.style.width = `${Math.min(SIDE, room)}px`;
+  }
+  paint();
+}
+
+// The whole picture, or the third of it around `at` (shares of the sides).
+function paint() {
+  button.textContent = smooth ? 'smooth' : 'crisp';
+  button.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
+  for (const { canvas, source, shape: [H, W] } of drawn) {
+    const c = canvas.getContext('2d'), share = at ? 3 : 1;
+    const w = W / share, h = H / share;
+    const x = at ? Math.round(Math.max(0, Math.min(W - w, at[0] * W - w / 2))) : 0;
+    const y = at ? Math.round(Math.max(0, Math.min(H - h, at[1] * H - h / 2))) : 0;
+    c.imageSmoothingEnabled = smooth;
+    c.drawImage(source, x, y, w, h, 0, 0, canvas.width, canvas.height);
+  }
+}
+function look(place) {
+  at = place;
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(paint);
+}
+
+function figure(index) {
+  const one = { figure: document.createElement('figure'), shape: [1, 1] };
+  one.figure.innerHTML = '<figcaption></figcaption><canvas role="img"></canvas><p class="note"></p>';
+  one.canvas = one.figure.querySelector('canvas');
+  one.source = document.createElement('canvas');
+  one.canvas.addEventListener('pointermove', (event) => {
+    const box = one.canvas.getBoundingClientRect();
+    look([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+  });
+  one.canvas.addEventListener('pointerleave', () => look(null));
+  sheet.appendChild(one.figure);
+  return one;
+}
+
+root.addEventListener('keydown', (event) => {
+  const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (event.key === 'Escape') return look(null);
+  if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  look((at ?? [0.5, 0.5]).map((v, i) => Math.max(1 / 6, Math.min(5 / 6, v + way[i] / 24))));
+});
+
+function load() {
+  if (!props.value) return;
+  if (props.value.length !== drawn.length) {
+    sheet.replaceChildren();
+    drawn = props.value.map((_, i) => figure(i));
+  }
+  props.value.forEach((value, i) => {
+    const one = drawn[i], [H, W, channels] = value.shape, bytes = unpack(value.data, Uint8Array);
+    one.shape = [H, W];
+    one.figure.className = value.marked ? 'marked' : '';
+    one.figure.querySelector('figcaption').textContent = value.title;
+    one.figure.querySelector('.note').textContent = value.note;
+    one.canvas.setAttribute('aria-label', `${value.title}. ${value.note}`);
+    Object.assign(one.source, { width: W, height: H });
+    const context = one.source.getContext('2d'), image = context.createImageData(W, H);
+    for (let p = 0, from = 0; p < 4 * H * W; p += 4, from += channels) {
+      image.data[p] = bytes[from];
+      image.data[p + 1] = bytes[from + (channels === 3 ? 1 : 0)];
+      image.data[p + 2] = bytes[from + (channels === 3 ? 2 : 0)];
+      image.data[p + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+  });
+  fit();
+}
+new ResizeObserver(fit).observe(sheet);
+watch('value', load);
+load();

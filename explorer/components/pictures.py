@@ -1,0 +1,57 @@
+"""Pictures side by side with what each is worth; pointing at one magnifies the same place in all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.components.base import Piece, packed, script
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels: float (H, W) or (H, W, 3), 0 black and 1 white. title above, note below; marked: the chosen one."""
+
+    pixels: np.ndarray
+    title: str
+    note: str = ""
+    marked: bool = False
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.pixels)
+        if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] != 3):
+            raise ValueError(f"pixels must be (H, W) or (H, W, 3) with no empty side, got {shape}")
+
+
+class Pictures(Piece):
+    """Shows a sequence of `Picture`; `columns` at most in a row, each at most `side` CSS pixels wide."""
+
+    def __init__(self, label: str, *, columns: int = 4, side: int = 240, height: int = 420, value: Any = None):
+        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+        super().__init__(
+            f'<style>{style}</style><div class="pictures" tabindex="0" role="group" aria-label="{label}">'
+            f'<div class="sheet" style="min-height:{height}px"></div>'
+            '<p class="pictures-hint"><button type="button" class="quiet"></button> '
+            "Point at a picture, or press the arrow keys, to see the same place of all of them larger; Escape to stop."
+            "</p></div>",
+            f"const COLUMNS = {columns}, SIDE = {side};\n" + script("transport", "pictures"),
+            name="pictures-piece",
+            value=value,
+            label=label,
+        )
+
+    def postprocess(self, value: Sequence[Picture] | None) -> list[dict[str, Any]] | None:
+        if value is None:
+            return None
+        return [
+            {
+                "shape": [*np.shape(p.pixels), 1][:3],
+                "data": packed(np.clip(np.nan_to_num(p.pixels) * 255 + 0.5, 0, 255), "u1"),
+                "title": p.title,
+                "note": p.note,
+                "marked": p.marked,
+            }
+            for p in value
+        ]

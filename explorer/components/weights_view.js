@@ -1,0 +1,108 @@
+const root = element.querySelector('.weights'), sheet = root.querySelector('.sheet'), says = root.querySelector('.weights-says');
+const [oldFigure, tapFigure, newFigure] = sheet.querySelectorAll('figure'), taps = root.querySelector('.taps');
+const [oldCanvas, newCanvas] = sheet.querySelectorAll('canvas.source, canvas.target');
+const MOST = 12;  // so many weights a side are written out; more are only coloured
+let now = null, old = null, fresh = null, rows = null, cols = null, at = [0, 0], drawTaps = null, shown = '';
+
+const spread = (band) => ({ taps: band.taps, first: unpack(band.first, Int16Array), values: unpack(band.values, Float32Array) });
+const row = (band, i) => Array.from(band.values.subarray(i * band.taps, (i + 1) * band.taps));
+
+function picture(data, [H, W]) {
+  const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
+  const context = canvas.getContext('2d'), image = context.createImageData(W, H), bytes = unpack(data, Uint8Array);
+  for (let p = 0, from = 0; from < bytes.length; p += 4, from += 3) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], p);
+  context.putImageData(image, 0, 0);
+  return { canvas, bytes };
+}
+
+// Whole-number zooms: the three stand beside each other, or above each other on a phone.
+function fit() {
+  if (!now || !sheet.clientWidth) return;
+  const wide = sheet.clientWidth, phone = wide < 700, zoomOf = (room, n) => Math.max(1, Math.floor(room / n));
+  const place = (canvas, figure, [H, W], room) => {
+    const zoom = room >= W ? zoomOf(room, W) : room / W, scale = window.devicePixelRatio || 1;
+    Object.assign(canvas.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
+    Object.assign(canvas, { width: Math.round(W * zoom * scale), height: Math.round(H * zoom * scale) });
+  };
+  place(oldCanvas, oldFigure, now.shapes[0], phone ? Math.min(wide, 260) : Math.min(260, 0.27 * wide));
+  place(newCanvas, newFigure, now.shapes[1], phone ? Math.min(wide, 400) : Math.min(400, 0.4 * wide));
+  tapFigure.style.width = `${phone ? Math.min(wide, 340) : Math.min(340, 0.27 * wide)}px`;
+  show();
+}
+
+function frame(canvas, shape, x, y, w, h) {
+  const c = canvas.getContext('2d'), zoom = canvas.width / shape[1], thick = Math.max(2, zoom / 4);
+  const box = [x * zoom - thick / 2, y * zoom - thick / 2, w * zoom + thick, h * zoom + thick];
+  c.lineWidth = thick + 2;
+  c.strokeStyle = '#4d4400';
+  c.strokeRect(...box);
+  c.lineWidth = thick;
+  c.strokeStyle = '#f0e442';
+  c.strokeRect(...box);
+}
+
+function show() {
+  const [y, x] = at, down = row(rows, y), across = row(cols, x), top = rows.first[y], left = cols.first[x];
+  for (const [canvas, { canvas: source }] of [[oldCanvas, old], [newCanvas, fresh]]) {
+    const c = canvas.getContext('2d');
+    c.imageSmoothingEnabled = false;
+    c.drawImage(source, 0, 0, canvas.width, canvas.height);
+  }
+  frame(oldCanvas, now.shapes[0], left, top, across.length, down.length);
+  frame(newCanvas, now.shapes[1], x, y, 1, 1);
+  const products = down.flatMap((a) => across.map((b) => a * b)), bound = Math.max(...products.map(Math.abs));
+  drawTaps(products, [-bound, bound]);
+  const value = [0, 1, 2].map((k) => (fresh.bytes[(y * now.shapes[1][1] + x) * 3 + k] / 255).toFixed(2));
+  const counted = products.filter((w) => Math.abs(w) > 1e-6), less = counted.filter((w) => w < 0).reduce((a, b) => a + b, 0);
+  const span = (first, n) => (n > 1 ? `${first} to ${first + n - 1}` : `${first}`);
+  says.textContent = `Pixel (${y}, ${x}) is rows ${span(top, down.length)} and columns ${span(left, across.length)} of the old picture: `
+    + `${counted.length} weight${counted.length > 1 ? 's' : ''} that add up to 1${less < -1e-6 ? `, ${digits(less)} of it below 0` : ''}. Red, green, blue: ${value.join(', ')}.`;
+}
+
+// A canvas of colours where there are too many weights to read.
+function colours(H, W) {
+  const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
+  Object.assign(canvas.style, { width: '100%' });
+  taps.replaceChildren(canvas);
+  const c = canvas.getContext('2d');
+  return (values, [, bound]) => values.forEach((v, i) => {
+    c.fillStyle = diverging(v / bound).fill;
+    c.fillRect(i % W, Math.floor(i / W), 1, 1);
+  });
+}
+
+function go(y, x) {
+  const clip = (v, n) => Math.max(0, Math.min(n - 1, v));
+  at = [clip(y, now.shapes[1][0]), clip(x, now.shapes[1][1])];
+  show();
+}
+newCanvas.addEventListener('pointermove', (event) => {
+  const box = newCanvas.getBoundingClientRect(), [H, W] = now.shapes[1];
+  go(Math.floor(((event.clientY - box.top) / box.height) * H), Math.floor(((event.clientX - box.left) / box.width) * W));
+});
+newCanvas.addEventListener('pointerleave', () => go(...now.at));
+root.addEventListener('keydown', (event) => {
+  const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!now || !way || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  go(at[0] + way[0], at[1] + way[1]);
+});
+
+function load() {
+  if (!props.value) return;
+  const before = JSON.stringify(now?.shapes);
+  now = props.value;
+  [old, fresh] = [picture(now.source, now.shapes[0]), picture(now.target, now.shapes[1])];
+  [rows, cols] = [spread(now.rows), spread(now.cols)];
+  oldFigure.querySelector('figcaption').textContent = now.titles[0];
+  newFigure.querySelector('figcaption').textContent = now.titles[1];
+  const size = `${rows.taps} ${cols.taps}`;
+  if (size !== shown) drawTaps = (Math.max(rows.taps, cols.taps) <= MOST ? cells(taps, rows.taps, cols.taps) : colours(rows.taps, cols.taps));
+  shown = size;
+  at = [...now.at];
+  if (JSON.stringify(now.shapes) === before) show();
+  else fit();
+}
+new ResizeObserver(fit).observe(sheet);
+watch('value', load);
+load();

@@ -1,0 +1,79 @@
+"""A resized picture to point at: the patch of the old picture a new pixel is made of, and the weight of each part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.components.base import Piece, packed, script
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What a WeightsView shows.
+
+    source, target: float (H, W, 3) and (H', W', 3), 0 black and 1 white. titles: theirs.
+    rows, cols: what each new row (column) takes of each old one, (H', H) and (W', W).
+    at: the pixel (row, column) shown until one is pointed at.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    titles: tuple[str, str]
+    at: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        sides = self.target.shape[0], self.source.shape[0], self.target.shape[1], self.source.shape[1]
+        if (*self.rows.shape, *self.cols.shape) != sides:
+            raise ValueError(
+                f"{self.source.shape} to {self.target.shape} needs weights {sides[:2]} and {sides[2:]}, "
+                f"got {self.rows.shape} and {self.cols.shape}"
+            )
+
+
+class WeightsView(Piece):
+    """Shows a `Resampling`; `height` is the room kept before the first one arrives."""
+
+    def __init__(self, label: str, *, height: int = 440, value: Resampling | None = None, render: bool = False):
+        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+        super().__init__(
+            f'<style>{style}</style><div class="weights" tabindex="0" role="group" aria-label="{label}">'
+            f'<div class="sheet" style="min-height:{height}px">'
+            '<figure><figcaption></figcaption><canvas role="img" class="source"></canvas></figure>'
+            '<figure><figcaption>weights</figcaption><div class="taps"></div></figure>'
+            '<figure><figcaption></figcaption><canvas role="img" class="target"></canvas></figure></div>'
+            '<p class="weights-says" aria-live="polite"></p></div>',
+            script("transport", "cells", "weights_view"),
+            name="weights-piece",
+            value=value,
+            render=render,
+            label=label,
+        )
+
+    def postprocess(self, value: Resampling | None) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        pixels = (np.clip(np.asarray(p) * 255 + 0.5, 0, 255) for p in (value.source, value.target))
+        source, target = (packed(p, "u1") for p in pixels)
+        return {
+            "shapes": [list(value.source.shape), list(value.target.shape)],
+            "source": source,
+            "target": target,
+            "rows": band(value.rows),
+            "cols": band(value.cols),
+            "titles": list(value.titles),
+            "at": list(value.at),
+        }
+
+
+def band(weights: np.ndarray) -> dict[str, Any]:
+    """The weights that are not 0: for each new pixel the first old one that counts, and as many as the widest needs."""
+    used = np.abs(weights) > 1e-12
+    first, end = used.argmax(1), weights.shape[1] - used[:, ::-1].argmax(1)
+    taps = int((end - first).max())
+    first = np.minimum(first, weights.shape[1] - taps)
+    values = np.take_along_axis(weights, first[:, None] + np.arange(taps), 1)
+    return {"first": packed(first, "i2"), "taps": taps, "values": packed(values, "f4")}

@@ -1,0 +1,33 @@
+"""How much of each pattern a blur lets through."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.figures import style
+
+FLOOR = 1e-6
+
+
+def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -> go.Figure:
+    """Gains in falling order on a log axis, and levels as lines: {what it says: (gain, colour)}."""
+    fig = style.figure(x=x, y="gain", x_range=[0, len(values)], y_range=[np.log10(FLOOR), 0.3])
+    fig.add_scatter(
+        x=np.arange(1, len(values) + 1),
+        y=np.maximum(values, FLOOR / 10),
+        mode="lines",
+        line={"color": style.SIGNAL, "width": 3},
+        hovertemplate="pattern %{x}: gain %{y:.3g}<extra></extra>",
+    )
+    for text, (level, colour) in levels.items():
+        if level < FLOOR:
+            continue
+        fig.add_scatter(
+            x=[0, len(values)],
+            y=[level, level],
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": "dash"},
+            hovertemplate=f"{text}: {level:.3g}<extra></extra>",
+        )
+        style.label(fig, 0, np.log10(level), text, colour, xshift=6, yanchor="bottom")
+    fig.update_yaxes(type="log", exponentformat="power", dtick=1)
+    return fig

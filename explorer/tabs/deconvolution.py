@@ -1,0 +1,300 @@
+"""Deconvolution: five answers to one blurred, noisy picture, of which the transposed convolution is only the first."""
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core import checks
+from core.checks import Check
+from core.convolution import convolve
+from core.deconvolution import (
+    KERNELS,
+    LARGEST_SVD,
+    STEPS,
+    adjoint,
+    blur,
+    naive_inverse,
+    never_seen,
+    pseudo_inverse,
+    rank,
+    richardson_lucy,
+    svd,
+    wiener,
+)
+from core.photographs import PICTURES, grey
+from core.resizing import psnr
+from explorer import frame
+from explorer.components.live_plot import LivePlot
+from explorer.components.pictures import Picture, Pictures
+from explorer.figures import style
+from explorer.figures.deconvolution import gains
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.settings import choice, number
+
+NAME = "deconvolution"
+TITLE = "Deconvolution"
+QUESTION = "Deconvolution? Same as transposed convolution? One blurred, noisy picture, and five answers to what it was."
+SOURCE = r"""
+- Lecture 001, *From U-Nets to diffusion*, the slide "Deconvolution? Same as transposed convolution?" It is not:
+  networks that "deconvolve" apply $A^\top$, which has the shape of an inverse and undoes nothing (V. Dumoulin,
+  F. Visin, arXiv 1603.07285, section 4).
+- $A$ is the convolution of the tab Convolution: only whole windows, stride 1, kernel not flipped. A picture $x$ of
+  $H + k - 1$ rows becomes a $y$ of $H$, so there are more unknowns than equations, whatever the kernel.
+- Pseudo-inverse: R. Penrose (1955). Beyond 32 pixels: LSQR, C. Paige, M. Saunders (1982). Naive inverse and Wiener's
+  filter: R. Gonzalez, R. Woods, *Digital Image Processing* (2018), sections 5.7 and 5.8; here the filter has the
+  operator in place of its spectrum, for pixels that know nothing of each other but their mean, which is that of $y$.
+- Richardson-Lucy is scikit-image's (`restoration.richardson_lucy`). **Its boundary differs from $A$'s**: $x$ and $y$
+  are of one size, and all beyond them is 0, which spoils the edge. So the edge of $y$ is repeated for four kernels
+  more than $x$ needs, and cut off in the end. The naive inverse differs in another way: it takes the picture to go
+  around, and the rows never seen to be 0.
+"""
+
+ANSWERS = {
+    "adjoint": "transposed convolution A'y",
+    "naive_inverse": "naive inverse",
+    "pseudo_inverse": "pseudo-inverse A⁺y",
+    "wiener": "Wiener",
+    "richardson_lucy": "Richardson-Lucy",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    picture: str = choice("camera", options=PICTURES, label="Picture", key="x")
+    side: int = number(32, low=12, high=96, step=4, label="Pixels a side", key="n", hint="with the rank up to 32")
+    blur: str = choice("gaussian", options=KERNELS, label="Kernel", key="k", group="The blur")
+    width: int = number(5, low=3, high=9, step=2, label="Kernel's width", key="w", group="The blur")
+    noise: float = number(0.01, low=0, high=0.5, step=1e-4, log=True, label="Noise σ", key="s", group="The blur")
+    regularisation: float = number(
+        0.001, low=0, high=1, step=1e-6, log=True, label="Regularisation λ", key="r", hint="Wiener", group="The answers"
+    )
+    iterations: int = number(
+        20, low=1, high=200, log=True, label="Iterations", key="i", hint="Richardson-Lucy", group="The answers"
+    )
+    seed: int = number(0, low=0, high=9999, label="Seed of the noise", key="seed", group="The answers")
+
+
+PRESETS = {
+    "deck 001 · same as transposed?": Settings(),
+    "no noise at all": Settings(noise=0.0, regularisation=0.0, iterations=200),
+    "a little noise": Settings(noise=0.001, regularisation=1e-5, iterations=100),
+    "much noise": Settings(noise=0.1, regularisation=0.05, iterations=6),
+    "box: some patterns are gone": Settings(blur="box", noise=0.001, regularisation=1e-4, picture="letters"),
+    "motion": Settings(blur="motion", width=9, picture="coins", noise=0.003, regularisation=2e-4, iterations=60),
+    "64 pixels, by iteration": Settings(side=64, width=7, noise=0.003, regularisation=2e-4, iterations=50),
+}
+
+
+def update(settings: Settings) -> View:
+    s = settings
+    x, kernel = grey(s.picture, s.side), blur(s.blur, width_of(s))
+    clean = convolve(x, kernel)
+    y = clean + s.noise * noise_like(clean, s.seed)
+    mean = float(y.mean())  # the kernel adds up to 1, so this is about x's
+    answers = {
+        "adjoint": adjoint(y, kernel),
+        "naive_inverse": naive_inverse(y, kernel),
+        "pseudo_inverse": pseudo_inverse(y, kernel),
+        "wiener": wiener(y, kernel, s.regularisation, mean=mean),
+        "richardson_lucy": richardson_lucy(y, kernel, s.iterations),
+    }
+    ratios = {name: psnr(answer, x) for name, answer in answers.items()}
+    small, shape = s.side <= LARGEST_SVD, (y.shape[0], y.shape[1])
+    half = s.width // 2
+    middle = x[half : s.side - half, half : s.side - half]
+    numbers: dict[str, Any] = {
+        "equations": y.numel(),
+        "unknowns": x.numel(),
+        "psnr": ratios,
+        "psnr_seen": psnr(y, middle),
+        "Ax_y": float((clean * y).sum()),
+        "x_Aty": float((x * answers["adjoint"]).sum()),
+        "variance": float(x.var(correction=0)),
+        "rank": None,
+        "lost_share": None,
+        "gain": None,
+    }
+    found = [
+        checks.adjoint_identity(answers["adjoint"], y, x, kernel),
+        checks.adjoint(answers["adjoint"], y, kernel),
+        checks.naive_inverse(answers["naive_inverse"], y, kernel),
+        checks.regularised(answers["pseudo_inverse"], y, kernel, 0, exact=small),
+        checks.regularised(answers["wiener"] - mean, y - mean, kernel, s.regularisation, exact=small),
+        checks.richardson_lucy(answers["richardson_lucy"], y, kernel, s.iterations),
+        *(checks.psnr(ratios[name], answers[name], x) for name in ANSWERS),
+    ]
+    pictures = [
+        Picture(x.numpy(), "x, what it was", f"{s.side} × {s.side}"),
+        Picture(y.numpy(), "y, what is seen", f"{y.shape[0]} × {y.shape[1]}, {numbers['psnr_seen']:.2f} dB"),
+    ]
+    best = max(ratios, key=lambda name: ratios[name])
+    pictures += [
+        Picture(answers[name].numpy(), title, f"{ratios[name]:.2f} dB", name == best) for name, title in ANSWERS.items()
+    ]
+    if small:
+        values, lost = svd(shape, kernel).s, never_seen(x, kernel)
+        numbers["rank"] = rank(shape, kernel)
+        numbers["lost_share"] = float(lost.square().sum() / x.square().sum())
+        numbers["gain"] = [float(values[0]), float(values[-1])]
+        found += [
+            checks.singular_values(values, shape, kernel),
+            rank_check(numbers["rank"], shape, s.blur, width_of(s)),
+        ]
+        share = f"{100 * numbers['lost_share']:.2g} % of x"
+        pictures.append(Picture(0.5 + lost.numpy(), "never seen (grey is 0)", share))
+        title = "patterns, from the best kept to the weakest: the singular values of A"
+    else:
+        values = torch.fft.fft2(kernel, s=(s.side, s.side)).abs().flatten().sort(descending=True).values
+        title = "frequencies, from the best kept to the weakest (as if the picture went around)"
+    levels = {
+        "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
+        "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
+    }
+    return View(
+        stage=(pictures, gains(values.numpy(), levels, x=title)),
+        formula=formula(s, numbers),
+        check=frame.weakest(*found),
+        notice=notice(s, numbers),
+        numbers=numbers,
+    )
+
+
+def width_of(s: Settings) -> int:
+    """Odd, as Richardson and Lucy's kernel must be."""
+    if s.width % 2 == 0:
+        raise ValueError(f"width must be odd, so that the kernel has a centre, got {s.width}; {s.width + 1} would fit")
+    return s.width
+
+
+def noise_like(y: Tensor, seed: int) -> Tensor:
+    return torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@lru_cache(maxsize=32)
+def rank_check(value: int, shape: tuple[int, int], name: str, width: int) -> Check:
+    return checks.operator_rank(value, shape, blur(name, width))
+
+
+def formula(s: Settings, numbers: dict) -> str:
+    m, n, high = numbers["equations"], numbers["unknowns"], s.side - s.width + 1
+    rank = "" if numbers["rank"] is None else rf",\quad \operatorname{{rank}}A={numbers['rank']}"
+    gap = "" if numbers["rank"] is None else rf",\quad {n}-{numbers['rank']}={n - numbers['rank']}\text{{ lost}}"
+    lam = tex(s.regularisation)
+    return "\n\n".join(
+        [
+            rf"$$y=Ax+\text{{noise}}:\quad {high}\cdot{high}={m}\text{{ equations}},\quad "
+            rf"{s.side}\cdot{s.side}={n}\text{{ unknowns}}{rank}{gap}$$",
+            rf"$$\langle Ax,y\rangle={numbers['Ax_y']:.6f}\qquad\langle x,A^{{\top}}y\rangle={numbers['x_Aty']:.6f}$$",
+            rf"$$A^{{+}}y:\ \tfrac1s\qquad "
+            rf"\text{{Wiener}}:\ \bar y+A^{{\top}}(AA^{{\top}}+{lam}\,I)^{{-1}}(y-\bar y),\ \tfrac{{s}}{{s^2+{lam}}}"
+            rf"{weakest_gain(s, numbers)}$$",
+        ]
+    )
+
+
+def weakest_gain(s: Settings, numbers: dict) -> str:
+    """What both make of the weakest pattern."""
+    if numbers["gain"] is None:
+        return ""
+    least = numbers["gain"][1]
+    if least < 1e-12:
+        return ""
+    kept = least / (least**2 + s.regularisation)
+    return rf"\qquad \text{{weakest }}s={tex(least, 3)}:\ \tfrac1s={big(1 / least)}\ \text{{against}}\ {big(kept)}"
+
+
+def big(value: float) -> str:
+    return f"{value:.3g}" if value < 1e4 else tex_power(value)
+
+
+def tex_power(value: float) -> str:
+    mantissa, power = f"{value:.1e}".split("e")
+    return rf"{mantissa}\cdot10^{{{int(power)}}}"
+
+
+def notice(s: Settings, numbers: dict) -> str:
+    ratios = numbers["psnr"]
+    best = max(ratios, key=lambda name: ratios[name])
+    first = (
+        f"**{ANSWERS[best]}** comes closest, {ratios[best]:.2f} dB. The transposed convolution, which networks call "
+        f"deconvolution, gives {ratios['adjoint']:.2f} dB: it blurs a second time."
+    )
+    if numbers["rank"] is None:
+        return (
+            f"{first}\nAbove {LARGEST_SVD} pixels A is not taken apart, so no rank is given: LSQR walks to the "
+            f"pseudo-inverse and stops after {STEPS} steps, which by itself keeps out some of the noise."
+        )
+    lost = (
+        f"{numbers['unknowns'] - numbers['rank']} of {numbers['unknowns']} patterns are never seen "
+        f"(**{100 * numbers['lost_share']:.2g} %** of this picture), with or without noise"
+    )
+    if s.noise == 0:
+        return (
+            f"{first}\n{lost}. The pseudo-inverse brings back all the rest; the naive inverse fails without any noise, "
+            "because the picture does not go around."
+        )
+    factor = 1 / numbers["gain"][1]
+    ideal = s.noise**2 / numbers["variance"]
+    return (
+        f"{first}\n{lost}; the weakest that are seen come back with their noise **{factor:.3g} times** larger. "
+        f"Wiener's λ is meant to be the variance of the noise over that of x: {ideal:.2g} here, and you have "
+        f"{s.regularisation:.2g}."
+    )
+
+
+def code(settings: Settings) -> str:
+    s = settings
+    rank_lines = (
+        """
+shape = tuple(y.shape)
+lost = never_seen(x, kernel)
+print("rank =", rank(shape, kernel))
+print("lost_share =", float(lost.square().sum() / x.square().sum()))
+print("gain =", svd(shape, kernel).s[[0, -1]].tolist())
+"""
+        if s.side <= LARGEST_SVD
+        else ""
+    )
+    return f"""
+import torch
+
+from core.convolution import convolve
+from core.deconvolution import (
+    adjoint, blur, naive_inverse, never_seen, pseudo_inverse, rank, richardson_lucy, svd, wiener,
+)
+from core.photographs import grey
+from core.resizing import psnr
+
+x, kernel = grey({s.picture!r}, {s.side}), blur({s.blur!r}, {s.width})
+clean = convolve(x, kernel)
+noise = torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed({s.seed}))
+y = clean + {s.noise!r} * noise
+
+print("equations =", y.numel())
+print("unknowns =", x.numel())
+print("Ax_y =", float((clean * y).sum()))
+print("x_Aty =", float((x * adjoint(y, kernel)).sum()))
+half = {s.width // 2}
+print("psnr_seen =", psnr(y, x[half:-half, half:-half]))
+print("adjoint =", psnr(adjoint(y, kernel), x))
+print("naive_inverse =", psnr(naive_inverse(y, kernel), x))
+print("pseudo_inverse =", psnr(pseudo_inverse(y, kernel), x))
+print("wiener =", psnr(wiener(y, kernel, {s.regularisation!r}, mean=float(y.mean())), x))
+print("richardson_lucy =", psnr(richardson_lucy(y, kernel, {s.iterations}), x))
+{rank_lines}"""
+
+
+def build() -> None:
+    frame.tab(
+        sys.modules[__name__],
+        stage=[
+            Pictures("The picture, what is seen of it, and five answers"),
+            LivePlot("How much of each pattern the blur lets through", height=300),
+        ],
+    )

@@ -1,0 +1,590 @@
+"""Resizing: a new pixel is a weighted mean of old ones, and the methods differ in the weights."""
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checks
+from core.checks import Check
+from core.photographs import CUTS, PICTURES, grey, picture
+from core.resizing import FILTERED, METHODS, fit_upscaling, psnr, resize, resize_weights, ssim, upscale
+from explorer import frame
+from explorer.components.pictures import Picture, Pictures
+from explorer.components.views import Showing, Views
+from explorer.components.weights_view import Resampling, WeightsView
+from explorer.formulas import plus, tex
+from explorer.frame import View
+from explorer.settings import choice, flag, number
+
+NAME = "resizing"
+TITLE = "Resizing"
+QUESTION = (
+    "Where do new pixels come from when a picture grows? Each is a mean of old ones; methods differ in the weights."
+)
+SOURCE = r"""
+- Lecture 001, *From U-Nets to diffusion*, the slide "Image resizing": 64 to 128 to 192 pixels.
+- R. Keys, *Cubic convolution interpolation for digital image processing* (1981): bicubic, equation 15 is $a=-1/2$.
+  PyTorch and OpenCV take $a=-3/4$, Pillow $a=-1/2$; scikit-image's order 3 is a spline, which is another thing.
+- C. Duchon, *Lanczos filtering in one and two dimensions* (1979). Z. Wang et al., *Image quality assessment: from error
+  visibility to structural similarity* (2004): SSIM, equation 13, here with scikit-image's windows of 7 × 7 pixels.
+- The photographs come with scikit-image. The fitted kernel is fitted to the other seven of them, made grey, never to
+  the picture shown.
+"""
+
+PIXEL, SIDE, LIBRARIES = "one pixel's weights", "methods side by side", "libraries"
+HALF, THREE_QUARTERS = "-0.5", "-0.75"
+DOWN = {
+    "area": ("area", False),
+    "nearest": ("nearest", False),
+    "bilinear": ("bilinear", False),
+    "bilinear, antialias": ("bilinear", True),
+    "bicubic, antialias": ("bicubic", True),
+    "lanczos, antialias": ("lanczos", True),
+}
+FITTED = "fitted transposed convolution"
+
+
+@dataclass(frozen=True)
+class Settings:
+    view: str = choice(PIXEL, options=(PIXEL, SIDE, LIBRARIES), label="Show", key="v")
+    picture: str = choice("astronaut", options=PICTURES, label="Picture", key="x")
+    small: int = number(64, low=8, high=128, label="From", key="n", group="Pixels a side")
+    middle: int = number(128, low=8, high=256, label="to", key="m", group="Pixels a side")
+    large: int = number(192, low=16, high=256, label="to", key="l", group="Pixels a side")
+    method: str = choice("bilinear", options=METHODS, label="Method", key="k", group="The resizing")
+    a: str = choice(THREE_QUARTERS, options=(THREE_QUARTERS, HALF), label="Bicubic's a", key="a", group="The resizing")
+    align_corners: bool = flag(False, label="align_corners", key="ac", group="The resizing")
+    antialias: bool = flag(False, label="antialias", key="aa", group="The resizing")
+    down: str = choice("area", options=tuple(DOWN), label="Made small by", key="d", group="The resizing")
+    row: int = number(60, low=0, high=255, label="Row", key="i", group="The pixel")
+    col: int = number(96, low=0, high=255, label="Column", key="j", group="The pixel")
+
+
+PRESETS = {
+    "deck 001 · 64 to 128 to 192, bilinear": Settings(),
+    "deck 001 · nearest": Settings(method="nearest"),
+    "deck 001 · bicubic": Settings(method="bicubic"),
+    "side by side": Settings(view=SIDE, method="bicubic"),
+    "letters, side by side": Settings(view=SIDE, picture="letters", method="nearest", small=32, middle=64, large=96),
+    "bicubic in three libraries": Settings(view=LIBRARIES, method="bicubic", picture="cat"),
+    "nearest in three libraries": Settings(view=LIBRARIES, method="nearest", picture="letters", middle=160, large=160),
+    "shrinking without antialias": Settings(picture="zone plate", small=128, middle=32, large=32, row=4, col=16),
+    "shrinking with antialias": Settings(
+        picture="zone plate", small=128, middle=32, large=32, row=4, col=16, antialias=True
+    ),
+    "Lanczos": Settings(method="lanczos", picture="zone plate"),
+}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The original, and what became of it: made small, then resized twice by one method."""
+
+    original: Tensor
+    small: Tensor
+    middle: Tensor
+    large: Tensor
+
+
+def options_of(s: Settings) -> dict[str, Any]:
+    return {"align_corners": s.align_corners, "antialias": s.antialias, "a": float(s.a)}
+
+
+def run(s: Settings, method: str, options: dict[str, Any]) -> Pass:
+    original = picture(s.picture, s.large if s.large >= s.small else s.small)
+    down, smooth = DOWN[s.down]
+    small = resize(original, s.small, down, antialias=smooth)
+    middle = resize(small, s.middle, method, **options)
+    return Pass(original, small, middle, resize(middle, s.large, method, **options))
+
+
+def update(settings: Settings) -> View:
+    return {PIXEL: one_pixel, SIDE: side_by_side, LIBRARIES: libraries}[settings.view](settings)
+
+
+def screen(place: int, value: Any, s: Settings, hidden: tuple[str, ...], **texts: Any) -> View:
+    """A view of its one piece and the controls that it reads."""
+    a = () if s.method == "bicubic" else ("a",)
+    stage = tuple(value if i == place else None for i in range(3))
+    return View((*stage, Showing((place,), (*hidden, *a))), **texts)
+
+
+def one_pixel(s: Settings) -> View:
+    options = options_of(s)
+    done = run(s, s.method, options)
+    weights = resize_weights(s.middle, s.large, s.method, **options) @ resize_weights(
+        s.small, s.middle, s.method, **options
+    )
+    row, col = min(s.row, s.large - 1), min(s.col, s.large - 1)
+    numbers = {
+        "sizes": [s.small, s.middle, s.large],
+        "pixel": [row, col],
+        "row_weights": taken(weights[row]),
+        "column_weights": taken(weights[col]),
+        "value": done.large[:, row, col].tolist(),
+    }
+    shown = Resampling(
+        pixels(done.small),
+        pixels(done.large),
+        weights.numpy(),
+        weights.numpy(),
+        (f"{s.small} pixels", f"{s.large} pixels, {s.method}: point at one"),
+        (row, col),
+    )
+    return screen(
+        0,
+        shown,
+        s,
+        (),
+        formula=formula(s, numbers),
+        check=frame.weakest(
+            checks.resizing(done.large, done.middle, s.method, **options),
+            checks.resizing(done.middle, done.small, s.method, **options),
+            checks.resizing(weights @ done.small @ weights.T, done.middle, s.method, **options),
+            checks.resizing(done.small, done.original, DOWN[s.down][0], antialias=DOWN[s.down][1]),
+        ),
+        notice=pixel_notice(s, numbers),
+        numbers=numbers,
+    )
+
+
+def taken(weights: Tensor) -> list[list[float]]:
+    """The old pixels that count, each with its weight."""
+    return [[i, w] for i, w in enumerate(weights.tolist()) if abs(w) > 1e-12]
+
+
+def pixels(planes: Tensor) -> np.ndarray:
+    return planes.movedim(0, 2).numpy()
+
+
+FILTERS = {
+    "bilinear": r"h(t)=1-|t|",
+    "lanczos": r"h(t)=\operatorname{sinc}(t)\,\operatorname{sinc}(t/3),\ |t|<3,\ \text{scaled to sum }1",
+}
+
+
+def formula(s: Settings, numbers: dict) -> str:
+    row, col = numbers["pixel"]
+    value = frame.sensible(sum(numbers["value"]) / 3)
+    mean = rf"y[{row},{col}]=\sum_{{i,j}} w_i\,v_j\;x[i,j]={value}\ \text{{(mean of the colours)}}"
+    lines = [rf"{mean}\qquad w=({listed(numbers['row_weights'])})"]
+    lines.append(where(s, row))
+    return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def where(s: Settings, row: int) -> str:
+    """Where a new row stands among those of the step before, and how the old ones are weighted."""
+    n, m = (s.middle, s.large) if s.middle != s.large else (s.small, s.middle)
+    new = rf"\text{{row }}{row}\text{{ of }}{m}"
+    if s.method == "nearest":
+        copied = rf"\left\lfloor {row}\cdot\tfrac{{{n}}}{{{m}}}\right\rfloor={row * n // m}"
+        return rf"{new}\leftarrow\text{{row }}{copied}\text{{ of }}{n}"
+    if s.method == "area":
+        first, last = row * n // m, -((row + 1) * -n // m) - 1
+        return rf"{new}=\text{{the mean of rows }}{first}\text{{ to }}{last}\text{{ of }}{n}"
+    if s.align_corners:
+        centre = rf"c={row}\cdot\tfrac{{{n}-1}}{{{m}-1}}={frame.sensible(row * (n - 1) / (m - 1))}"
+    else:
+        place = frame.sensible((row + 0.5) * n / m - 0.5)
+        centre = rf"c=({row}+\tfrac12)\cdot\tfrac{{{n}}}{{{m}}}-\tfrac12={place}"
+    wide = s.antialias and n > m
+    weight = rf"w_i=h\!\left(\tfrac{{i-c}}{{{frame.sensible(n / m)}}}\right)" if wide else "w_i=h(i-c)"
+    h = FILTERS.get(s.method) or bicubic(float(s.a))
+    return rf"{n}\to{m}:\quad {centre}\qquad {weight}\qquad {h}"
+
+
+def bicubic(a: float) -> str:
+    """Keys' filter with a put in."""
+    near = rf"{tex(a + 2)}|t|^3{plus(-(a + 3))}|t|^2+1"
+    far = rf"{tex(a)}|t|^3{plus(-5 * a)}|t|^2{plus(8 * a)}|t|{plus(-4 * a)}"
+    return rf"h(t)=\begin{{cases}}{near}&|t|\le1\\{far}&1<|t|<2\end{{cases}}"
+
+
+def listed(weights: list[list[float]]) -> str:
+    if len(weights) > 6:
+        return rf"\text{{{len(weights)} weights}}"
+    return r",\;".join(tex(w, 3) for _, w in weights)
+
+
+def pixel_notice(s: Settings, numbers: dict) -> str:
+    rows, cols = numbers["row_weights"], numbers["column_weights"]
+    count = len(rows) * len(cols)
+    below = sum(w * v for _, w in rows for _, v in cols if w * v < 0)
+    steps = f"**{s.small} → {s.middle} → {s.large}** pixels"
+    made = (
+        f"Over {steps}, one pixel is a mean of **{count} old pixel{'s' * (count > 1)}** "
+        f"({len(rows)} × {len(cols)}); rows and columns are weighted apart, and both weights add up to 1."
+    )
+    if s.method == "nearest":
+        return f"{made}\nNearest copies: no new value appears, and edges turn into steps."
+    if below < -1e-9:
+        return (
+            f"{made}\n**{tex_plain(below)}** of the weight lies below 0: it sharpens edges, and can leave the range of "
+            "the picture, a dark or light seam called ringing."
+        )
+    if s.large < s.small and not s.antialias and s.method in FILTERED:
+        read = len(rows) * s.large / s.small
+        return (
+            f"{made}\nShrinking without antialias, each new row reads {len(rows)} old ones of every "
+            f"{s.small / s.large:.2g}{': most are never read' if read < 1 else ''}, and fine stripes turn into coarse "
+            "ones that were never there."
+        )
+    return (
+        f"{made}\nNo weight lies below 0, so no new pixel leaves the range of the old ones: soft, and free of ringing."
+    )
+
+
+def tex_plain(value: float) -> str:
+    return frame.sensible(value).replace("-", "−")
+
+
+# Side by side
+
+
+# What is compared: a name, the method, and its a.
+ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "nearest": ("nearest", {}),
+    "bilinear": ("bilinear", {}),
+    "bicubic, a = -0.75": ("bicubic", {"a": -0.75}),
+    "bicubic, a = -0.5": ("bicubic", {"a": -0.5}),
+    "area": ("area", {}),
+    "lanczos": ("lanczos", {}),
+}
+
+
+def side_by_side(s: Settings) -> View:
+    run(s, s.method, options_of(s))  # refuses what the chosen method cannot do
+    made, methods, fit_check, kernel_side = compared(
+        s.picture, s.small, s.middle, s.large, s.down, s.align_corners, s.antialias
+    )
+    original, chosen = picture(s.picture, s.large), f"bicubic, a = {s.a}" if s.method == "bicubic" else s.method
+    numbers = {
+        "sizes": [s.small, s.middle, s.large],
+        "methods": {name: {"psnr": finite(of["psnr"]), "ssim": of["ssim"]} for name, of in methods.items()},
+        "kernel_side": kernel_side,
+    }
+    shown = [Picture(pixels(original), "original", f"{s.large} pixels")]
+    shown += [Picture(pixels(image), name, said(methods[name]), name == chosen) for name, image in made.items()]
+    score = methods[chosen]
+    scores = [checks.ssim(score["ssim"], made[chosen], original)]
+    if finite(score["psnr"]) is not None:
+        scores.append(checks.psnr(score["psnr"], made[chosen], original))
+    all_checks = [*([fit_check] if fit_check else []), *scores]
+    return screen(
+        1,
+        shown,
+        s,
+        ("row", "col"),
+        formula=side_formula(s, numbers, chosen),
+        check=frame.weakest(*all_checks),
+        notice=side_notice(s, numbers),
+        numbers=numbers,
+    )
+
+
+def finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def said(of: dict[str, float]) -> str:
+    ratio = f"{of['psnr']:.2f} dB" if np.isfinite(of["psnr"]) else "the same"
+    return f"{ratio} · SSIM {of['ssim']:.3f}"
+
+
+@lru_cache(maxsize=16)
+def compared(
+    name: str, small: int, middle: int, large: int, down: str, align_corners: bool, antialias: bool
+) -> tuple[dict[str, Tensor], dict[str, dict[str, float]], Check | None, int | None]:
+    """Every method's picture and what it is worth; where the sizes allow a fitted kernel, its check and its side."""
+    base = Settings(picture=name, small=small, middle=middle, large=large, down=down)
+    made = {}
+    for entry, (method, slope) in ENTRIES.items():
+        can = {"align_corners": align_corners and method in ("bilinear", "bicubic")}
+        can["antialias"] = antialias and method in FILTERED
+        made[entry] = run(base, method, can | slope).large
+    fit, kernel_side, factor = None, None, whole_factor(base)
+    if factor:
+        method, smooth = DOWN[down]
+        photographs = [grey(other, large) for other in CUTS if other != name]
+        pairs = [(resize(image, small, method, antialias=smooth), image) for image in photographs]
+        kernel, start = fit_upscaling(pairs, factor), run(base, "area", {}).small
+        made[FITTED], kernel_side = torch.stack([upscale(plane, kernel, factor) for plane in start]), len(kernel)
+        fit = frame.weakest(
+            checks.upscaling_fit(kernel, pairs, factor), checks.upscaling(made[FITTED], start, kernel, factor)
+        )
+    original = picture(name, large)
+    worth = {entry: {"psnr": psnr(image, original), "ssim": ssim(image, original)} for entry, image in made.items()}
+    return made, worth, fit, kernel_side
+
+
+def whole_factor(s: Settings) -> int | None:
+    """How many times the last size is the first, if that is a whole number of at least 2."""
+    factor, rest = divmod(s.large, s.small)
+    return factor if factor >= 2 and not rest else None
+
+
+def side_formula(s: Settings, numbers: dict, chosen: str) -> str:
+    ratio, alike = numbers["methods"][chosen]["psnr"], numbers["methods"][chosen]["ssim"]
+    error = 0.0 if ratio is None else 10 ** (-ratio / 10)
+    lines = [
+        rf"\text{{{chosen}: }}\mathrm{{PSNR}}=10\log_{{10}}\frac{{1}}{{\text{{mean squared error}}}}"
+        + (rf"=10\log_{{10}}\frac{{1}}{{{tex(error)}}}={ratio:.2f}\ \mathrm{{dB}}" if ratio is not None else r"=\infty")
+        + rf"\qquad \mathrm{{SSIM}}={alike:.4f}"
+    ]
+    if side := numbers["kernel_side"]:
+        factor = s.large // s.small
+        taps = side // factor
+        lines.append(
+            rf"\text{{fitted: stride }}{factor},\ \text{{kernel }}k\ {side}\times{side}:\ "
+            rf"{factor}^2\text{{ weightings of }}{taps}\times{taps}\text{{ pixels}},"
+            rf"\quad\min_k\textstyle\sum\|\text{{large}}-A_k^{{\top}}\,\text{{small}}\|^2"
+        )
+    return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def side_notice(s: Settings, numbers: dict) -> str:
+    methods = {name: of for name, of in numbers["methods"].items() if of["psnr"] is not None}
+    if not methods:
+        return "Nothing was resized: all three sizes are one.\nChange one of them."
+    best, worst = max(methods, key=lambda m: methods[m]["psnr"]), min(methods, key=lambda m: methods[m]["psnr"])
+    way = f"{s.small} → {s.middle} → {s.large} pixels"
+    way = f"Made small and enlarged again, {s.large} → {way}" if s.large > s.small else way
+    first = (
+        f"{way}: **{best}** comes closest to the original ({methods[best]['psnr']:.2f} dB), "
+        f"{worst} stays furthest from it ({methods[worst]['psnr']:.2f} dB)."
+    )
+    if FITTED not in methods:
+        return (
+            f"{first}\nNo transposed convolution is fitted here: it enlarges by whole factors, and "
+            f"{s.large} / {s.small} is {s.large / s.small:.3g}."
+        )
+    rival = max((m for m in methods if m != FITTED), key=lambda m: methods[m]["psnr"])
+    gain = methods[FITTED]["psnr"] - methods[rival]["psnr"]
+    return (
+        f"{first}\nThe fitted kernel, which never saw this picture, is **{abs(gain):.2f} dB "
+        f"{'better' if gain > 0 else 'worse'}** than {rival}: enlarging by a whole factor is a transposed convolution, "
+        "whose kernel can be learned."
+    )
+
+
+# Libraries
+
+
+def libraries(s: Settings) -> View:
+    options = options_of(s)
+    small = run(s, s.method, options).small
+    ours = resize(small, s.large, s.method, **options)
+    theirs = {library: by_library(s, small, library) for library in checks.LIBRARIES}
+    apart = {
+        library: None if image is None else (ours - torch.from_numpy(image)).abs() for library, image in theirs.items()
+    }
+    largest = {library: None if d is None else float(d.max()) for library, d in apart.items()}
+    numbers = {"sizes": [s.small, s.large], "largest_difference": largest}
+    white = max((d for d in largest.values() if d is not None and d > 1e-6), default=1.0)
+    shown = [Picture(pixels(ours), f"ours: {s.method}", f"{s.small} → {s.large} in one step", marked=True)]
+    for library, difference in apart.items():
+        if difference is None:
+            shown.append(Picture(np.zeros((s.large, s.large)), library, reason(s, library, None)))
+        else:
+            title = f"ours − {library}"
+            shown.append(Picture(difference.mean(0).numpy() / white, title, reason(s, library, largest[library])))
+    return screen(
+        2,
+        shown,
+        s,
+        ("middle", "row", "col"),
+        formula=library_formula(s, numbers, white),
+        check=checks.resizing(ours, small, s.method, **options),
+        notice=library_notice(s, numbers, white),
+        numbers=numbers,
+    )
+
+
+def by_library(s: Settings, small: Tensor, library: str) -> np.ndarray | None:
+    """The library's own answer, or None where it has no such method."""
+    own = {"align_corners": s.align_corners} if library == "torch" else {}
+    try:
+        return checks.library_resize(
+            small, (s.large, s.large), s.method, library, antialias=s.antialias and s.method in FILTERED, **own
+        )
+    except ValueError:
+        return None
+
+
+def reason(s: Settings, library: str, largest: float | None) -> str:
+    """Why it differs, or that it does not."""
+    if largest is None:
+        return f"has no {s.method}" if s.method == "lanczos" else "averages whole blocks only"
+    if largest < 1e-6:
+        return "the same"
+    size = f"up to {frame.sensible(largest)}"
+    if s.align_corners and library != "torch":
+        return f"{size}: has no align_corners"
+    if library == "torch":
+        return f"{size}: a = {'−0.5' if s.antialias else '−0.75'}"
+    if s.method == "nearest":
+        return f"{size}: the nearest centre, not rounded down"
+    if s.method == "area":
+        return f"{size}: counts parts of pixels"
+    if library == "scikit-image":
+        return f"{size}: a Gaussian blur as antialias" if s.antialias else f"{size}: a spline, not Keys' cubic"
+    if s.large < s.small and not s.antialias:
+        return f"{size}: always antialiases"
+    return f"{size}: a = −0.5, the edge left out"
+
+
+def library_formula(s: Settings, numbers: dict, white: float) -> str:
+    parts = [
+        rf"\max|\text{{ours}}-\text{{{library}}}|={tex(value, 3)}"
+        for library, value in numbers["largest_difference"].items()
+        if value is not None
+    ]
+    lines = [r",\quad ".join(parts)]
+    if s.method == "bicubic":
+        lines.append(rf"a={s.a}:\quad {bicubic(float(s.a))}")
+    return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def library_notice(s: Settings, numbers: dict, white: float) -> str:
+    largest = numbers["largest_difference"]
+    same = [name for name, value in largest.items() if value is not None and value < 1e-6]
+    other = {name: value for name, value in largest.items() if value is not None and value >= 1e-6}
+    none = [name for name, value in largest.items() if value is None]
+    agree = (
+        f"**{' and '.join(same)}** give{'s' * (len(same) == 1)} the same picture as ours"
+        if same
+        else "No library agrees"
+    )
+    lacks = f"; {' and '.join(none)} {'has' if len(none) == 1 else 'have'} no such method" if none else ""
+    if not other:
+        return f"{agree}{lacks}.\nWith these settings the name {s.method} means one thing."
+    worst = max(other, key=lambda name: other[name])
+    return (
+        f"{agree}{lacks}. **{worst}** differs by up to **{frame.sensible(other[worst])}**, "
+        f"{255 * other[worst]:.0f} of 255 grey levels (white in the differences is {frame.sensible(white)}).\n"
+        f"One name, {s.method}, and more than one meaning: say which library resized a picture."
+    )
+
+
+# The code pane
+
+
+def code(settings: Settings) -> str:
+    return {PIXEL: pixel_code, SIDE: side_code, LIBRARIES: library_code}[settings.view](settings)
+
+
+def written(s: Settings) -> str:
+    a = f", a={s.a}" if s.method == "bicubic" else ""
+    return f"dict(align_corners={s.align_corners}, antialias={s.antialias}{a})"
+
+
+def started(s: Settings) -> str:
+    method, smooth = DOWN[s.down]
+    return f"""original = picture({s.picture!r}, {max(s.large, s.small)})
+small = resize(original, {s.small}, {method!r}{", antialias=True" if smooth else ""})"""
+
+
+def pixel_code(s: Settings) -> str:
+    row, col = min(s.row, s.large - 1), min(s.col, s.large - 1)
+    return f"""
+from core.photographs import picture
+from core.resizing import resize, resize_weights
+
+method, options = {s.method!r}, {written(s)}
+{started(s)}
+middle = resize(small, {s.middle}, method, **options)
+large = resize(middle, {s.large}, method, **options)
+first, second = resize_weights({s.small}, {s.middle}, method, **options), \
+resize_weights({s.middle}, {s.large}, method, **options)
+weights = second @ first
+
+row, col = {row}, {col}
+for name, line in (("row_weights", weights[row]), ("column_weights", weights[col])):
+    print(name, "=", [[i, w] for i, w in enumerate(line.tolist()) if abs(w) > 1e-12])
+print("value =", large[:, row, col].tolist())
+"""
+
+
+def side_code(s: Settings) -> str:
+    factor = whole_factor(s)
+    method, smooth = DOWN[s.down]
+    shrink = f"resize(image, {s.small}, {method!r}{', antialias=True' if smooth else ''})"
+    lines = []
+    for name, (kind, slope) in ENTRIES.items():
+        can = dict(slope)
+        if s.align_corners and kind in ("bilinear", "bicubic"):
+            can["align_corners"] = True
+        if s.antialias and kind in FILTERED:
+            can["antialias"] = True
+        lines.append(f"    {name!r}: twice({', '.join([repr(kind), *(f'{k}={v}' for k, v in can.items())])}),")
+    fitted = (
+        f"""
+others = [grey(name, {s.large}) for name in CUTS if name != {s.picture!r}]
+kernel = fit_upscaling([(shrink(image), image) for image in others], {factor})
+made[{FITTED!r}] = torch.stack([upscale(plane, kernel, {factor}) for plane in small])
+"""
+        if factor
+        else ""
+    )
+    return f"""
+import torch
+
+from core.photographs import CUTS, grey, picture
+from core.resizing import fit_upscaling, psnr, resize, ssim, upscale
+
+
+def shrink(image):
+    return {shrink}
+
+
+def twice(method, **options):
+    return resize(resize(small, {s.middle}, method, **options), {s.large}, method, **options)
+
+
+small = shrink(picture({s.picture!r}, {max(s.large, s.small)}))
+made = {{
+{chr(10).join(lines)}
+}}
+{fitted.strip()}
+original = picture({s.picture!r}, {s.large})
+for name, image in made.items():
+    print(name, "=", [psnr(image, original), ssim(image, original)])
+"""
+
+
+def library_code(s: Settings) -> str:
+    smooth = s.antialias and s.method in FILTERED
+    size = (s.large, s.large)
+    return f"""
+import torch
+
+from core import checks
+from core.photographs import picture
+from core.resizing import resize
+
+{started(s)}
+ours = resize(small, {s.large}, {s.method!r}, **{written(s)})
+for library, own in (("torch", dict(align_corners={s.align_corners})), ("Pillow", {{}}), ("scikit-image", {{}})):
+    try:
+        theirs = checks.library_resize(small, {size}, {s.method!r}, library, antialias={smooth}, **own)
+        print(library, "=", float((ours - torch.from_numpy(theirs)).abs().max()))
+    except ValueError:
+        print(library, "= None")
+"""
+
+
+def build() -> None:
+    frame.tab(
+        sys.modules[__name__],
+        stage=[
+            WeightsView("The old picture, the weights of one new pixel, and the new picture"),
+            Pictures("The same picture enlarged by every method"),
+            Pictures("The picture, and how far three libraries are from it", columns=4),
+            Views(NAME, Showing((0,), ("a",))),
+        ],
+    )
