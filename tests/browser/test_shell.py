@@ -81,12 +81,19 @@ def test_a_bad_address_says_so_and_shows_the_default(page, url):
 
 
 def test_presets_by_keyboard(page, url):
+    from explorer.settings import to_query
+    from explorer.tabs.coin_flips import PRESETS
+
+    name = list(PRESETS)[1]
     page.goto(url)
     page.wait_for_selector(SHOWN.format("coin_flips"))
-    chip = page.get_by_role("button", name="a hundred flips")
+    chip = page.get_by_role("button", name=name, exact=True)
     chip.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("new URLSearchParams(location.search).get('n') === '100'")
+    page.wait_for_function(
+        "wanted => Object.entries(wanted).every(([k, v]) => new URLSearchParams(location.search).get(k) === v)",
+        arg=to_query(PRESETS[name]),
+    )
     assert chip.get_attribute("aria-pressed") == "true"
 
 
