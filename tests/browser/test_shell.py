@@ -100,7 +100,7 @@ def test_presets_by_keyboard(page, url):
 def test_a_plot_keeps_its_zoom_while_settings_move(page, url):
     page.goto(url)
     page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
-    plot = page.locator("#tab-coin_flips .live-plot")
+    plot = page.locator("#tab-coin_flips .live-plot").first
     box = plot.locator(".nsewdrag").first.bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
