@@ -7,11 +7,11 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load at their first use: a second less to wait for the page
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import Image
-from scipy import ndimage, signal, special, stats
 from skimage import metrics, restoration, transform
 from torch import Tensor
 
@@ -37,19 +37,19 @@ class Check:
 
 def binomial(pmf: ArrayLike, n: int, p: float) -> Check:
     """The whole distribution against scipy's, largest difference relative to the highest bar."""
-    return _close("equals scipy.stats.binom.pmf", pmf, stats.binom.pmf(np.arange(n + 1), n, p), 1e-10)
+    return _close("equals scipy.stats.binom.pmf", pmf, scipy.stats.binom.pmf(np.arange(n + 1), n, p), 1e-10)
 
 
 def gaussian(density: ArrayLike, x: ArrayLike, mean: float, std: float) -> Check:
     """A bell against scipy's."""
-    return _close("equals scipy.stats.norm.pdf", density, stats.norm.pdf(x, mean, std), 1e-12)
+    return _close("equals scipy.stats.norm.pdf", density, scipy.stats.norm.pdf(x, mean, std), 1e-12)
 
 
 def de_moivre_laplace(bell: ArrayLike, n: int, p: float) -> Check:
     """The coin's bell against scipy's normal with the mean and deviation of scipy's binomial."""
-    mean, std = stats.binom.mean(n, p), stats.binom.std(n, p)
+    mean, std = scipy.stats.binom.mean(n, p), scipy.stats.binom.std(n, p)
     k = np.arange(n + 1)
-    expected = stats.norm.pdf(k, mean, std) if std > 0 else stats.binom.pmf(k, n, p)
+    expected = scipy.stats.norm.pdf(k, mean, std) if std > 0 else scipy.stats.binom.pmf(k, n, p)
     return _close("equals scipy.stats.norm.pdf with the coin's mean and deviation", bell, expected, 1e-10)
 
 
@@ -58,7 +58,7 @@ def stirling(log_value: float, n: int) -> Check:
 
     Source: Robbins (1955), "A remark on Stirling's formula", American Mathematical Monthly 62.
     """
-    short = float(special.gammaln(n + 1)) - log_value
+    short = float(scipy.special.gammaln(n + 1)) - log_value
     outside = max(1 / (12 * n + 1) - short, short - 1 / (12 * n), 0.0)
     return Check("is below n! by Robbins' bounds", outside, 1e-15 * (10 + abs(log_value)))
 
@@ -79,10 +79,10 @@ def berry_esseen(pmf: ArrayLike, n: int, p: float) -> Check:
 
     Source: Shevtsova (2011), arXiv 1111.6554: C = 0.4748; for a coin the bound is C (p^2 + q^2) / sqrt(n p q).
     """
-    std = float(stats.binom.std(n, p))
+    std = float(scipy.stats.binom.std(n, p))
     if std == 0:
         return _close("stands on np, for the coin leaves no chance", pmf, np.arange(n + 1) == n * p, 1e-12)
-    steps, bell = np.concatenate([[0.0], np.cumsum(pmf)]), stats.norm.cdf(np.arange(n + 1), n * p, std)
+    steps, bell = np.concatenate([[0.0], np.cumsum(pmf)]), scipy.stats.norm.cdf(np.arange(n + 1), n * p, std)
     distance = max(np.abs(steps[:-1] - bell).max(), np.abs(steps[1:] - bell).max())
     bound = 0.4748 * (p**2 + (1 - p) ** 2) / std
     return Check("strays from the bell no further than Berry and Esseen allow", float(distance), bound)
@@ -96,10 +96,10 @@ def berry_esseen_bound(value: float, n: int, p: float) -> Check:
 
 def kolmogorov_distance(value: float, n: int, p: float) -> Check:
     """The widest gap between the two distribution functions, by scipy's."""
-    std, k = float(stats.binom.std(n, p)), np.arange(n + 1)
+    std, k = float(scipy.stats.binom.std(n, p)), np.arange(n + 1)
     if std == 0:
         return _close("is 0, for the coin leaves no chance", value, 0.0, 0)
-    bell, after = stats.norm.cdf(k, n * p, std), stats.binom.cdf(k, n, p)
+    bell, after = scipy.stats.norm.cdf(k, n * p, std), scipy.stats.binom.cdf(k, n, p)
     gap = np.abs(np.concatenate([after - bell, np.append(0.0, after[:-1]) - bell])).max()
     return _close("equals the widest gap between scipy's binom.cdf and norm.cdf", value, gap, 1e-9)
 
@@ -107,7 +107,7 @@ def kolmogorov_distance(value: float, n: int, p: float) -> Check:
 def chi_square(result: tuple[float, int, float], counts: ArrayLike, n: int, p: float) -> Check:
     """Statistic, degrees of freedom and p-value against scipy.stats.chisquare on cells merged from the left."""
     counts = np.asarray(counts, dtype=np.float64)
-    up_to, edges = counts.sum() * stats.binom.cdf(np.arange(n + 1), n, p), [0]
+    up_to, edges = counts.sum() * scipy.stats.binom.cdf(np.arange(n + 1), n, p), [0]
     for k in range(n + 1):
         if up_to[k] - (up_to[edges[-1] - 1] if edges[-1] else 0.0) >= 5 - 1e-9:
             edges.append(k + 1)
@@ -116,7 +116,7 @@ def chi_square(result: tuple[float, int, float], counts: ArrayLike, n: int, p: f
     due = [up_to[b - 1] - (up_to[a - 1] if a else 0.0) for a, b in pairwise(edges)]
     expected = [0.0, 0.0, 1.0]
     if len(due) > 1:
-        test = stats.chisquare(seen, due, sum_check=False)
+        test = scipy.stats.chisquare(seen, due, sum_check=False)
         expected = [float(test.statistic), len(due) - 1.0, float(test.pvalue)]
     return _close("χ² equals scipy.stats.chisquare", result, expected, 1e-8)
 
@@ -143,19 +143,19 @@ def spreading(positions: ArrayLike, std: float) -> Check:
 def coin_flips(heads: ArrayLike, n: int, p: float) -> Check:
     """The mean of flipped coins against np, which five standard errors hardly ever miss."""
     heads = np.asarray(heads)
-    error = stats.binom.std(n, p) / math.sqrt(heads.size)
+    error = scipy.stats.binom.std(n, p) / math.sqrt(heads.size)
     return Check("mean is np within five standard errors", abs(float(heads.mean()) - n * p), 5 * float(error) + 1e-12)
 
 
 def binomial_tail(value: float, n: int, p: float, k: int) -> Check:
     """P(X >= k) against scipy's survival function."""
-    return _close("equals scipy.stats.binom.sf(k - 1)", value, stats.binom.sf(k - 1, n, p), 1e-10)
+    return _close("equals scipy.stats.binom.sf(k - 1)", value, scipy.stats.binom.sf(k - 1, n, p), 1e-10)
 
 
 def normal_tail(value: float, n: int, p: float, k: int, *, continuity: bool = True) -> Check:
     """The bell's tail against scipy's survival function."""
-    mean, std, edge = n * p, float(stats.binom.std(n, p)), k - 0.5 * continuity
-    expected = stats.norm.sf(edge, mean, std) if std > 0 else edge <= n * p
+    mean, std, edge = n * p, float(scipy.stats.binom.std(n, p)), k - 0.5 * continuity
+    expected = scipy.stats.norm.sf(edge, mean, std) if std > 0 else edge <= n * p
     return _close("equals scipy.stats.norm.sf", value, expected, 1e-10)
 
 
@@ -206,10 +206,13 @@ def convolution(
     spread = kernel.new_zeros(*kernel.shape[:-2], *spans)
     spread[..., ::high, ::wide] = kernel
     if kernel.ndim == 2:
-        planes = [signal.convolve2d(plane, spread, mode="valid") for plane in picture.numpy()]
+        planes = [scipy.signal.convolve2d(plane, spread, mode="valid") for plane in picture.numpy()]
     else:
         planes = [
-            sum(signal.convolve2d(plane, taps, mode="valid") for plane, taps in zip(picture.numpy(), out, strict=True))
+            sum(
+                scipy.signal.convolve2d(plane, taps, mode="valid")
+                for plane, taps in zip(picture.numpy(), out, strict=True)
+            )
             for out in spread.numpy()
         ]
     expected = np.stack(planes)[:, ::down, ::across]
@@ -253,6 +256,17 @@ def transposed_convolution(
         groups=len(picture) if per_channel else 1,
     )[0]
     return _close("equals torch conv_transpose2d", _planes(result), expected, *_rounding(result, image, kernel))
+
+
+def spectrum(amplitudes: Tensor, values: Tensor) -> Check:
+    """Amplitudes against sines and cosines added up one frequency at a time."""
+    row = np.asarray(values, dtype=np.float64)
+    n, expected = len(row), []
+    for k in range(n // 2 + 1):
+        turn = 2 * np.pi * k * np.arange(n) / n
+        once = 1 if k == 0 or 2 * k == n else 2
+        expected.append(once * math.hypot(math.fsum(row * np.cos(turn)), math.fsum(row * np.sin(turn))) / n)
+    return _close("amplitudes equal sums of sines and cosines", amplitudes, expected, 1e-10)
 
 
 def zero_inserted_convolution(
@@ -457,7 +471,7 @@ def naive_inverse(answer: Tensor, y: Tensor, kernel: Tensor) -> Check:
     gain = np.abs(down @ np.asarray(kernel, dtype=complex) @ across.T)
     spectrum = np.fft.fft2(wanted)
     wanted = np.fft.ifft2(np.where(gain > 1e-12 * gain.max(), spectrum, 0)).real
-    blurred = ndimage.correlate(
+    blurred = scipy.ndimage.correlate(
         np.asarray(answer, dtype=np.float64),
         np.asarray(kernel, dtype=np.float64),
         mode="wrap",
@@ -495,6 +509,14 @@ def singular_values(s: Tensor, shape: tuple[int, int], kernel: Tensor) -> Check:
     """The squares of A's singular values add up to those of its entries: each tap once in each of H W equations."""
     expected = shape[0] * shape[1] * float(kernel.double().square().sum())
     return _close("singular values have A's Frobenius norm", float(s.square().sum()), expected, 1e-12)
+
+
+def never_seen(lost: Tensor, x: Tensor, kernel: Tensor) -> Check:
+    """torch's convolution takes the lost part to 0, and it stands at right angles to the rest of x."""
+    dark = float(F.conv2d(lost.double()[None, None], kernel.double()[None, None]).norm())
+    turned = abs(float((lost * (x - lost)).sum()))
+    residual = max(dark / _lengths(x), turned / _lengths(x, x))
+    return Check("what was never seen is taken to 0 by torch conv2d", residual, 1e-6)
 
 
 def operator_rank(value: int, shape: tuple[int, int], kernel: Tensor) -> Check:
@@ -664,7 +686,7 @@ def denoising(
 def _alpha_bar(name: str, T: int) -> np.ndarray:
     """The published schedules with their usual end points, one product at a time."""
     if name == "sigmoid":
-        curve = special.expit(np.linspace(-3, 3, T + 1))
+        curve = scipy.special.expit(np.linspace(-3, 3, T + 1))
         return np.maximum((curve[-1] - curve) / (curve[-1] - curve[0]), 1e-9)
     share = [(t - 1) / (T - 1) if T > 1 else 0.0 for t in range(1, T + 1)]
     if name == "linear":
