@@ -46,13 +46,14 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
 class Emoji:
     """The emoji pictures with what is written about them.
 
-    images: uint8 (N, 4, 64, 64), straight alpha. names, keywords, styles: N strings each (keywords is a tuple).
+    images: uint8 (N, 4, 64, 64), straight alpha. names, keywords, styles, groups: one for each (keywords is a tuple).
     """
 
     images: Tensor
     names: tuple[str, ...]
     keywords: tuple[tuple[str, ...], ...]
     styles: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 def find(name: str, path: str | Path | None = None) -> Path:
@@ -129,6 +130,7 @@ def emoji(path: str | Path | None = None) -> Emoji:
         tuple(row["name"].lower() for row in rows),
         tuple(tuple(filter(None, row["keywords"].lower().split("|"))) for row in rows),
         tuple(row["style"] for row in rows),
+        tuple(row["group"] for row in rows),
     )
 
 

@@ -3,17 +3,19 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed as dist
 from tqdm import tqdm
 
 from core.training import prepare
-from core.training.loop import TrainConfig, device_of_this_process, fit
+from core.training.loop import Progress, TrainConfig, device_of_this_process, fit
 from core.training.recipes import RECIPES, Recipe
-from core.weights import Card
+from core.weights import Card, read_card
 
 EVERY = 60  # seconds between two savings: what an interrupted run loses at most
 
@@ -57,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
     config = TrainConfig(minutes=recipe.minutes, compile=not options.no_compile, **recipe.train)
     job = prepare_run(recipe, data=options.data, out=options.out, resume=options.resume, device=device)
 
+    before = read_card(options.resume / recipe.part) if options.resume else None
     saved = drawn = 0.0
     progress = None
     with tqdm(
@@ -72,29 +75,35 @@ def run(options: argparse.Namespace) -> None:
             )
             if rank == 0 and elapsed - saved > EVERY:
                 saved = elapsed
-                job.save(progress.network, card(recipe, progress, world))
+                job.save(progress.network, card(recipe, progress, world, before))
             if rank == 0 and job.sheet and elapsed - drawn > 60 * options.sheet_minutes:
                 drawn = elapsed
                 write_picture(options.out / f"{recipe.name}-{round(elapsed / 60):04d}.png", job.sheet(progress.network))
     if rank == 0 and progress is not None:
         measured = job.measure(progress.network)
         print(f"{recipe.name}: {progress.pictures} pictures, loss {progress.loss:.4f}, {measured}", flush=True)
-        job.save(progress.network, replace(card(recipe, progress, world), measured=measured))
+        job.save(progress.network, card(recipe, progress, world, before, measured))
         if job.sheet:
             write_picture(options.out / f"{recipe.name}.png", job.sheet(progress.network))
     if world > 1:
         dist.destroy_process_group()
 
 
-def card(recipe: Recipe, progress, world: int) -> Card:
+def card(
+    recipe: Recipe, progress: Progress, world: int, before: Card | None, measured: Mapping[str, Any] | None = None
+) -> Card:
+    """What a part's ``card.json`` says; steps and pictures count those of the card that training went on from, too."""
     settings = asdict(recipe)
+    told = {key: settings[key] for key in ("network", "train", "batch", "minutes")} | {"processes": world}
+    if before is not None:
+        told["resumed_from"] = {"steps": before.steps, "pictures": before.pictures, "recipe": before.recipe}
     return Card(
         name=recipe.name,
-        recipe={key: settings[key] for key in ("network", "train", "batch", "minutes")} | {"processes": world},
-        steps=progress.step,
-        pictures=progress.pictures,
+        recipe=told,
+        steps=progress.step + (before.steps if before else 0),
+        pictures=progress.pictures + (before.pictures if before else 0),
         seed=recipe.seed,
-        measured={"loss": round(progress.loss, 5)},
+        measured={"loss": round(progress.loss, 5), **(measured or {})},
         defaults=recipe.defaults,
     )
 

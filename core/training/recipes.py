@@ -98,7 +98,7 @@ RECIPES: dict[str, Recipe] = {
                 cross_attention_dim=128,
                 layers_per_block=1,
             ),
-            train={"lr": 8e-4, "warmup": 300, "hold": 0.6, "ema": 0.999},
+            train={"lr": 8e-4, "warmup": 100, "hold": 0.5, "ema": 0.999},
             batch=32,  # more, smaller steps: in an hour on a CPU their number is what is short
             minutes=75,
             scheduler=COSINE_V,
