@@ -3,15 +3,15 @@ let drawn = [], smooth = false, at = null, frame = 0;
 
 button.addEventListener('click', () => { smooth = !smooth; paint(); });
 
-// One whole-number zoom for pictures of one size; a picture larger than its place is scaled down.
+// One whole-number zoom for all; pictures larger than their places are scaled down.
 function fit() {
   const width = sheet.clientWidth, gap = 20;
   if (!width || !drawn.length) return;
   const columns = Math.max(1, Math.min(COLUMNS, drawn.length, Math.floor((width + gap) / (150 + gap))));
-  const room = Math.floor((width - gap * (columns - 1)) / columns);
+  const room = Math.floor((width - gap * (columns - 1)) / columns), scale = window.devicePixelRatio || 1;
+  const most = Math.min(SIDE, room) / Math.max(...drawn.flatMap((one) => one.shape)), zoom = most >= 1 ? Math.floor(most) : most;
   for (const one of drawn) {
-    const [H, W] = one.shape, most = Math.min(SIDE, room) / Math.max(H, W), zoom = most >= 1 ? Math.floor(most) : most;
-    const scale = window.devicePixelRatio || 1;
+    const [H, W] = one.shape;
     one.canvas.style.width = `${W * zoom}px`;
     one.canvas.style.height = `${H * zoom}px`;
     one.canvas.width = Math.round(W * zoom * scale);

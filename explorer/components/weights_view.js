@@ -1,11 +1,16 @@
 const root = element.querySelector('.weights'), sheet = root.querySelector('.sheet'), says = root.querySelector('.weights-says');
-const [oldFigure, tapFigure, newFigure] = sheet.querySelectorAll('figure'), taps = root.querySelector('.taps');
+const [oldFigure, , newFigure] = sheet.querySelectorAll('figure'), taps = root.querySelector('.taps');
 const [oldCanvas, newCanvas] = sheet.querySelectorAll('canvas.source, canvas.target');
 const MOST = 12;  // so many weights a side are written out; more are only coloured
-let now = null, old = null, fresh = null, rows = null, cols = null, at = [0, 0], drawTaps = null, shown = '';
+let now = null, old = null, fresh = null, rows = null, cols = null, at = [0, 0], boards = new Map();
 
 const spread = (band) => ({ taps: band.taps, first: unpack(band.first, Int16Array), values: unpack(band.values, Float32Array) });
-const row = (band, i) => Array.from(band.values.subarray(i * band.taps, (i + 1) * band.taps));
+// The first old pixel that counts for new pixel i, and the weights from there to the last one.
+function counted(band, i) {
+  const all = Array.from(band.values.subarray(i * band.taps, (i + 1) * band.taps)), used = all.map((w) => Math.abs(w) > 1e-9);
+  const [first, last] = [used.indexOf(true), used.lastIndexOf(true)];
+  return [band.first[i] + first, all.slice(first, last + 1)];
+}
 
 function picture(data, [H, W]) {
   const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
@@ -15,18 +20,19 @@ function picture(data, [H, W]) {
   return { canvas, bytes };
 }
 
-// Whole-number zooms: the three stand beside each other, or above each other on a phone.
+// Whole-number zooms: the new picture large, what it is made of beside it, or above it on a phone.
 function fit() {
   if (!now || !sheet.clientWidth) return;
-  const wide = sheet.clientWidth, phone = wide < 700, zoomOf = (room, n) => Math.max(1, Math.floor(room / n));
-  const place = (canvas, figure, [H, W], room) => {
-    const zoom = room >= W ? zoomOf(room, W) : room / W, scale = window.devicePixelRatio || 1;
+  const wide = sheet.clientWidth, narrow = wide < 640, part = narrow ? (wide - 12) / 2 : 260;
+  const place = (canvas, [H, W], room) => {
+    const most = room / Math.max(H, W), zoom = most >= 1 ? Math.floor(most) : most, scale = window.devicePixelRatio || 1;
     Object.assign(canvas.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
     Object.assign(canvas, { width: Math.round(W * zoom * scale), height: Math.round(H * zoom * scale) });
   };
-  place(oldCanvas, oldFigure, now.shapes[0], phone ? Math.min(wide, 260) : Math.min(260, 0.27 * wide));
-  place(newCanvas, newFigure, now.shapes[1], phone ? Math.min(wide, 400) : Math.min(400, 0.4 * wide));
-  tapFigure.style.width = `${phone ? Math.min(wide, 340) : Math.min(340, 0.27 * wide)}px`;
+  sheet.classList.toggle('narrow', narrow);
+  place(oldCanvas, now.shapes[0], part);
+  place(newCanvas, now.shapes[1], narrow ? wide : Math.min(580, wide - part - 36));
+  Object.assign(taps.style, { width: `${part}px`, height: `${part}px` });
   show();
 }
 
@@ -42,7 +48,7 @@ function frame(canvas, shape, x, y, w, h) {
 }
 
 function show() {
-  const [y, x] = at, down = row(rows, y), across = row(cols, x), top = rows.first[y], left = cols.first[x];
+  const [y, x] = at, [top, down] = counted(rows, y), [left, across] = counted(cols, x);
   for (const [canvas, { canvas: source }] of [[oldCanvas, old], [newCanvas, fresh]]) {
     const c = canvas.getContext('2d');
     c.imageSmoothingEnabled = false;
@@ -51,19 +57,31 @@ function show() {
   frame(oldCanvas, now.shapes[0], left, top, across.length, down.length);
   frame(newCanvas, now.shapes[1], x, y, 1, 1);
   const products = down.flatMap((a) => across.map((b) => a * b)), bound = Math.max(...products.map(Math.abs));
-  drawTaps(products, [-bound, bound]);
+  board(down.length, across.length)(products, [-bound, bound]);
   const value = [0, 1, 2].map((k) => (fresh.bytes[(y * now.shapes[1][1] + x) * 3 + k] / 255).toFixed(2));
-  const counted = products.filter((w) => Math.abs(w) > 1e-6), less = counted.filter((w) => w < 0).reduce((a, b) => a + b, 0);
+  const less = products.filter((w) => w < 0).reduce((a, b) => a + b, 0), many = products.length;
   const span = (first, n) => (n > 1 ? `${first} to ${first + n - 1}` : `${first}`);
   says.textContent = `Pixel (${y}, ${x}) is rows ${span(top, down.length)} and columns ${span(left, across.length)} of the old picture: `
-    + `${counted.length} weight${counted.length > 1 ? 's' : ''} that add up to 1${less < -1e-6 ? `, ${digits(less)} of it below 0` : ''}. Red, green, blue: ${value.join(', ')}.`;
+    + `${many} weight${many > 1 ? 's that add' : ' that adds'} up to 1${less < -1e-6 ? `, ${digits(less)} of it below 0` : ''}. Red, green, blue: ${value.join(', ')}.`;
 }
 
-// A canvas of colours where there are too many weights to read.
-function colours(H, W) {
+// One board for each size of patch, kept; only colours where there are too many weights to read.
+function board(H, W) {
+  const size = `${H} ${W}`;
+  if (!boards.has(size)) {
+    const parent = document.createElement('div');
+    parent.style.width = `${Math.min(100, W * 34)}%`;
+    boards.set(size, { parent, draw: Math.max(H, W) <= MOST ? cells(parent, H, W) : colours(parent, H, W) });
+  }
+  const { parent, draw } = boards.get(size);
+  if (taps.firstChild !== parent) taps.replaceChildren(parent);
+  return draw;
+}
+
+function colours(parent, H, W) {
   const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
-  Object.assign(canvas.style, { width: '100%' });
-  taps.replaceChildren(canvas);
+  canvas.style.width = '100%';
+  parent.appendChild(canvas);
   const c = canvas.getContext('2d');
   return (values, [, bound]) => values.forEach((v, i) => {
     c.fillStyle = diverging(v / bound).fill;
@@ -96,9 +114,6 @@ function load() {
   [rows, cols] = [spread(now.rows), spread(now.cols)];
   oldFigure.querySelector('figcaption').textContent = now.titles[0];
   newFigure.querySelector('figcaption').textContent = now.titles[1];
-  const size = `${rows.taps} ${cols.taps}`;
-  if (size !== shown) drawTaps = (Math.max(rows.taps, cols.taps) <= MOST ? cells(taps, rows.taps, cols.taps) : colours(rows.taps, cols.taps));
-  shown = size;
   at = [...now.at];
   if (JSON.stringify(now.shapes) === before) show();
   else fit();

@@ -37,13 +37,13 @@ class Resampling:
 class WeightsView(Piece):
     """Shows a `Resampling`; `height` is the room kept before the first one arrives."""
 
-    def __init__(self, label: str, *, height: int = 440, value: Resampling | None = None, render: bool = False):
+    def __init__(self, label: str, *, height: int = 600, value: Resampling | None = None, render: bool = False):
         style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         super().__init__(
             f'<style>{style}</style><div class="weights" tabindex="0" role="group" aria-label="{label}">'
-            f'<div class="sheet" style="min-height:{height}px">'
+            f'<div class="sheet" style="min-height:{height}px"><div class="parts">'
             '<figure><figcaption></figcaption><canvas role="img" class="source"></canvas></figure>'
-            '<figure><figcaption>weights</figcaption><div class="taps"></div></figure>'
+            '<figure><figcaption>weights</figcaption><div class="taps"></div></figure></div>'
             '<figure><figcaption></figcaption><canvas role="img" class="target"></canvas></figure></div>'
             '<p class="weights-says" aria-live="polite"></p></div>',
             script("transport", "cells", "weights_view"),

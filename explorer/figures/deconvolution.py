@@ -18,9 +18,8 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
         line={"color": style.SIGNAL, "width": 3},
         hovertemplate="pattern %{x}: gain %{y:.3g}<extra></extra>",
     )
-    for text, (level, colour) in levels.items():
-        if level < FLOOR:
-            continue
+    shown = sorted(((level, text, colour) for text, (level, colour) in levels.items() if level >= FLOOR), reverse=True)
+    for i, (level, text, colour) in enumerate(shown):
         fig.add_scatter(
             x=[0, len(values)],
             y=[level, level],
@@ -28,6 +27,6 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
             line={"color": colour, "width": 2, "dash": "dash"},
             hovertemplate=f"{text}: {level:.3g}<extra></extra>",
         )
-        style.label(fig, 0, np.log10(level), text, colour, xshift=6, yanchor="bottom")
+        style.label(fig, 0, np.log10(level), text, colour, xshift=6, yanchor="top" if i else "bottom")
     fig.update_yaxes(type="log", exponentformat="power", dtick=1)
     return fig

@@ -123,6 +123,7 @@ def update(settings: Settings) -> View:
     found = [
         checks.adjoint_identity(answers["adjoint"], y, x, kernel),
         checks.adjoint(answers["adjoint"], y, kernel),
+        checks.convolution(clean, x, kernel),
         checks.naive_inverse(answers["naive_inverse"], y, kernel),
         checks.regularised(answers["pseudo_inverse"], y, kernel, 0, exact=small),
         checks.regularised(answers["wiener"] - mean, y - mean, kernel, s.regularisation, exact=small),
@@ -135,7 +136,7 @@ def update(settings: Settings) -> View:
     ]
     best = max(ratios, key=lambda name: ratios[name])
     pictures += [
-        Picture(answers[name].numpy(), title, f"{ratios[name]:.2f} dB", name == best) for name, title in ANSWERS.items()
+        Picture(answers[name].numpy(), title, decibels(ratios[name]), name == best) for name, title in ANSWERS.items()
     ]
     if small:
         values, lost = svd(shape, kernel).s, never_seen(x, kernel)
@@ -143,15 +144,16 @@ def update(settings: Settings) -> View:
         numbers["lost_share"] = float(lost.square().sum() / x.square().sum())
         numbers["gain"] = [float(values[0]), float(values[-1])]
         found += [
+            checks.never_seen(lost, x, kernel),
             checks.singular_values(values, shape, kernel),
             rank_check(numbers["rank"], shape, s.blur, width_of(s)),
         ]
         share = f"{100 * numbers['lost_share']:.2g} % of x"
         pictures.append(Picture(0.5 + lost.numpy(), "never seen (grey is 0)", share))
-        title = "patterns, from the best kept to the weakest: the singular values of A"
+        title = "singular values of A, largest first"
     else:
         values = torch.fft.fft2(kernel, s=(s.side, s.side)).abs().flatten().sort(descending=True).values
-        title = "frequencies, from the best kept to the weakest (as if the picture went around)"
+        title = "frequencies of the kernel, loudest first"
     levels = {
         "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
         "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
@@ -183,47 +185,44 @@ def rank_check(value: int, shape: tuple[int, int], name: str, width: int) -> Che
 
 def formula(s: Settings, numbers: dict) -> str:
     m, n, high = numbers["equations"], numbers["unknowns"], s.side - s.width + 1
-    rank = "" if numbers["rank"] is None else rf",\quad \operatorname{{rank}}A={numbers['rank']}"
-    gap = "" if numbers["rank"] is None else rf",\quad {n}-{numbers['rank']}={n - numbers['rank']}\text{{ lost}}"
     lam = tex(s.regularisation)
-    return "\n\n".join(
-        [
-            rf"$$y=Ax+\text{{noise}}:\quad {high}\cdot{high}={m}\text{{ equations}},\quad "
-            rf"{s.side}\cdot{s.side}={n}\text{{ unknowns}}{rank}{gap}$$",
-            rf"$$\langle Ax,y\rangle={numbers['Ax_y']:.6f}\qquad\langle x,A^{{\top}}y\rangle={numbers['x_Aty']:.6f}$$",
-            rf"$$A^{{+}}y:\ \tfrac1s\qquad "
-            rf"\text{{Wiener}}:\ \bar y+A^{{\top}}(AA^{{\top}}+{lam}\,I)^{{-1}}(y-\bar y),\ \tfrac{{s}}{{s^2+{lam}}}"
-            rf"{weakest_gain(s, numbers)}$$",
-        ]
-    )
-
-
-def weakest_gain(s: Settings, numbers: dict) -> str:
-    """What both make of the weakest pattern."""
-    if numbers["gain"] is None:
-        return ""
-    least = numbers["gain"][1]
-    if least < 1e-12:
-        return ""
-    kept = least / (least**2 + s.regularisation)
-    return rf"\qquad \text{{weakest }}s={tex(least, 3)}:\ \tfrac1s={big(1 / least)}\ \text{{against}}\ {big(kept)}"
+    lines = [
+        rf"y=Ax+\text{{noise}}:\quad {high}\cdot{high}={m}\text{{ equations}},\quad {s.side}\cdot{s.side}={n}"
+        r"\text{ unknowns}",
+        rf"\langle Ax,y\rangle={numbers['Ax_y']:.6f}\qquad\langle x,A^{{\top}}y\rangle={numbers['x_Aty']:.6f}",
+        rf"\text{{Wiener}}:\ \bar y+A^{{\top}}(AA^{{\top}}+{lam}\,I)^{{-1}}(y-A\bar y)",
+    ]
+    if numbers["rank"] is not None:
+        least = numbers["gain"][1]
+        r, gone = numbers["rank"], n - numbers["rank"]
+        lines[1:1] = [rf"\operatorname{{rank}}A={r}:\quad {n}-{r}={gone}\text{{ patterns lost}}"]
+        if least > 1e-12:
+            kept = least / (least**2 + s.regularisation)
+            lines.append(
+                rf"\text{{weakest }}s={big(least)}:\quad A^{{+}}:\ \tfrac1s={big(1 / least)}\qquad "
+                rf"\text{{Wiener}}:\ \tfrac{{s}}{{s^2+{lam}}}={big(kept)}"
+            )
+    return "\n\n".join(f"$${line}$$" for line in lines)
 
 
 def big(value: float) -> str:
-    return f"{value:.3g}" if value < 1e4 else tex_power(value)
-
-
-def tex_power(value: float) -> str:
+    """A number in TeX, small or large."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
     mantissa, power = f"{value:.1e}".split("e")
     return rf"{mantissa}\cdot10^{{{int(power)}}}"
+
+
+def decibels(value: float) -> str:
+    return f"{value:.2f} dB".replace("-", "−")
 
 
 def notice(s: Settings, numbers: dict) -> str:
     ratios = numbers["psnr"]
     best = max(ratios, key=lambda name: ratios[name])
     first = (
-        f"**{ANSWERS[best]}** comes closest, {ratios[best]:.2f} dB. The transposed convolution, which networks call "
-        f"deconvolution, gives {ratios['adjoint']:.2f} dB: it blurs a second time."
+        f"**{ANSWERS[best]}** comes closest, {decibels(ratios[best])}. The transposed convolution, which networks call "
+        f"deconvolution, gives {decibels(ratios['adjoint'])}: it blurs a second time."
     )
     if numbers["rank"] is None:
         return (
@@ -239,10 +238,11 @@ def notice(s: Settings, numbers: dict) -> str:
             f"{first}\n{lost}. The pseudo-inverse brings back all the rest; the naive inverse fails without any noise, "
             "because the picture does not go around."
         )
-    factor = 1 / numbers["gain"][1]
+    louder = 1 / numbers["gain"][1]
+    louder = f"{louder:,.0f}" if louder < 1e7 else f"{louder:.1e}"
     ideal = s.noise**2 / numbers["variance"]
     return (
-        f"{first}\n{lost}; the weakest that are seen come back with their noise **{factor:.3g} times** larger. "
+        f"{first}\n{lost}; the weakest that are seen come back with their noise **{louder} times** larger. "
         f"Wiener's λ is meant to be the variance of the noise over that of x: {ideal:.2g} here, and you have "
         f"{s.regularisation:.2g}."
     )

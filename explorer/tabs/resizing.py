@@ -61,8 +61,8 @@ class Settings:
     align_corners: bool = flag(False, label="align_corners", key="ac", group="The resizing")
     antialias: bool = flag(False, label="antialias", key="aa", group="The resizing")
     down: str = choice("area", options=tuple(DOWN), label="Made small by", key="d", group="The resizing")
-    row: int = number(60, low=0, high=255, label="Row", key="i", group="The pixel")
-    col: int = number(96, low=0, high=255, label="Column", key="j", group="The pixel")
+    row: int = number(60, low=0, high=255, label="Pixel's row", key="i", group="The resizing")
+    col: int = number(96, low=0, high=255, label="Pixel's column", key="j", group="The resizing")
 
 
 PRESETS = {
@@ -172,21 +172,21 @@ def formula(s: Settings, numbers: dict) -> str:
     row, col = numbers["pixel"]
     value = frame.sensible(sum(numbers["value"]) / 3)
     mean = rf"y[{row},{col}]=\sum_{{i,j}} w_i\,v_j\;x[i,j]={value}\ \text{{(mean of the colours)}}"
-    lines = [rf"{mean}\qquad w=({listed(numbers['row_weights'])})"]
-    lines.append(where(s, row))
+    lines = [mean, rf"w=({listed(numbers['row_weights'])})"]
+    lines += where(s, row)
     return "\n\n".join(f"$${line}$$" for line in lines)
 
 
-def where(s: Settings, row: int) -> str:
+def where(s: Settings, row: int) -> list[str]:
     """Where a new row stands among those of the step before, and how the old ones are weighted."""
     n, m = (s.middle, s.large) if s.middle != s.large else (s.small, s.middle)
     new = rf"\text{{row }}{row}\text{{ of }}{m}"
     if s.method == "nearest":
         copied = rf"\left\lfloor {row}\cdot\tfrac{{{n}}}{{{m}}}\right\rfloor={row * n // m}"
-        return rf"{new}\leftarrow\text{{row }}{copied}\text{{ of }}{n}"
+        return [rf"{new}\leftarrow\text{{row }}{copied}\text{{ of }}{n}"]
     if s.method == "area":
         first, last = row * n // m, -((row + 1) * -n // m) - 1
-        return rf"{new}=\text{{the mean of rows }}{first}\text{{ to }}{last}\text{{ of }}{n}"
+        return [rf"{new}=\text{{the mean of rows }}{first}\text{{ to }}{last}\text{{ of }}{n}"]
     if s.align_corners:
         centre = rf"c={row}\cdot\tfrac{{{n}-1}}{{{m}-1}}={frame.sensible(row * (n - 1) / (m - 1))}"
     else:
@@ -195,7 +195,7 @@ def where(s: Settings, row: int) -> str:
     wide = s.antialias and n > m
     weight = rf"w_i=h\!\left(\tfrac{{i-c}}{{{frame.sensible(n / m)}}}\right)" if wide else "w_i=h(i-c)"
     h = FILTERS.get(s.method) or bicubic(float(s.a))
-    return rf"{n}\to{m}:\quad {centre}\qquad {weight}\qquad {h}"
+    return [rf"{n}\to{m}:\quad {centre}\qquad {weight}", h]
 
 
 def bicubic(a: float) -> str:
@@ -330,20 +330,17 @@ def whole_factor(s: Settings) -> int | None:
 
 def side_formula(s: Settings, numbers: dict, chosen: str) -> str:
     ratio, alike = numbers["methods"][chosen]["psnr"], numbers["methods"][chosen]["ssim"]
-    error = 0.0 if ratio is None else 10 ** (-ratio / 10)
+    value = r"\infty" if ratio is None else rf"10\log_{{10}}\frac{{1}}{{{tex(10 ** (-ratio / 10))}}}={ratio:.2f}"
     lines = [
-        rf"\text{{{chosen}: }}\mathrm{{PSNR}}=10\log_{{10}}\frac{{1}}{{\text{{mean squared error}}}}"
-        + (rf"=10\log_{{10}}\frac{{1}}{{{tex(error)}}}={ratio:.2f}\ \mathrm{{dB}}" if ratio is not None else r"=\infty")
-        + rf"\qquad \mathrm{{SSIM}}={alike:.4f}"
+        rf"\text{{{chosen}:}}\quad\mathrm{{PSNR}}=10\log_{{10}}\frac{{1}}{{\mathrm{{mse}}}}={value}\ \mathrm{{dB}},"
+        rf"\quad \mathrm{{SSIM}}={alike:.4f}"
     ]
     if side := numbers["kernel_side"]:
         factor = s.large // s.small
-        taps = side // factor
-        lines.append(
-            rf"\text{{fitted: stride }}{factor},\ \text{{kernel }}k\ {side}\times{side}:\ "
-            rf"{factor}^2\text{{ weightings of }}{taps}\times{taps}\text{{ pixels}},"
-            rf"\quad\min_k\textstyle\sum\|\text{{large}}-A_k^{{\top}}\,\text{{small}}\|^2"
-        )
+        lines += [
+            rf"\text{{fitted kernel }}k:\quad\min_k\textstyle\sum\|\text{{large}}-A_k^{{\top}}\,\text{{small}}\|^2,"
+            rf"\quad\text{{stride }}{factor},\ {side}\times{side}={factor}^2\cdot{side // factor}^2\text{{ taps}}"
+        ]
     return "\n\n".join(f"$${line}$$" for line in lines)
 
 
@@ -444,7 +441,7 @@ def library_formula(s: Settings, numbers: dict, white: float) -> str:
         for library, value in numbers["largest_difference"].items()
         if value is not None
     ]
-    lines = [r",\quad ".join(parts)]
+    lines = [r",\quad ".join(parts[:2]), *parts[2:]]
     if s.method == "bicubic":
         lines.append(rf"a={s.a}:\quad {bicubic(float(s.a))}")
     return "\n\n".join(f"$${line}$$" for line in lines)
@@ -584,7 +581,7 @@ def build() -> None:
         stage=[
             WeightsView("The old picture, the weights of one new pixel, and the new picture"),
             Pictures("The same picture enlarged by every method"),
-            Pictures("The picture, and how far three libraries are from it", columns=4),
+            Pictures("The picture, and how far three libraries are from it", columns=2, side=400),
             Views(NAME, Showing((0,), ("a",))),
         ],
     )

@@ -112,6 +112,8 @@ def test_what_was_never_seen_and_what_was_make_the_picture():
     lost = never_seen(x, kernel)
     np.testing.assert_allclose(convolve(lost, kernel), torch.zeros(12, 12), atol=1e-12)
     assert abs(float((lost * (x - lost)).sum())) < 1e-10
+    assert checks.never_seen(lost, x, kernel).ok and not checks.never_seen(lost + 1e-4, x, kernel).ok
+    assert not checks.never_seen(0.999 * lost, x, kernel).ok
     null = np.eye(14 * 15) - np.linalg.pinv(by_nested_loops((12, 12), kernel.numpy())) @ by_nested_loops(
         (12, 12), kernel.numpy()
     )

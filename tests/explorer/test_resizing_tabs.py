@@ -1,0 +1,348 @@
+"""Resizing and deconvolution: numbers by other routes, code against the endpoint, badges that can turn red."""
+
+import ast
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import metrics, restoration, transform
+
+from core import checks
+from core.photographs import CUTS, PICTURES, picture
+from explorer.settings import from_query, parse, specs, to_query
+from explorer.tabs import deconvolution, resizing
+from explorer.tabs.resizing import FITTED, LIBRARIES, PIXEL, SIDE
+
+TABS = (resizing, deconvolution)
+EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS for name, s in tab.PRESETS.items()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    """What the tabs keep from call to call would hide a slip in core."""
+    resizing.compared.cache_clear()
+    deconvolution.rank_check.cache_clear()
+
+
+def any_settings(tab, **fixed):
+    """Settings with every field drawn from its whole range."""
+
+    def field(spec):
+        if spec.kind == "number":
+            whole = st.integers(int(spec.low), int(spec.high))
+            return whole if spec.integer else st.floats(spec.low, spec.high)
+        return st.booleans() if spec.kind == "flag" else st.sampled_from(spec.options)
+
+    return st.builds(tab.Settings, **{name: field(spec) for name, spec in specs(tab.Settings).items()} | fixed)
+
+
+# Numbers by other routes
+
+
+def torch_twice(s, small):
+    """The two steps by torch, or by Pillow where torch has no such method."""
+    for n in (s.middle, s.large):
+        if s.method == "lanczos":
+            planes = [Image.fromarray(p.numpy().astype("float32")) for p in small]
+            small = torch.tensor(np.stack([np.asarray(p.resize((n, n), Image.Resampling.LANCZOS)) for p in planes]))
+        elif s.method in ("nearest", "area"):
+            small = F.interpolate(small[None], size=(n, n), mode=s.method)[0]
+        else:
+            options = {"align_corners": s.align_corners, "antialias": s.antialias}
+            small = F.interpolate(small[None], size=(n, n), mode=s.method, **options)[0]
+    return small.double()
+
+
+def made_small(s):
+    method, antialias = resizing.DOWN[s.down]
+    options = {"antialias": antialias} if method in ("bilinear", "bicubic") else {}
+    original = picture(s.picture, max(s.small, s.large))
+    return F.interpolate(original[None], size=(s.small, s.small), mode=method, **options)[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_settings(resizing, view=st.just(PIXEL), a=st.just("-0.75")))
+def test_one_pixel_is_torchs_or_pillows(s):
+    s = replace(
+        s, antialias=s.antialias and s.method in ("bilinear", "lanczos"), down=s.down.replace("lanczos", "bilinear")
+    )
+    s = replace(s, align_corners=s.align_corners and s.method in ("bilinear", "bicubic") and not s.antialias)
+    s = replace(s, antialias=s.antialias or s.method == "lanczos")
+    s = replace(s, down=s.down if "bicubic" not in s.down else "area")
+    view = resizing.update(s)
+    assert view.check.ok, view.check
+    small, (row, col) = made_small(s), view.numbers["pixel"]
+    expected = torch_twice(s, small)[:, row, col]
+    np.testing.assert_allclose(view.numbers["value"], expected, atol=2e-5 if s.method == "lanczos" else 1e-9)
+    across = np.zeros((2, s.small))
+    for line, name in zip(across, ("row_weights", "column_weights"), strict=True):
+        for i, weight in view.numbers[name]:
+            line[i] = weight
+    by_weights = np.einsum("i,cij,j->c", across[0], small.numpy(), across[1])
+    np.testing.assert_allclose(by_weights, view.numbers["value"], atol=1e-9)
+    json.dumps(view.numbers)
+
+
+@settings(max_examples=15, deadline=None)
+@given(any_settings(resizing, small=st.integers(8, 40), middle=st.integers(8, 64), large=st.integers(16, 64)))
+def test_any_settings_are_shown_or_refused(s):
+    try:
+        view = resizing.update(s)
+    except ValueError as error:
+        assert "align_corners" in str(error) or "antialias" in str(error)
+        assert s.align_corners or s.antialias
+        return
+    assert view.check.ok, view.check
+    json.dumps(view.numbers, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["side by side", "letters, side by side"])
+def test_worth_of_the_methods_is_scikit_images(name):
+    s = resizing.PRESETS[name]
+    numbers = resizing.update(s).numbers
+    small, original = made_small(s), picture(s.picture, s.large).numpy()
+    for method, of in numbers["methods"].items():
+        if method not in ("nearest", "bilinear", "bicubic, a = -0.75", "area"):
+            continue
+        image = torch_twice(replace(s, method=method.split(",")[0]), small).numpy()
+        expected = metrics.peak_signal_noise_ratio(original, image, data_range=1)
+        alike = metrics.structural_similarity(original, image, data_range=1.0, channel_axis=0)
+        np.testing.assert_allclose((of["psnr"], of["ssim"]), (expected, alike), rtol=1e-9)
+
+
+def test_the_fitted_kernel_is_numpys_least_squares():
+    """Every pixel of every other photograph as an equation, one phase of the kernel at a time."""
+    s = resizing.Settings(view=SIDE, small=16, middle=32, large=32)
+    factor, numbers = 2, resizing.update(s).numbers
+
+    def windows(small):
+        edged = np.pad(small, 2, mode="edge")
+        return np.lib.stride_tricks.sliding_window_view(edged, (5, 5)).reshape(-1, 25)
+
+    large = [picture(name, 32).mean(0).numpy() for name in CUTS if name != s.picture]
+    seen = np.concatenate([windows(transform.downscale_local_mean(p, (2, 2))) for p in large])
+    original = picture(s.picture, 32).numpy()
+    shown = np.zeros_like(original)
+    for i, j in np.ndindex(factor, factor):
+        wanted = np.concatenate([p[i::factor, j::factor].ravel() for p in large])
+        taps = np.linalg.lstsq(seen, wanted, rcond=None)[0]
+        for c in range(3):
+            small = transform.downscale_local_mean(original[c], (2, 2))
+            shown[c, i::factor, j::factor] = (windows(small) @ taps).reshape(16, 16)
+    expected = metrics.peak_signal_noise_ratio(original, shown, data_range=1)
+    assert abs(numbers["methods"][FITTED]["psnr"] - expected) < 1e-6
+    assert numbers["kernel_side"] == 10
+
+
+def test_differences_between_libraries():
+    s = resizing.PRESETS["bicubic in three libraries"]
+    largest, small = resizing.update(s).numbers["largest_difference"], made_small(s)
+    ours = F.interpolate(small[None], size=(192, 192), mode="bicubic")[0].numpy()
+    pillow = [np.asarray(Image.fromarray(p.astype("float32")).resize((192, 192), Image.BICUBIC)) for p in small.numpy()]
+    spline = [transform.resize(p, (192, 192), order=3, mode="edge", anti_aliasing=False) for p in small.numpy()]
+    assert largest["torch"] < 1e-12
+    assert abs(largest["Pillow"] - np.abs(ours - np.stack(pillow)).max()) < 1e-5
+    assert abs(largest["scikit-image"] - np.abs(ours - np.stack(spline)).max()) < 1e-9
+
+
+@pytest.mark.parametrize("large", [32, 96])
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic", "area", "lanczos"])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_every_library_is_said_to_differ_or_not(large, method, antialias):
+    s = resizing.Settings(
+        view=LIBRARIES, small=64, middle=64, large=large, method=method, a="-0.5" if antialias else "-0.75"
+    )
+    s = replace(s, antialias=antialias and method in resizing.FILTERED)
+    view = resizing.update(s)
+    assert view.check.ok
+    notes = dict(zip(checks.LIBRARIES, (p.note for p in view.stage[2][1:]), strict=True))
+    for library, difference in view.numbers["largest_difference"].items():
+        assert (notes[library] == "the same") == (difference is not None and difference < 1e-6)
+        assert ("has no" in notes[library] or "whole blocks" in notes[library]) == (difference is None)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    any_settings(
+        deconvolution, side=st.integers(12, 20), width=st.sampled_from((3, 5, 7)), iterations=st.integers(1, 30)
+    )
+)
+def test_every_answer_is_an_explicit_matrix_or_scikit_images(s):
+    view = deconvolution.update(s)
+    assert view.check.ok, view.check
+    json.dumps(view.numbers, allow_nan=False)
+    x, kernel = picture(s.picture, s.side).mean(0).numpy(), deconvolution.blur(s.blur, s.width).numpy()
+    m = s.side - s.width + 1
+    A = np.zeros((m, m, s.side, s.side))
+    for i, j, u, v in np.ndindex(m, m, *kernel.shape):
+        A[i, j, i + u, j + v] = kernel[u, v]
+    A = A.reshape(m * m, -1)
+    noise = torch.randn(m, m, dtype=torch.float64, generator=torch.Generator().manual_seed(s.seed)).numpy()
+    y = (A @ x.ravel()).reshape(m, m) + s.noise * noise
+    around = [(4 * s.width + s.width // 2,) * 2] * 2
+    light = restoration.richardson_lucy(
+        np.pad(np.maximum(y, 0), around, mode="edge"), kernel[::-1, ::-1], s.iterations, clip=False
+    )
+    cut = slice(4 * s.width, -4 * s.width)
+    answers = {"adjoint": A.T @ y.ravel(), "richardson_lucy": light[cut, cut].ravel()}
+    if s.regularisation > 1e-9:
+        seen = y.ravel() - y.mean()
+        answers["wiener"] = y.mean() + A.T @ np.linalg.solve(A @ A.T + s.regularisation * np.eye(m * m), seen)
+    for name, answer in answers.items():
+        ratio = 10 * np.log10(1 / np.mean((answer - x.ravel()) ** 2))
+        assert abs(view.numbers["psnr"][name] - ratio) < 1e-4, name
+    values = np.linalg.svd(A, compute_uv=False)
+    assert view.numbers["rank"] == np.linalg.matrix_rank(A)
+    np.testing.assert_allclose(view.numbers["gain"], values[[0, -1]], atol=1e-12)
+    seen = np.linalg.lstsq(A, A @ x.ravel(), rcond=1e-13)[0]
+    if values[-1] > 1e-5:
+        assert abs(view.numbers["lost_share"] - np.sum((x.ravel() - seen) ** 2) / np.sum(x**2)) < 1e-6
+
+
+def test_above_32_pixels_there_is_no_rank():
+    view = deconvolution.update(deconvolution.PRESETS["64 pixels, by iteration"])
+    assert view.check.ok
+    assert view.numbers["rank"] is view.numbers["lost_share"] is None
+    assert "no rank is given" in view.notice
+
+
+# Presets, code, messages
+
+
+@pytest.mark.parametrize(("tab", "chosen"), EVERY_PRESET)
+def test_code_prints_the_endpoints_numbers(tab, chosen):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(chosen), {})
+    view = tab.update(chosen)
+    compare(out.getvalue(), view.numbers)
+    assert view.check.ok, view.check
+    assert from_query(tab.Settings, to_query(chosen)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("tab", "chosen"),
+    [
+        (resizing, resizing.Settings()),
+        (resizing, resizing.PRESETS["letters, side by side"]),
+        (resizing, resizing.PRESETS["bicubic in three libraries"]),
+        (deconvolution, deconvolution.Settings()),
+    ],
+)
+def test_code_runs_in_a_fresh_interpreter(tab, chosen):
+    out = subprocess.run([sys.executable, "-c", tab.code(chosen)], capture_output=True, text=True, check=True)
+    compare(out.stdout, tab.update(chosen).numbers)
+
+
+def compare(printed, numbers):
+    known = numbers | numbers.get("psnr", {}) | numbers.get("largest_difference", {})
+    known |= {name: [of["psnr"], of["ssim"]] for name, of in numbers.get("methods", {}).items()}
+    lines = [line.rpartition(" = ") for line in printed.strip().splitlines()]
+    assert lines
+    for name, _, value in lines:
+        value, expected = ast.literal_eval(value), known[name]
+        if value is None:
+            assert expected is None
+        else:
+            np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-9, err_msg=name)
+    printed_names = {name for name, _, _ in lines}
+    shown = set(numbers.get("psnr", numbers.get("largest_difference", numbers.get("methods", {"value": 0}))))
+    assert shown <= printed_names
+
+
+@pytest.mark.parametrize(
+    ("tab", "values", "message"),
+    [
+        (resizing, {"method": "area", "align_corners": True}, "align_corners is for bilinear and bicubic"),
+        (resizing, {"method": "nearest", "antialias": True}, "nearest has no filter to widen"),
+        (resizing, {"antialias": True, "align_corners": True}, "two places: leave one of them out"),
+        (resizing, {"small": 0}, r"small must be a whole number in \[8, 128\], got 0"),
+        (resizing, {"picture": "a.gif"}, "picture must be one of"),
+        (deconvolution, {"width": 4}, "width must be odd.*5 would fit"),
+        (deconvolution, {"noise": -1}, r"noise must be a number in \[0, 0.5\]"),
+        (deconvolution, {"side": "x"}, "side must be a whole number"),
+    ],
+)
+def test_impossible_settings_say_what_would_fit(tab, values, message):
+    with pytest.raises(ValueError, match=message):
+        tab.update(parse(tab.Settings, values))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_within_their_range(name):
+    for side in (12, 64):
+        image = picture(name, side)
+        assert image.shape == (3, side, side) and image.min() >= 0 and image.max() <= 1 and image.std() > 0.005
+
+
+@pytest.mark.parametrize(("name", "side", "message"), [("a dog", 9, "the pictures are"), ("cat", 0, "whole number")])
+def test_no_such_picture(name, side, message):
+    with pytest.raises(ValueError, match=message):
+        picture(name, side)
+
+
+# Slips in core
+
+
+def negated(result):
+    return -result
+
+
+def moved(result):
+    return result.roll(1, -1)
+
+
+def off(result):
+    return result + 1e-4
+
+
+DEFAULT, HARD, EASY = resizing.Settings(), deconvolution.Settings(side=16), deconvolution.Settings(side=16, blur="box")
+
+
+@pytest.mark.parametrize(
+    ("tab", "chosen", "name", "slip"),
+    [
+        (resizing, DEFAULT, "resize", negated),
+        (resizing, DEFAULT, "resize", moved),
+        (resizing, DEFAULT, "resize_weights", moved),
+        (resizing, DEFAULT, "resize_weights", off),
+        (resizing, resizing.PRESETS["Lanczos"], "resize", moved),
+        (resizing, resizing.PRESETS["bicubic in three libraries"], "resize", moved),
+        (resizing, resizing.PRESETS["side by side"], "psnr", off),
+        (resizing, resizing.PRESETS["side by side"], "psnr", negated),
+        (resizing, resizing.PRESETS["side by side"], "ssim", off),
+        (resizing, resizing.PRESETS["side by side"], "upscale", moved),
+        (resizing, resizing.PRESETS["side by side"], "fit_upscaling", moved),
+        (deconvolution, HARD, "adjoint", negated),
+        (deconvolution, HARD, "adjoint", moved),
+        (deconvolution, HARD, "naive_inverse", negated),
+        (deconvolution, EASY, "naive_inverse", moved),
+        (deconvolution, HARD, "pseudo_inverse", negated),
+        (deconvolution, EASY, "pseudo_inverse", moved),
+        (deconvolution, HARD, "wiener", negated),
+        (deconvolution, HARD, "wiener", moved),
+        (deconvolution, HARD, "richardson_lucy", off),
+        (deconvolution, HARD, "richardson_lucy", moved),
+        (deconvolution, HARD, "psnr", off),
+        (deconvolution, HARD, "rank", lambda r: r - 1),
+        (deconvolution, HARD, "svd", lambda parts: parts._replace(s=1.001 * parts.s)),
+        (deconvolution, HARD, "convolve", moved),
+        (deconvolution, HARD, "never_seen", off),
+    ],
+)
+def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip):
+    assert tab.update(chosen).check.ok
+    resizing.compared.cache_clear()
+    right = getattr(tab, name)
+    monkeypatch.setattr(tab, name, lambda *args, **options: slip(right(*args, **options)))
+    assert not tab.update(chosen).check.ok
