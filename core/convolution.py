@@ -232,6 +232,23 @@ def transposed_steps(
         yield ScatterStep(row, col, image[..., row, col], stamp, output.clone())
 
 
+def spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
+    """How strongly a row (n,) waves at each frequency: (cycles per cell, amplitudes), (n // 2 + 1,) each.
+
+    A wave a cos(2 pi f x + phase) of a frequency on the list has amplitude a there; at frequency 0 stands the mean.
+
+    Raises: ValueError if values is not one row of at least two numbers.
+    """
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"spectrum wants one row of at least two numbers, got shape {tuple(values.shape)}")
+    n = len(values)
+    amplitude = torch.fft.rfft(values.double()).abs() * 2 / n
+    amplitude[0] /= 2
+    if n % 2 == 0:
+        amplitude[-1] /= 2
+    return torch.arange(n // 2 + 1, dtype=torch.float64) / n, amplitude
+
+
 def _windows(image: Tensor, kernel: Tensor, stride: Pair, padding: Pair, dilation: Pair, padding_mode: str) -> Tensor:
     """Every window of the padded picture, as a view: (..., H', W', k, k)."""
     steps, apart, around = _pair("stride", stride), _pair("dilation", dilation), _pair("padding", padding, least=0)

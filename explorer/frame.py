@@ -55,6 +55,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
                 fields = widgets(cls)
+                for name, field in fields.items():
+                    field.elem_id = f"{module.NAME}-{name}"
                 with gr.Row(elem_classes="run", visible=hasattr(module, "stream")):
                     start = gr.Button("Generate", variant="primary", elem_classes="start")
                     stop = gr.Button("Stop", elem_classes="stop")
@@ -223,5 +225,7 @@ def badge_html(check: Check | None) -> str:
 
 
 def sensible(value: float) -> str:
-    """A number as one reads it: 0, 0.375, 2.2e-16."""
-    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
+    """A number as one reads it: 0, 0.375, 1234, 2.2e-16."""
+    if 1e3 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.1e}"

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
 Kind = Literal["number", "choice", "flag", "text", "grid"]
+Look = Literal["cells", "paint", "bars"]
 T = TypeVar("T")
 
 
@@ -29,6 +30,8 @@ class Spec:
     options: tuple[str, ...] = ()
     max_length: int = 300
     max_side: int = 7
+    look: Look = "cells"
+    fills: tuple[tuple[str, Grid], ...] = ()
     name: str = ""
     integer: bool = False
 
@@ -76,11 +79,19 @@ def grid(
     max_side: int = 7,
     low: float = -1000.0,
     high: float = 1000.0,
+    look: Look = "cells",
+    fills: Mapping[str, Grid] | None = None,
     group: str = "",
     hint: str = "",
 ) -> Any:
-    """A small table of numbers, editable cell by cell, at most ``max_side`` rows and columns."""
-    return _field(Spec("grid", default, label, key, group, hint, low=low, high=high, max_side=max_side))
+    """A small table of numbers, at most ``max_side`` rows and columns.
+
+    look: number fields ("cells"), cells to "paint", or one row of "bars". fills: named tables to choose from.
+    """
+    chosen = tuple((fills or {}).items())
+    return _field(
+        Spec("grid", default, label, key, group, hint, low=low, high=high, max_side=max_side, look=look, fills=chosen)
+    )
 
 
 def specs(cls: type) -> dict[str, Spec]:
@@ -143,6 +154,8 @@ def widgets(cls: type) -> dict[str, Any]:
 
     from explorer.components.grid import GridInput
     from explorer.components.log_slider import LogSlider
+    from explorer.components.pad import Pad
+    from explorer.components.paint import PaintInput
 
     made: dict[str, Any] = {}
     group = ""
@@ -170,7 +183,7 @@ def widgets(cls: type) -> dict[str, Any]:
             case "text":
                 made[name] = gr.Textbox(spec.default, max_length=spec.max_length, lines=1, **shared)
             case "grid":
-                made[name] = GridInput(spec)
+                made[name] = {"cells": GridInput, "paint": PaintInput, "bars": Pad}[spec.look](spec)
     return made
 
 

@@ -1,9 +1,22 @@
 const table = element.querySelector('.grid-cells'), size = element.querySelector('output');
+const fills = element.querySelector('select');
 let rows = [], mine = '';
+
+// Which named table stands there, "your own" if none does.
+function name() {
+  if (fills) fills.value = Object.keys(FILLS).find((key) => JSON.stringify(FILLS[key]) === JSON.stringify(rows)) ?? '';
+}
+fills?.addEventListener('change', () => {
+  if (!FILLS[fills.value]) return name();
+  rows = FILLS[fills.value].map((row) => [...row]);
+  build();
+  send();
+});
 
 function build() {
   table.style.setProperty('--columns', rows[0].length);
   size.textContent = `${rows.length} × ${rows[0].length}`;
+  name();
   table.replaceChildren(...rows.flatMap((row, i) => row.map((value, j) => {
     const cell = Object.assign(document.createElement('input'), { type: 'text', inputMode: 'decimal', value: String(+value.toFixed(4)) });
     cell.setAttribute('aria-label', `row ${i + 1}, column ${j + 1}`);
@@ -21,6 +34,7 @@ function build() {
   })));
 }
 function send() {
+  name();
   mine = JSON.stringify(rows);
   props.value = JSON.parse(mine);
   trigger('input');

@@ -1,64 +1,5 @@
 const root = element.querySelector('.player'), place = root.querySelector('.boards');
-const NS = 'http://www.w3.org/2000/svg', SIDE = 48;
-const make = (parent, tag, attributes) => {
-  const node = parent.appendChild(document.createElementNS(NS, tag));
-  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-  return node;
-};
-
-// Three digits that count; whole numbers whole.
-const brief = (v) => (v !== 0 && Math.abs(v) < 0.001 ? digits(v)
-  : String(Math.abs(v) < 1000 ? +v.toPrecision(3) : Math.round(v)).replace('-', '−'));
-
-// In small cells the 0 before the point goes.
-const tight = (text) => (cell < 52 ? text.replace(/^(−?)0\./, '$1.') : text);
-
-// A grid of cells that are touched only when they change. look: '' | ghost | empty | product.
-function board(parent, title, [rows, cols]) {
-  const figure = parent.appendChild(document.createElement('figure'));
-  figure.appendChild(document.createElement('figcaption')).textContent = title;
-  const svg = make(figure, 'svg', { viewBox: `-3 -3 ${cols * SIDE + 6} ${rows * SIDE + 6}`, class: 'cells', role: 'img', 'aria-label': title });
-  const drawn = [];
-  const nodes = Array.from({ length: rows * cols }, (_, i) => {
-    const x = (i % cols) * SIDE, y = Math.floor(i / cols) * SIDE, group = make(svg, 'g', { 'data-cell': i });
-    return {
-      group,
-      box: make(group, 'rect', { x, y, width: SIDE, height: SIDE }),
-      text: make(group, 'text', { x: x + SIDE / 2, y: y + SIDE / 2 }),
-      note: make(group, 'text', { x: x + SIDE / 2, y: y + 12, class: 'note' }),
-    };
-  });
-  const [reach, edge, mark] = ['reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
-  const around = (indices) => indices.filter((i) => i >= 0).map((i) =>
-    `M${(i % cols) * SIDE} ${Math.floor(i / cols) * SIDE}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
-  return {
-    figure, svg, rows, cols,
-    paint(i, value, bound, look = '', note = '') {
-      const key = `${value}|${bound}|${look}|${note}|${cell}`;
-      if (drawn[i] === key) return;
-      drawn[i] = key;
-      const { group, box, text, note: small } = nodes[i], { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
-      const size = Math.min(12.5, 80 / note.length), room = note && cell * size >= 11.5 * SIDE;
-      group.setAttribute('class', look);
-      box.setAttribute('fill', look === 'empty' ? 'transparent' : fill);
-      text.setAttribute('fill', ink);
-      text.setAttribute('font-size', Math.min(16, 78 / shown.length));
-      text.setAttribute('dy', room ? 6 : 0);
-      text.textContent = shown;
-      small.setAttribute('fill', ink);
-      small.setAttribute('font-size', size);
-      small.textContent = room ? note : '';
-    },
-    mark(indices) {
-      const path = around(indices);
-      edge.setAttribute('d', path);
-      mark.setAttribute('d', path);
-    },
-    reach: (indices) => reach.setAttribute('d', around(indices)),
-  };
-}
-
-let now = null, data = null, boards = null, cell = 0, narrow = false;
+let now = null, data = null, boards = null, narrow = false;
 const bar = transport(root, show), readout = root.querySelector('.transport-step');
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
@@ -69,6 +10,7 @@ function show(step) {
   (now.kind === 'gather' ? slide : stamp)(step);
   single().mark([step]);
   spread().mark(patch(step));
+  tell(step);
   readout.textContent = `${narrow ? '' : 'step '}${step + 1} / ${now.labels.length}`;
 }
 
@@ -92,6 +34,15 @@ function stamp(step) {
   for (let i = 0; i < data.target.length; i++) target.paint(i, values.get(i) ?? 0, data.bound, values.has(i) ? '' : 'ghost',
     added.has(i) ? `+${brief(added.get(i))}`.replace('+−', '−') : '');
 }
+
+// Two players of one output, side by side: what one marks, the other frames in green.
+const stage = element.closest('.stage');
+const tell = (step) => stage?.dispatchEvent(new CustomEvent('cells-marked', { detail: { root, kind: now.kind, size: data.target.length, outputs: now.kind === 'gather' ? [step] : patch(step) } }));
+stage?.addEventListener('cells-marked', ({ detail: { root: from, kind, size, outputs } }) => {
+  if (!boards || from === root || kind === now.kind || size !== data.target.length) return;
+  boards[2].reach(outputs);
+  if (now.kind === 'scatter') boards[0].reach(now.labels.flatMap((_, step) => (patch(step).includes(outputs[0]) ? [step] : [])));
+});
 
 function build() {
   place.replaceChildren();
@@ -138,6 +89,6 @@ function load() {
   data.kernel.forEach((v, i) => boards[1].paint(i, v, data.bound));
   bar.load(now.labels);
 }
-new ResizeObserver(() => { if (now) { fit(); show(bar.step()); } }).observe(place);
+new ResizeObserver(() => { if (now && place.clientWidth) { fit(); show(bar.step()); } }).observe(place);
 watch('value', load);
 load();

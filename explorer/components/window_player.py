@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.convolution import ScatterStep, WindowStep
+from core.convolution import Pair, ScatterStep, WindowStep
 from explorer.components.base import Piece, packed, script
 
 
@@ -42,14 +42,15 @@ def gather(
     ghost: np.ndarray,
     kernel: np.ndarray,
     *,
-    stride: int,
-    dilation: int,
+    stride: Pair,
+    dilation: Pair,
     titles: tuple[str, str, str],
 ) -> Windows:
     """The steps of a convolution over ``source``, which is the picture as padded."""
     rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
-    taps_y, taps_x = (a.ravel() * dilation for a in np.indices(kernel.shape))
-    patches = [(s.row * stride + taps_y) * source.shape[1] + s.col * stride + taps_x for s in steps]
+    (down, across), (high, wide) = _pair(stride), _pair(dilation)
+    taps_y, taps_x = (a.ravel() * apart for a, apart in zip(np.indices(kernel.shape), (high, wide), strict=True))
+    patches = [(s.row * down + taps_y) * source.shape[1] + s.col * across + taps_x for s in steps]
     target = np.full((rows, cols), np.nan)
     for step in steps:
         target[step.row, step.col] = float(step.value)
@@ -75,16 +76,16 @@ def scatter(
     kernel: np.ndarray,
     *,
     stride: int,
-    padding: int,
+    crop: tuple[int, int],
     dilation: int,
     titles: tuple[str, str, str],
 ) -> Windows:
-    """The steps of a transposed convolution of ``source``."""
+    """The steps of a transposed convolution of ``source``; ``crop``: rows and columns cut away at the top and left."""
     target = steps[-1].output.numpy()
     taps_y, taps_x = (a.ravel() * dilation for a in np.indices(kernel.shape))
     patches, after = [], []
     for step in steps:
-        y, x = step.row * stride - padding + taps_y, step.col * stride - padding + taps_x
+        y, x = step.row * stride - crop[0] + taps_y, step.col * stride - crop[1] + taps_x
         kept = (y >= 0) & (y < target.shape[0]) & (x >= 0) & (x < target.shape[1])
         patches.append(np.where(kept, y * target.shape[1] + x, -1))
         after.append(np.append(step.output.numpy().ravel(), 0.0)[patches[-1]])
@@ -100,7 +101,7 @@ def scatter(
         titles=titles,
         labels=tuple(
             f"input[{step.row}, {step.col}] stamps {_digits(float(step.value), bare=True)} × kernel at "
-            f"output[{step.row * stride - padding}, {step.col * stride - padding}]"
+            f"output[{step.row * stride - crop[0]}, {step.col * stride - crop[1]}]".replace("-", "−")
             for step in steps
         ),
     )
@@ -114,7 +115,7 @@ class WindowPlayer(Piece):
         super().__init__(
             f'<div class="player windows" tabindex="0" role="group" aria-label="{label}"><style>{style}</style>'
             f'<div class="boards" style="min-height:{height}px"></div></div>',
-            script("transport", "cells", "window_player"),
+            script("transport", "cells", "board", "window_player"),
             name="windows-piece",
             value=value,
             render=render,
@@ -140,6 +141,10 @@ def payload(value: Windows) -> dict[str, Any]:
         "titles": list(value.titles),
         "labels": list(value.labels),
     }
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def _sum(step: WindowStep, kernel: np.ndarray) -> str:

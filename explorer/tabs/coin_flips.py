@@ -52,11 +52,12 @@ class Settings:
     step: str = choice(UNIFORM, options=(COIN, UNIFORM, EXPONENTIAL, DRAWN), label="One small step", key="w")
     drawn: tuple[tuple[float, ...], ...] = grid(
         ((6.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 9.0),),
-        label="Chance of steps 0 to 7",
+        label="Draw the step's chances",
         key="d",
         max_side=12,
         low=0,
         high=10,
+        look="bars",
     )
     size: float = number(0.2, low=0.01, high=1, step=0.01, label="Step size s", key="s")
     seed: int = number(0, low=0, high=9999, label="Seed", key="seed")

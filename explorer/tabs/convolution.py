@@ -1,15 +1,23 @@
 """Convolution: a window slides over a picture, and every place it stops at makes one number."""
 
+import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core import checks
-from core.convolution import PADDING_MODES, convolution_steps, convolve, output_size, pad
+from core.convolution import PADDING_MODES, Pair, WindowStep, convolution_steps, convolve, output_size, pad
+from core.photographs import CUTS, grey, picture
+from core.resizing import resize
 from explorer import frame
+from explorer.components.channels import Channels, ChannelsPlayer
+from explorer.components.pictures import Picture, Pictures
+from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, gather
 from explorer.frame import View
 from explorer.settings import Grid, choice, flag, grid, number
@@ -24,21 +32,9 @@ SOURCE = r"""
   is relationship 15.
 - What networks call convolution is, in mathematics, the **cross-correlation**; the **convolution** turns the kernel by
   180° first (Goodfellow, Bengio, Courville, *Deep Learning*, equations 9.4 and 9.6).
+- The photographs come with scikit-image. Your own picture is read on the server, made grey, averaged over the area of
+  each cell and not kept.
 """
-
-CHECKERBOARD: Grid = ((1, 0, 1), (0, 1, 0), (1, 0, 1))
-QUARTERS: Grid = ((0.25, 0.25), (0.25, 0.25))
-
-
-@dataclass(frozen=True)
-class Settings:
-    image: tuple[tuple[float, ...], ...] = grid(CHECKERBOARD, label="Picture", key="x", max_side=8)
-    kernel: tuple[tuple[float, ...], ...] = grid(QUARTERS, label="Kernel", key="k", max_side=7)
-    stride: int = number(1, low=1, high=4, label="Stride", key="s", group="The window")
-    padding: int = number(0, low=0, high=4, label="Padding", key="p", group="The window")
-    dilation: int = number(1, low=1, high=3, label="Dilation", key="d", group="The window")
-    padding_mode: str = choice("zeros", options=PADDING_MODES, label="Padded with", key="m", group="The window")
-    flip: bool = flag(False, label="Flip the kernel", key="f", group="The window")
 
 
 def drawn(*rows: str) -> Grid:
@@ -46,15 +42,85 @@ def drawn(*rows: str) -> Grid:
     return tuple(tuple(float(c == "#") for c in row) for row in rows)
 
 
+def gradient(rows: int, cols: int, slope: tuple[float, float]) -> Grid:
+    """Brightness that grows evenly from 0 to 1 along (down, across)."""
+    top = slope[0] * (rows - 1) + slope[1] * (cols - 1)
+    return tuple(tuple(round((slope[0] * y + slope[1] * x) / top, 3) for x in range(cols)) for y in range(rows))
+
+
+CHECKERBOARD: Grid = ((1, 0, 1), (0, 1, 0), (1, 0, 1))
 LETTER = drawn(".......", "...#...", "..#.#..", ".#...#.", ".#####.", ".#...#.", ".......")
+LETTER_F = drawn("........", ".#####..", ".#......", ".####...", ".#......", ".#......", ".#......", "........")
 DOT = drawn(".....", ".....", "..#..", ".....", ".....")
 RAMP: Grid = tuple(tuple(float(x) for x in range(y, y + 6)) for y in range(6))
+DISC = tuple(tuple(float((y - 7.5) ** 2 + (x - 7.5) ** 2 < 30) for x in range(16)) for y in range(16))
+IMAGES: dict[str, Grid] = {
+    "the deck's checkerboard": CHECKERBOARD,
+    "letter A": LETTER,
+    "letter F": LETTER_F,
+    "one dot": DOT,
+    "gradient across": gradient(6, 8, (0, 1)),
+    "gradient down": gradient(6, 8, (1, 0)),
+    "gradient both ways": gradient(8, 8, (1, 1)),
+    "counting up": RAMP,
+    "edge": drawn(*["....####"] * 6),
+    "disc, 16 × 16": DISC,
+}
+
+QUARTERS: Grid = ((0.25, 0.25), (0.25, 0.25))
 BOX: Grid = ((1 / 9,) * 3,) * 3
 GAUSS: Grid = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
+WIDE_GAUSS: Grid = tuple(tuple(a * b / 256 for b in (1, 4, 6, 4, 1)) for a in (1, 4, 6, 4, 1))
 SHARPEN: Grid = ((0, -1, 0), (-1, 5, -1), (0, -1, 0))
 SOBEL: Grid = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
+SOBEL_Y: Grid = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
 LAPLACE: Grid = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
+EMBOSS: Grid = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
+IDENTITY: Grid = ((0, 0, 0), (0, 1, 0), (0, 0, 0))
 COUNT: Grid = ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+KERNELS: dict[str, Grid] = {
+    "the deck's 2 × 2 of .25": QUARTERS,
+    "identity": IDENTITY,
+    "box 3 × 3": BOX,
+    "box 5 × 5": ((1 / 25,) * 5,) * 5,
+    "Gaussian 3 × 3": GAUSS,
+    "Gaussian 5 × 5": WIDE_GAUSS,
+    "sharpen": SHARPEN,
+    "Sobel x": SOBEL,
+    "Sobel y": SOBEL_Y,
+    "Laplacian": LAPLACE,
+    "emboss": EMBOSS,
+    "1 to 9": COUNT,
+}
+STEPS, CHANNELS, PHOTOGRAPH = "step by step", "several channels", "on a photograph"
+SIDE, CELLS = 256, 6  # of the photograph: its pixels, and how few are left where every cell is to be seen
+
+
+@dataclass(frozen=True)
+class Settings:
+    view: str = choice(STEPS, options=(STEPS, CHANNELS, PHOTOGRAPH), label="Show", key="v")
+    image: tuple[tuple[float, ...], ...] = grid(
+        CHECKERBOARD, label="Picture", key="x", max_side=16, look="paint", fills=IMAGES
+    )
+    photo: str = choice("astronaut", options=tuple(CUTS), label="Photograph", key="i")
+    kernel: tuple[tuple[float, ...], ...] = grid(QUARTERS, label="Kernel", key="k", max_side=7, fills=KERNELS)
+    mix: tuple[tuple[float, ...], ...] = grid(
+        ((0.3, 0.6, 0.1), (1.0, 0.0, -1.0)),
+        label="Channel shares",
+        key="c",
+        max_side=3,
+        hint="a row for each output: kernel times red, green, blue",
+    )
+    stride: int = number(1, low=1, high=4, label="Stride", key="s")
+    padding: int = number(0, low=0, high=4, label="Padding", key="p")
+    dilation: int = number(1, low=1, high=3, label="Dilation", key="d")
+    per_axis: bool = flag(False, label="Columns differ from rows", key="a")
+    stride_x: int = number(1, low=1, high=4, label="Stride across", key="sx")
+    padding_x: int = number(0, low=0, high=4, label="Padding across", key="px")
+    dilation_x: int = number(1, low=1, high=3, label="Dilation across", key="dx")
+    padding_mode: str = choice("zeros", options=PADDING_MODES, label="Padded with", key="m")
+    flip: bool = flag(False, label="Flip the kernel", key="f")
+
 
 PRESETS = {
     "deck 001 · checkerboard, four steps": Settings(),
@@ -66,23 +132,72 @@ PRESETS = {
     "dilation 2": Settings(image=LETTER, kernel=BOX, dilation=2),
     "cross-correlation": Settings(image=DOT, kernel=COUNT),
     "convolution, kernel flipped": Settings(image=DOT, kernel=COUNT, flip=True),
+    "stride 1 down, 2 across": Settings(image=DISC, kernel=SOBEL_Y, padding=1, per_axis=True, stride_x=2, padding_x=1),
+    "3 channels in, 2 out": Settings(view=CHANNELS, kernel=SOBEL),
+    "a photograph embossed": Settings(view=PHOTOGRAPH, kernel=EMBOSS, padding=1, padding_mode="reflect"),
+    "a photograph's edges": Settings(view=PHOTOGRAPH, kernel=SOBEL, padding=1, padding_mode="reflect"),
 }
 
 
+def window_of(s: Settings) -> dict[str, Pair]:
+    """Stride, padding and dilation: one number each, or (rows, columns) where they differ."""
+    if not s.per_axis:
+        return {"stride": s.stride, "padding": s.padding, "dilation": s.dilation}
+    return {
+        "stride": (s.stride, s.stride_x),
+        "padding": (s.padding, s.padding_x),
+        "dilation": (s.dilation, s.dilation_x),
+    }
+
+
+def axes(s: Settings) -> list[tuple[int, int, int]]:
+    """(stride, padding, dilation) of rows and of columns."""
+    rows = (s.stride, s.padding, s.dilation)
+    return [rows, (s.stride_x, s.padding_x, s.dilation_x) if s.per_axis else rows]
+
+
 def update(settings: Settings) -> View:
-    s = settings
-    image, kernel = (torch.tensor(rows, dtype=torch.float64) for rows in (s.image, s.kernel))
-    window = {"stride": s.stride, "padding": s.padding, "dilation": s.dilation}
+    return SCREENS[settings.view](settings)
+
+
+def screen(s: Settings, shown: tuple[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
+    """A view with its own piece (place in the stage, value), less the controls it does not read."""
+    place, value = shown
+    hidden = (*unused, *(() if s.per_axis else ("stride_x", "padding_x", "dilation_x")))
+    stage = [None, None, None, Showing((place,), hidden)]
+    stage[place] = value
+    return View(tuple(stage), *rest)
+
+
+def tensor(rows: Grid) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def sizes(s: Settings, picture: tuple[int, int]) -> tuple[list[int], list[checks.Check]]:
+    """The output's rows and columns, each with its check."""
+    out, found = [], []
+    for n, k, side in zip(picture, shape(s.kernel), axes(s), strict=True):
+        out.append(output_size(n, k, *side))
+        found.append(checks.output_size(out[-1], n, k, *side))
+    return out, found
+
+
+def never_read(s: Settings, picture: tuple[int, int], size: list[int]) -> dict[str, list[int]]:
+    """Rows and columns of the picture that no window reaches."""
+    unread = []
+    for n, out, k, (stride, padding, dilation) in zip(picture, size, shape(s.kernel), axes(s), strict=True):
+        seen = {at * stride + tap * dilation - padding for at in range(out) for tap in range(k)}
+        unread.append(sorted(set(range(n)) - seen))
+    return {"rows": unread[0], "columns": unread[1]}
+
+
+def step_by_step(s: Settings) -> View:
+    image, kernel, window = tensor(s.image), tensor(s.kernel), window_of(s)
     options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
     output, steps = convolve(image, kernel, **options), list(convolution_steps(image, kernel, **options))
-    size = [output_size(n, k, **window) for n, k in zip(image.shape, kernel.shape, strict=True)]
-    padded, inside = pad(image, s.padding, s.padding_mode), pad(torch.ones_like(image), s.padding)
+    size, size_checks = sizes(s, shape(s.image))
+    padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones_like(image), window["padding"])
     applied = (kernel.flip(0, 1) if s.flip else kernel).numpy()
-    reached = [
-        {at * s.stride + tap * s.dilation - s.padding for at in range(n) for tap in range(k)}
-        for n, k in zip(size, kernel.shape, strict=True)
-    ]
-    unread = [sorted(set(range(n)) - seen) for n, seen in zip(image.shape, reached, strict=True)]
     numbers = {
         "output_size": size,
         "output": output.tolist(),
@@ -91,50 +206,180 @@ def update(settings: Settings) -> View:
             for step in steps
         ],
         "padded": padded.tolist(),
-        "never_read": {"rows": unread[0], "columns": unread[1]},
+        "never_read": never_read(s, shape(s.image), size),
     }
+    around = any(padding for _, padding, _ in axes(s))
     player = gather(
         steps,
         padded.numpy(),
         inside.numpy() == 0,
         applied,
-        stride=s.stride,
-        dilation=s.dilation,
-        titles=("picture, padded" if s.padding else "picture", "kernel, flipped" if s.flip else "kernel", "output"),
+        stride=window["stride"],
+        dilation=window["dilation"],
+        titles=("picture, padded" if around else "picture", "kernel, flipped" if s.flip else "kernel", "output"),
     )
-    sizes = zip(size, image.shape, kernel.shape, strict=True)
-    return View(
-        stage=(player,),
-        formula=formula(settings, numbers, applied),
-        check=frame.weakest(
+    return screen(
+        s,
+        (0, player),
+        ("photo", "mix"),
+        formula(s, numbers, applied),
+        frame.weakest(
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.target), image, kernel, **options),
-            checks.padding(padded, image, s.padding, s.padding_mode),
-            *(checks.output_size(out, n, k, s.stride, s.padding, s.dilation) for out, n, k in sizes),
+            checks.padding(padded, image, window["padding"], s.padding_mode),
+            *size_checks,
         ),
-        notice=notice(settings, numbers),
-        numbers=numbers,
+        notice(s, numbers),
+        numbers,
     )
+
+
+COLOURS = ("red", "green", "blue")
+
+
+def channels_in(s: Settings) -> Tensor:
+    """The photograph in a few cells, (3, CELLS, CELLS), to two digits."""
+    return resize(picture(s.photo, SIDE), CELLS, "area").mul(100).round() / 100
+
+
+def several_channels(s: Settings) -> View:
+    window = window_of(s)
+    options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
+    if len(s.mix[0]) != 3:
+        raise ValueError(f"the shares need 3 columns, for red, green and blue; got {len(s.mix[0])}")
+    image, kernel = channels_in(s), tensor(s.mix)[:, :, None, None] * tensor(s.kernel)
+    output, steps = convolve(image, kernel, **options), list(convolution_steps(image, kernel, **options))
+    size, size_checks = sizes(s, (CELLS, CELLS))
+    (out, into, rows, cols), (high, wide) = kernel.shape, size
+    padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones(CELLS, CELLS), window["padding"])
+    parameters, multiplies = kernel.numel(), kernel.numel() * high * wide
+    numbers = {
+        "input": image.tolist(),
+        "kernel": kernel.tolist(),
+        "output_size": size,
+        "output": output.tolist(),
+        "parameters": parameters,
+        "multiplications": multiplies,
+        "never_read": never_read(s, (CELLS, CELLS), size),
+    }
+    stepped = torch.stack([step.value for step in steps], -1).reshape(output.shape)
+    taps = [a.ravel() * d for a, (_, _, d) in zip(np.indices((rows, cols)), axes(s), strict=True)]
+    (down, _, _), (across, _, _) = axes(s)
+    player = Channels(
+        sources=padded.numpy(),
+        kernels=(kernel.flip(2, 3) if s.flip else kernel).numpy(),
+        targets=stepped.numpy(),
+        ghost=inside.numpy() == 0,
+        patches=np.array([(t.row * down + taps[0]) * padded.shape[2] + t.col * across + taps[1] for t in steps]),
+        names=COLOURS,
+        labels=tuple(channel_sums(steps)),
+    )
+    first = next(iter(steps))
+    by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in first.products[0].sum((1, 2)).tolist())
+    return screen(
+        s,
+        (1, player),
+        ("image",),
+        r"$$y_o[i,j]=\sum_{c}\sum_{u,v} x_c[\dots]\;k_{o,c}[u,v]\qquad "
+        rf"y_1[0,0]={by_channel}={float(first.value[0]):.3g}$$"
+        "\n\n"
+        rf"$$\underbrace{{{out}}}_{{\text{{out}}}}\cdot\underbrace{{{into}}}_{{\text{{in}}}}\cdot"
+        rf"\underbrace{{{rows}\cdot{cols}}}_{{\text{{kernel}}}}={parameters}\text{{ parameters}},\qquad "
+        rf"{parameters}\cdot\underbrace{{{high}\cdot{wide}}}_{{\text{{places}}}}={multiplies}"
+        rf"\text{{ multiplications}}$$",
+        frame.weakest(
+            checks.convolution(output, image, kernel, **options),
+            checks.convolution(stepped, image, kernel, **options),
+            checks.padding(padded, image, window["padding"], s.padding_mode),
+            *size_checks,
+        ),
+        f"{into} channels in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together {parameters} "
+        f"parameters (a network adds {out} biases) and {multiplies:,} multiplications.\nEvery output looks at **all** "
+        "channels at one place: it answers to what they do together, here "
+        + " and ".join(mixture(row) for row in s.mix)
+        + ".",
+        numbers,
+    )
+
+
+def mixture(shares: tuple[float, ...]) -> str:
+    parts = (f"{share:+.3g} {name}".replace("-", "−") for share, name in zip(shares, COLOURS, strict=True) if share)
+    return "“" + (" ".join(parts).removeprefix("+") or "nothing") + "”"
+
+
+def channel_sums(steps: list[WindowStep]) -> Iterator[str]:
+    for step in steps:
+        outputs = (
+            f"output {o}[{step.row}, {step.col}] = "
+            + " + ".join(f"{v:.3g}" for v in products.sum((1, 2)).tolist()).replace("+ -", "− ").replace("-", "−")
+            + f" = {float(value):.3g}".replace("-", "−")
+            for o, (products, value) in enumerate(zip(step.products, step.value, strict=True), 1)
+        )
+        yield ";  ".join(outputs)
+
+
+def on_a_photograph(s: Settings) -> View:
+    image, kernel = grey(s.photo, SIDE), tensor(s.kernel)
+    options: dict[str, Any] = window_of(s) | {"padding_mode": s.padding_mode, "flip": s.flip}
+    output = convolve(image, kernel, **options)
+    size, size_checks = sizes(s, (SIDE, SIDE))
+    total, low, high = float(kernel.sum()), float(output.min()), float(output.max())
+    if min(low, 0) >= -0.25 and abs(total - 1) < 0.25:
+        shown, scale = output, "black is 0, white is 1"
+    else:
+        bound = max(abs(low), abs(high), 1e-9)
+        shown, scale = 0.5 + output / (2 * bound), f"black is −{bound:.3g}, grey 0, white {bound:.3g}"
+    numbers = {
+        "output_size": size,
+        "minimum": low,
+        "maximum": high,
+        "mean": float(output.mean()),
+        "middle_row": output[size[0] // 2].tolist(),
+        "multiplications": kernel.numel() * math.prod(size),
+    }
+    pictures = [
+        Picture(image.numpy(), f"{s.photo}, {SIDE} × {SIDE}", "black is 0, white is 1"),
+        Picture(shown.numpy(), f"after the kernel, {size[0]} × {size[1]}", scale),
+    ]
+    return screen(
+        s,
+        (2, pictures),
+        ("image", "mix"),
+        "\n\n".join(f"$${line}$$" for line in size_lines(s, (SIDE, SIDE), size)),
+        frame.weakest(checks.convolution(output, image, kernel, **options), *size_checks),
+        f"The same {len(s.kernel)} × {len(s.kernel[0])} kernel at {math.prod(size):,} places: "
+        f"**{numbers['multiplications']:,}** multiplications. Values now run from **{low:.3g}** to **{high:.3g}**.\n"
+        f"{brightness(s)}{word(s)}",
+        numbers,
+    )
+
+
+SCREENS = {STEPS: step_by_step, CHANNELS: several_channels, PHOTOGRAPH: on_a_photograph}
 
 
 def formula(settings: Settings, numbers: dict, kernel: np.ndarray) -> str:
-    s, d, p = settings.stride, settings.dilation, settings.padding
-    i, j = (f"{s}{axis}" if s > 1 else axis for axis in "ij")
-    u, v = (f"{d}{axis}" if d > 1 else axis for axis in "uv")
+    strides, dilations = (([side[at] for side in axes(settings)]) for at in (0, 2))
+    i, j = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(strides, "ij", strict=True))
+    u, v = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(dilations, "uv", strict=True))
     turned = r"\tilde k[u,v]" if settings.flip else r"k[u,v]"
     loudest = max(numbers["steps"], key=lambda step: abs(step["value"]))
     example = rf"y[{loudest['row']},{loudest['col']}]={products(loudest, settings, kernel)}"
     lines = [rf"y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{turned}\qquad {example}"]
-    names = ("H'", "W'")
-    shapes = shape(settings.image), shape(settings.kernel)
-    sides = list(zip(names, numbers["output_size"], *shapes, strict=True))
-    for name, out, n, k in sides[: 1 if sides[0][1:] == sides[1][1:] else 2]:
-        top = n + 2 * p - d * (k - 1) - 1
-        lines.append(
-            rf"{name}=\left\lfloor\frac{{{n}+2\cdot{p}-{d}\,({k}-1)-1}}{{{s}}}\right\rfloor+1"
-            rf"=\lfloor {frame.sensible(top / s)}\rfloor+1={out}"
-        )
+    lines += size_lines(settings, shape(settings.image), numbers["output_size"])
     return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[str]:
+    """The output size with its numbers; one line where rows and columns have the same."""
+    sides = list(zip(("H'", "W'"), size, picture, shape(s.kernel), axes(s), strict=True))
+    lines = []
+    for name, out, n, k, (stride, padding, dilation) in sides[: 1 if sides[0][1:] == sides[1][1:] else 2]:
+        top = n + 2 * padding - dilation * (k - 1) - 1
+        lines.append(
+            rf"{name}=\left\lfloor\frac{{{n}+2\cdot{padding}-{dilation}\,({k}-1)-1}}{{{stride}}}\right\rfloor+1"
+            rf"=\lfloor {frame.sensible(top / stride)}\rfloor+1={out}"
+        )
+    return lines
 
 
 def products(step: dict, settings: Settings, kernel: np.ndarray) -> str:
@@ -170,33 +415,71 @@ def notice(settings: Settings, numbers: dict) -> str:
         if which
     )
     stops += f"; no window reaches **{left_out}**." if left_out else ", and every cell of the picture is read."
-    total = sum(map(sum, settings.kernel))
+    return f"{stops}\n{brightness(settings)}{word(settings)}"
+
+
+def brightness(s: Settings) -> str:
+    total = sum(map(sum, s.kernel))
     if abs(total) < 1e-9:
-        brightness = "The kernel adds up to **0**: flat areas give 0, and only changes answer."
-    elif abs(total - 1) < 1e-9:
-        brightness = "The kernel adds up to **1**: flat areas keep their brightness."
-    else:
-        brightness = f"The kernel adds up to **{frame.sensible(total)}**: flat areas are multiplied by that."
-    word = (
-        " Flipped, it is mathematics' **convolution**."
-        if settings.flip
-        else " Not flipped, it is a **cross-correlation**, which networks call convolution."
-    )
-    return f"{stops}\n{brightness}{word}"
+        return "The kernel adds up to **0**: flat areas give 0, and only changes answer."
+    if abs(total - 1) < 1e-9:
+        return "The kernel adds up to **1**: flat areas keep their brightness."
+    return f"The kernel adds up to **{frame.sensible(total)}**: flat areas are multiplied by that."
+
+
+def word(s: Settings) -> str:
+    if s.flip:
+        return " Flipped, it is mathematics' **convolution**."
+    return " Not flipped, it is a **cross-correlation**, which networks call convolution."
 
 
 def code(settings: Settings) -> str:
     s = settings
+    window = ", ".join(f"{name}={value}" for name, value in window_of(s).items())
+    kernel = f"""kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
+window = dict({window}, padding_mode={s.padding_mode!r}, flip={s.flip})
+"""
+    if s.view == PHOTOGRAPH:
+        return f"""
+import torch
+
+from core.convolution import convolve
+from core.photographs import grey
+
+image = grey({s.photo!r}, {SIDE})
+{kernel}
+output = convolve(image, kernel, **window)
+print("output_size =", list(output.shape))
+print("minimum =", output.min().item())
+print("maximum =", output.max().item())
+print("mean =", output.mean().item())
+print("middle_row =", output[len(output) // 2].tolist())
+"""
+    if s.view == CHANNELS:
+        return f"""
+import torch
+
+from core.convolution import convolve
+from core.photographs import picture
+from core.resizing import resize
+
+image = resize(picture({s.photo!r}, {SIDE}), {CELLS}, "area").mul(100).round() / 100
+shares = torch.tensor({literal(s.mix, 23)}, dtype=torch.float64)
+{kernel}
+kernels = shares[:, :, None, None] * kernel  # (out, in, rows, columns)
+output = convolve(image, kernels, **window)
+print("parameters =", kernels.numel())
+print("multiplications =", kernels.numel() * output[0].numel())
+print("output_size =", list(output.shape[1:]))
+print("output =", output.tolist())
+"""
     return f"""
 import torch
 
 from core.convolution import convolution_steps, convolve
 
 image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
-kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
-window = dict(stride={s.stride}, padding={s.padding}, dilation={s.dilation}, \
-padding_mode={s.padding_mode!r}, flip={s.flip})
-
+{kernel}
 for step in convolution_steps(image, kernel, **window):
     print(step.row, step.col, step.products.tolist(), "sum to", step.value.item())
 output = convolve(image, kernel, **window)
@@ -212,4 +495,12 @@ def literal(rows: Grid, indent: int) -> str:
 
 
 def build() -> None:
-    frame.tab(sys.modules[__name__], stage=[WindowPlayer("The kernel's window on the picture, and the output")])
+    frame.tab(
+        sys.modules[__name__],
+        stage=[
+            WindowPlayer("The kernel's window on the picture, and the output"),
+            ChannelsPlayer("Three channels, their kernels, and the outputs"),
+            Pictures("A photograph before and after the kernel", columns=2, side=340, height=330),
+            Views(NAME, Showing((0,), ("photo", "mix", "stride_x", "padding_x", "dilation_x"))),
+        ],
+    )

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,17 +14,34 @@ from core.convolution import (
     convolution_steps,
     convolve,
     insert_zeros,
+    output_size,
+    spectrum,
     transposed_convolve,
     transposed_output_size,
     transposed_steps,
 )
+from core.resizing import resize
 from explorer import frame
 from explorer.components.live_plot import LivePlot
+from explorer.components.pictures import Picture, Pictures
+from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, Windows, gather, scatter
-from explorer.figures.transposed_convolution import overlap_profile
+from explorer.figures import transposed_convolution as figures
 from explorer.frame import View
 from explorer.settings import Grid, choice, grid, number
-from explorer.tabs.convolution import CHECKERBOARD, COUNT, QUARTERS, literal, shape
+from explorer.tabs.convolution import (
+    BOX,
+    CHECKERBOARD,
+    COUNT,
+    GAUSS,
+    IMAGES,
+    KERNELS,
+    QUARTERS,
+    gradient,
+    literal,
+    shape,
+    tensor,
+)
 
 NAME = "transposed_convolution"
 TITLE = "Transposed convolution"
@@ -38,71 +56,93 @@ SOURCE = r"""
 """
 
 SLIDES, FRAMEWORK = "zero-inserted", "framework"
+BOTH, ARTEFACT, SIZES = "stamps and windows", "checkerboard", "which size"
+LONG = 64  # cells of the row whose spectrum is taken
+SMALL = {name: rows for name, rows in IMAGES.items() if max(len(rows), len(rows[0])) <= 8}
+SMALL_KERNELS = {name: rows for name, rows in KERNELS.items()} | {"2 × 2 of 1": ((1.0,) * 2,) * 2}
 
 
 @dataclass(frozen=True)
 class Settings:
-    image: tuple[tuple[float, ...], ...] = grid(CHECKERBOARD, label="Picture", key="x", max_side=6)
-    kernel: tuple[tuple[float, ...], ...] = grid(QUARTERS, label="Kernel", key="k", max_side=5)
-    view: str = choice(SLIDES, options=(SLIDES, FRAMEWORK), label="Seen as", key="v", group="The stamps")
-    stride: int = number(2, low=1, high=4, label="Stride", key="s", group="The stamps")
-    padding: int = number(
-        0, low=0, high=4, label="Padding", key="p", group="The stamps", hint="slides: zeros around; framework: crops"
-    )
-    output_padding: int = number(0, low=0, high=3, label="Out padding", key="o", group="The stamps")
-    dilation: int = number(1, low=1, high=3, label="Dilation", key="d", group="The stamps")
+    show: str = choice(BOTH, options=(BOTH, ARTEFACT, SIZES), label="Show", key="show")
+    image: tuple[tuple[float, ...], ...] = grid(CHECKERBOARD, label="Picture", key="x", max_side=8, fills=SMALL)
+    kernel: tuple[tuple[float, ...], ...] = grid(QUARTERS, label="Kernel", key="k", max_side=7, fills=SMALL_KERNELS)
+    view: str = choice(SLIDES, options=(SLIDES, FRAMEWORK), label="Padding means", key="v")
+    stride: int = number(2, low=1, high=4, label="Stride", key="s")
+    padding: int = number(0, low=0, high=4, label="Padding", key="p", hint="slides: zeros around; framework: crops")
+    output_padding: int = number(0, low=0, high=3, label="Out padding", key="o")
+    dilation: int = number(1, low=1, high=3, label="Dilation", key="d")
 
 
 DECK = Settings()
 STAMPS = Settings(view=FRAMEWORK)
 FLAT: Grid = ((1.0,) * 4,) * 4
+ONES: Grid = ((1.0,) * 3,) * 3
 
 PRESETS = {
     "deck 001 · stride 2": DECK,
     "deck 001 · stride 2, padding 2": replace(DECK, padding=2),
     "deck 001 · stride 3": replace(DECK, stride=3),
     "deck 001 · stride 3, padding 2": replace(DECK, stride=3, padding=2),
+    "deck 001 · out padding 0": replace(DECK, stride=1),
     "deck 001 · out padding 1": replace(DECK, stride=1, output_padding=1),
     "deck 001 · out padding 2": replace(DECK, stride=1, output_padding=2),
     "framework · stride 2": STAMPS,
     "framework · padding 1 crops": replace(STAMPS, kernel=COUNT, padding=1),
     "framework · out padding 1": replace(STAMPS, kernel=COUNT, padding=1, output_padding=1),
-    "checkerboard artefact": replace(STAMPS, image=FLAT, kernel=((1.0,) * 3,) * 3),
-    "even overlap": replace(STAMPS, image=FLAT, kernel=((1.0,) * 4,) * 4),
+    "checkerboard artefact": replace(STAMPS, show=ARTEFACT, image=gradient(6, 6, (1, 1)), kernel=ONES),
+    "even overlap": replace(STAMPS, show=ARTEFACT, image=gradient(6, 6, (1, 1)), kernel=((1.0,) * 4,) * 4),
+    "weights that even it out": replace(STAMPS, show=ARTEFACT, image=FLAT, kernel=GAUSS, padding=1),
+    "two sizes, one output": replace(STAMPS, show=SIZES, kernel=BOX, padding=1, output_padding=1),
 }
 
 
 def update(settings: Settings) -> View:
-    s = settings
-    image, kernel = (torch.tensor(rows, dtype=torch.float64) for rows in (s.image, s.kernel))
+    return {BOTH: stamps_and_windows, ARTEFACT: checkerboard, SIZES: which_size}[settings.show](settings)
+
+
+def screen(shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
+    """A view of its own pieces (place in the stage: value), less the controls it does not read."""
+    return View((*(shown.get(place) for place in range(6)), Showing(tuple(shown), unused)), *rest)
+
+
+def stamps_and_windows(s: Settings) -> View:
+    image, kernel = tensor(s.image), tensor(s.kernel)
     output, overlap = upscale(image, kernel, s), upscale(torch.ones_like(image), torch.ones_like(kernel), s)
-    player, stepped = play(image, kernel, s)
-    pytorch = framework_call(s)
+    stamps, windows = stamping(image, kernel, s), sliding(image, kernel, s)
     numbers = {
         "output_size": list(output.shape),
         "output": output.tolist(),
         "overlap": overlap.round().long().tolist(),
-        "pytorch": pytorch,
+        "pytorch": framework_call(s),
     }
-    most = max((-(-k // s.stride)) for k in kernel.shape) ** 2
-    return View(
-        stage=(player, overlap_profile(overlap[overlap.sum(1).argmax()].round().numpy(), max(4, most))),
-        formula=formula(s, numbers),
-        check=frame.weakest(
+    first, second = (windows, stamps) if s.view == SLIDES else (stamps, windows)
+    return screen(
+        {0: first, 1: second},
+        (),
+        formula(s, numbers),
+        frame.weakest(
             check(output, image, kernel, s),
-            check(stepped, image, kernel, s),
+            check(torch.tensor(stamps.target), image, kernel, s),
+            check(torch.tensor(windows.target), image, kernel, s),
             check(overlap, torch.ones_like(image), torch.ones_like(kernel), s),
             *size_checks(s),
         ),
-        notice=notice(s, numbers),
-        numbers=numbers,
+        notice(s, numbers),
+        numbers,
     )
+
+
+def crops(s: Settings) -> list[int]:
+    """Rows and columns that the framework would cut away at the top and left; below 0 it would have to add them."""
+    return [s.padding if s.view == FRAMEWORK else s.dilation * (k - 1) - s.padding for k in shape(s.kernel)]
 
 
 def surrounded(image: Tensor, s: Settings) -> Tensor:
     """The zero-inserted picture with the slides' padding: zeros all round, and more of them at the bottom and right."""
-    far = s.padding + s.output_padding
-    return functional.pad(insert_zeros(image, s.stride), (s.padding, far, s.padding, far))
+    high, wide = (s.dilation * (k - 1) - crop for k, crop in zip(shape(s.kernel), crops(s), strict=True))
+    extra = s.output_padding
+    return functional.pad(insert_zeros(image, s.stride), (wide, wide + extra, high, high + extra))
 
 
 def upscale(image: Tensor, kernel: Tensor, s: Settings) -> Tensor:
@@ -115,27 +155,180 @@ def options(s: Settings) -> dict[str, int]:
     return {"stride": s.stride, "padding": s.padding, "output_padding": s.output_padding, "dilation": s.dilation}
 
 
-def play(image: Tensor, kernel: Tensor, s: Settings) -> tuple[Windows, Tensor]:
-    """The player's steps, and the output they end in."""
-    if s.view == FRAMEWORK:
-        steps = list(transposed_steps(image, kernel, **options(s)))
-        titles = ("picture", "kernel", "output")
-        shown = scatter(
-            steps,
-            image.numpy(),
-            kernel.numpy(),
-            stride=s.stride,
-            padding=s.padding,
-            dilation=s.dilation,
-            titles=titles,
-        )
-        return shown, steps[-1].output
+def stamping(image: Tensor, kernel: Tensor, s: Settings) -> Windows:
+    """Every stamp in full, then cropped, or zeros added where the slides go beyond what a framework does."""
+    top, left = crops(s)
+    edges = (-left, s.output_padding - left, -top, s.output_padding - top)
+    full = transposed_steps(image, kernel, stride=s.stride, dilation=s.dilation)
+    steps = [replace(step, output=functional.pad(step.output, edges)) for step in full]
+    titles = ("picture", "kernel", "output, stamp by stamp")
+    apart = {"stride": s.stride, "dilation": s.dilation}
+    return scatter(steps, image.numpy(), kernel.numpy(), crop=(top, left), titles=titles, **apart)
+
+
+def sliding(image: Tensor, kernel: Tensor, s: Settings) -> Windows:
+    """An ordinary convolution, the kernel turned, over the zero-inserted picture."""
     around, inserted = surrounded(image, s), surrounded(torch.ones_like(image), s).numpy() == 0
     windows = list(convolution_steps(around, kernel, dilation=s.dilation, flip=True))
-    titles = ("picture with zeros inserted", "kernel, turned", "output")
+    titles = ("picture with zeros inserted", "kernel, turned", "output, cell by cell")
     turned = kernel.flip(0, 1).numpy()
-    shown = gather(windows, around.numpy(), inserted, turned, stride=1, dilation=s.dilation, titles=titles)
-    return shown, torch.tensor(shown.target)
+    return gather(windows, around.numpy(), inserted, turned, stride=1, dilation=s.dilation, titles=titles)
+
+
+def resized(image: Tensor, kernel: Tensor, s: Settings) -> Tensor:
+    """Enlarged by repeating cells, then convolved: the same brightness in all, for every cell stands stride^2 times."""
+    larger = resize(image, (image.shape[0] * s.stride, image.shape[1] * s.stride), "nearest")
+    around = tuple(s.dilation * (k - 1) // 2 for k in shape(s.kernel))
+    return convolve(larger, kernel / s.stride**2, padding=around, dilation=s.dilation, flip=True)  # type: ignore[arg-type]
+
+
+def long_row(kernel: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+    """Stamps along a long row far from its ends, transposed and resized; a whole number of strides long."""
+    ones, taps = torch.ones(1, LONG, dtype=torch.float64), torch.ones(1, kernel.shape[1], dtype=torch.float64)
+    stamps = transposed_convolve(ones, taps, stride=(1, s.stride), dilation=(1, s.dilation))[0]
+    larger = resize(ones, (1, LONG * s.stride), "nearest")
+    even = convolve(larger, taps / s.stride, dilation=(1, s.dilation), flip=True)[0]
+    edge = -(-s.dilation * (kernel.shape[1] - 1) // s.stride) * s.stride
+    length = (LONG - 2 * edge // s.stride - 2) * s.stride
+    return stamps[edge : edge + length], even[:length]
+
+
+def far_from_the_edge(kernel: Tensor, s: Settings) -> list[float]:
+    """The smallest and the largest value that a large flat picture of 1 becomes, away from its edges."""
+    reach = [-(-s.dilation * (k - 1) // s.stride) for k in kernel.shape]
+    ones = torch.ones([2 * r + 2 for r in reach], dtype=torch.float64)
+    whole = transposed_convolve(ones, kernel, stride=s.stride, dilation=s.dilation)
+    inside = [slice(r * s.stride, (r + 2) * s.stride) for r in reach]
+    return [float(v) for v in torch.aminmax(whole[inside[0], inside[1]])]
+
+
+def spread(low: float, high: float) -> str:
+    even = abs(high - low) < 1e-9
+    return f"**{high:.3g}** everywhere" if even else f"anything between **{low:.3g}** and **{high:.3g}**"
+
+
+def checkerboard(s: Settings) -> View:
+    image, kernel = tensor(s.image), tensor(s.kernel)
+    ones, taps = torch.ones_like(image), torch.ones_like(kernel)
+    output, overlap = upscale(image, kernel, s), upscale(ones, taps, s)
+    even, even_overlap = resized(image, kernel, s), resized(ones, taps, s)
+    row, even_row = long_row(kernel, s)
+    frequency, amplitude = spectrum(row)
+    _, even_amplitude = spectrum(even_row)
+    low, high = int(row.min().round()), int(row.max().round())
+    flat = far_from_the_edge(kernel, s)
+    numbers = {
+        "output_size": list(output.shape),
+        "output": output.tolist(),
+        "overlap": overlap.round().long().tolist(),
+        "resized_then_convolved": even.tolist(),
+        "stamps_far_from_the_edge": [low, high],
+        "a_flat_picture_becomes": flat,
+        "frequency": frequency.tolist(),
+        "amplitude": amplitude.tolist(),
+        "amplitude_resized": even_amplitude.tolist(),
+    }
+    most, bright = max(float(overlap.max()), 1e-9), max(float(output.abs().max()), float(even.abs().max()), 1e-9)
+    pictures = [
+        Picture((overlap / most).numpy(), "stamps a cell gets", f"black 0, white {most:g}"),
+        Picture((even_overlap / most).clamp(0, 1).numpy(), "resize, then convolve", "the same scale"),
+        Picture((output / bright).numpy(), "your picture, transposed", f"white {bright:.3g}"),
+        Picture((even / bright).numpy(), "resized, then convolved", "the same scale"),
+    ]
+    fullest, even_fullest = (m[m.sum(1).argmax()].numpy() for m in (overlap, even_overlap))
+    k, strong = shape(s.kernel)[1], float(amplitude[1:].max())
+    says = (
+        f"Far from the edges a cell of one row gets between **{low}** and **{high}** stamps"
+        if high > low
+        else f"Far from the edges every cell of a row gets **{low}** stamp{'s' * (low != 1)}"
+    )
+    reason = (
+        f"the stride {s.stride} does not divide the kernel's {k}"
+        if k % s.stride and s.dilation == 1
+        else f"the stride {s.stride} divides the kernel's {k}"
+        if s.dilation == 1
+        else f"of the taps {s.dilation} apart, not every place of the stride {s.stride} gets as many"
+        if high > low
+        else f"the taps {s.dilation} apart reach every place of the stride {s.stride} as often"
+    )
+    return screen(
+        {
+            2: pictures,
+            3: figures.overlap_profile(fullest.round(), even_fullest, max(4, most)),
+            4: figures.spectrum(frequency.numpy(), amplitude.numpy(), even_amplitude.numpy(), s.stride),
+        },
+        (),
+        rf"$$\text{{stamps on column }}x=\#\{{u: u\cdot{s.dilation}\equiv x\;(\mathrm{{mod}}\;{s.stride}),"
+        rf"\;0\le u<{k}\}}"
+        rf"\;\in\;\{{{', '.join(map(str, sorted(set(row.round().long().tolist()))))}\}}\qquad "
+        rf"\tfrac{{k}}{{s}}=\tfrac{{{k}}}{{{s.stride}}}={k / s.stride:.3g}$$",
+        frame.weakest(
+            check(output, image, kernel, s),
+            check(overlap, ones, taps, s),
+            checks.spectrum(amplitude, row),
+            checks.spectrum(even_amplitude, even_row),
+            resized_check(even, image, kernel, s),
+            resized_check(even_overlap, ones, taps, s),
+            *size_checks(s),
+        ),
+        f"{says}: {reason}. "
+        + (f"The strongest wave has amplitude **{strong:.3g}**. " if high > low else "No wave is left. ")
+        + f"With the kernel's weights a flat picture of 1 becomes {spread(*flat)}.\n"
+        "Enlarging first and convolving after (green) treats every cell alike: **no checkerboard**, at "
+        f"{s.stride**2} times the multiplications.",
+        numbers,
+    )
+
+
+def resized_check(result: Tensor, image: Tensor, kernel: Tensor, s: Settings) -> Check:
+    """Cells repeated by torch, then torch's convolution."""
+    larger = image.repeat_interleave(s.stride, 0).repeat_interleave(s.stride, 1)
+    around = tuple(s.dilation * (k - 1) // 2 for k in shape(s.kernel))
+    scaled = kernel.flip(0, 1) / s.stride**2
+    return checks.convolution(result, larger, scaled, padding=around, dilation=s.dilation)  # type: ignore[arg-type]
+
+
+def which_size(s: Settings) -> View:
+    rows, k, crop = len(s.image), len(s.kernel), crops(s)[0]
+    if crop < 0:
+        raise ValueError(
+            f"no convolution leads here: its padding would be {crop}; a padding of at most {s.dilation * (k - 1)} fits"
+        )
+    if s.output_padding >= s.stride:
+        raise ValueError(
+            f"out padding only tells the {s.stride} sizes apart that a stride of {s.stride} maps to one; "
+            f"got {s.output_padding}, at most {s.stride - 1} would fit"
+        )
+    back = transposed_output_size(rows, k, s.stride, crop, s.output_padding, s.dilation)
+    least = max(1, s.dilation * (k - 1) + 1 - 2 * crop)
+    before = list(range(least, max(back + s.stride + 2, least + 8)))
+    after = [output_size(n, k, s.stride, crop, s.dilation) for n in before]
+    same = [n for n, out in zip(before, after, strict=True) if out == rows]
+    numbers = {
+        "before": before,
+        "after": after,
+        "same": same,
+        "chosen": back,
+    }
+    several = (
+        f"**{' and '.join(map(str, same))}** rows all become **{rows}**"
+        if len(same) > 1
+        else f"only **{same[0]}** rows become **{rows}**"
+    )
+    return screen(
+        {5: figures.sizes(before, after, rows, back)},
+        (),
+        rf"$$\left\lfloor\frac{{H+2\cdot{crop}-{s.dilation}\,({k}-1)-1}}{{{s.stride}}}\right\rfloor+1={rows}"
+        rf"\quad\text{{for}}\quad H\in\{{{', '.join(map(str, same))}\}}\qquad "
+        rf"H=({rows}-1)\cdot{s.stride}-2\cdot{crop}+{s.dilation}\,({k}-1)+1+{s.output_padding}={back}$$",
+        frame.weakest(
+            checks.transposed_output_size(back, rows, k, s.stride, crop, s.output_padding, s.dilation),
+            *(checks.output_size(out, n, k, s.stride, crop, s.dilation) for n, out in zip(before, after, strict=True)),
+        ),
+        f"A convolution with stride {s.stride}, padding {crop} and this kernel rounds down: {several}.\n"
+        f"Going back, the size is not known: **out padding {s.output_padding}** says that it was **{back}**.",
+        numbers,
+    )
 
 
 def check(output: Tensor, image: Tensor, kernel: Tensor, s: Settings) -> Check:
@@ -160,19 +353,18 @@ def size_checks(s: Settings) -> list[Check]:
 
 def framework_call(s: Settings) -> dict:
     """PyTorch's padding for the picture on the screen, and why PyTorch refuses it, if it does."""
-    crops = [
-        s.padding if s.view == FRAMEWORK else s.dilation * (k - 1) - s.padding
-        for k in (len(s.kernel), len(s.kernel[0]))
-    ]
+    cropped = crops(s)
     refuses = None
     if s.output_padding >= max(s.stride, s.dilation):
         refuses = (
             f"output padding {s.output_padding} must be smaller than stride ({s.stride}) or dilation ({s.dilation}), "
             "since it only tells apart the sizes that one strided convolution maps to the same"
         )
-    elif min(crops) < 0:
-        refuses = f"its padding crops, and here it would have to crop {min(crops)}: less than nothing".replace("-", "−")
-    return {"padding": crops, "output_padding": s.output_padding, "refuses": refuses}
+    elif min(cropped) < 0:
+        refuses = f"its padding crops, and here it would have to crop {min(cropped)}: less than nothing".replace(
+            "-", "−"
+        )
+    return {"padding": cropped, "output_padding": s.output_padding, "refuses": refuses}
 
 
 def formula(s: Settings, numbers: dict) -> str:
@@ -230,28 +422,52 @@ def notice(s: Settings, numbers: dict) -> str:
 
 def code(settings: Settings) -> str:
     s = settings
+    if s.show == SIZES:
+        return code_sizes(s)
+    names = "transposed_convolve" if s.view == FRAMEWORK else "convolve, insert_zeros"
     if s.view == FRAMEWORK:
-        names, arguments = (
-            "transposed_convolve",
-            ", ".join(f"{name}={value}" for name, value in options(s).items()),
-        )
+        arguments = ", ".join(f"{name}={value}" for name, value in options(s).items())
         steps = f"output = transposed_convolve(image, kernel, {arguments})"
     else:
-        names, far = "convolve, insert_zeros", s.padding + s.output_padding
+        far = s.padding + s.output_padding
         steps = f"""spread = insert_zeros(image, stride={s.stride})
 around = torch.nn.functional.pad(spread, ({s.padding}, {far}, {s.padding}, {far}))  # left, right, top, bottom
 output = convolve(around, kernel, dilation={s.dilation}, flip=True)"""
+    more, imports = "", ""
+    if s.show == ARTEFACT:
+        names = ", ".join(sorted({*names.split(", "), "convolve"}))
+        imports = "from core.resizing import resize\n"
+        (rows, cols), taps = shape(s.image), tuple(s.dilation * (k - 1) // 2 for k in shape(s.kernel))
+        more = f"""
+larger = resize(image, ({rows * s.stride}, {cols * s.stride}), "nearest")
+even = convolve(larger, kernel / {s.stride**2}, padding={taps}, dilation={s.dilation}, flip=True)
+print("resized_then_convolved =", even.tolist())
+"""
     return f"""
 import torch
 
 from core.convolution import {names}
-
+{imports}
 image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
 kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
 
 {steps}
 print("output_size =", list(output.shape))
 print("output =", output.tolist())
+{more}"""
+
+
+def code_sizes(s: Settings) -> str:
+    window = f"{s.stride}, {crops(s)[0]}"
+    return f"""
+from core.convolution import output_size, transposed_output_size
+
+rows, kernel = {len(s.image)}, {len(s.kernel)}
+chosen = transposed_output_size(rows, kernel, {window}, {s.output_padding}, {s.dilation})
+print("chosen =", chosen)
+least = {max(1, s.dilation * (len(s.kernel) - 1) + 1 - 2 * crops(s)[0])}
+sizes = range(least, chosen + {s.stride})
+print("same =", [n for n in sizes if output_size(n, kernel, {window}, {s.dilation}) == rows])
 """
 
 
@@ -259,7 +475,12 @@ def build() -> None:
     frame.tab(
         sys.modules[__name__],
         stage=[
-            WindowPlayer("The stamps of the picture's cells, and the output they add up to", height=320),
-            LivePlot("How many stamps fall on each cell", height=220),
+            WindowPlayer("The output, first way", height=300),
+            WindowPlayer("The same output, the other way", height=300),
+            Pictures("Stamps and outputs, transposed and resized", columns=4, side=190, height=230),
+            LivePlot("How many stamps fall on each cell of a row", height=240),
+            LivePlot("The spectrum of the stamps far from the edges", height=240),
+            LivePlot("Sizes before and after a convolution", height=400),
+            Views(NAME, Showing((0, 1))),
         ],
     )

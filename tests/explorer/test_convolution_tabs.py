@@ -1,10 +1,14 @@
 """The convolution tabs: numbers against torch, code against the endpoint, badges that can turn red."""
 
 import ast
+import base64
 import contextlib
 import io
+import json
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,17 +17,24 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from explorer.components.paint import PaintInput
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import convolution, transposed_convolution
-from explorer.tabs.transposed_convolution import FRAMEWORK, SLIDES
+from explorer.tabs.convolution import CHANNELS, STEPS
+from explorer.tabs.transposed_convolution import ARTEFACT, BOTH, FRAMEWORK, SIZES, SLIDES
+from explorer.uploads import read_picture, reduced
 
 TABS = (convolution, transposed_convolution)
 EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS for name, s in tab.PRESETS.items()]
+FIRST = {convolution.NAME: {"view": STEPS}, transposed_convolution.NAME: {"show": BOTH}}
+FIRST_VIEWS = [p for p in EVERY_PRESET if FIRST[p.values[0].NAME].items() <= vars(p.values[1]).items()]
 
 
-def any_settings(tab):
-    """Settings with every field drawn from its whole range."""
+def any_settings(tab, **fixed):
+    """Settings with every field drawn from its whole range, in the tab's first view unless ``fixed`` names another."""
+    fixed = FIRST[tab.NAME] | fixed
 
     def field(spec):
         if spec.kind == "number":
@@ -34,7 +45,10 @@ def any_settings(tab):
             return sides.flatmap(lambda s: st.tuples(*[st.tuples(*[cell] * s[1])] * s[0]))
         return st.booleans() if spec.kind == "flag" else st.sampled_from(spec.options)
 
-    return st.builds(tab.Settings, **{name: field(spec) for name, spec in specs(tab.Settings).items()})
+    return st.builds(
+        tab.Settings,
+        **{name: st.just(fixed[name]) if name in fixed else field(spec) for name, spec in specs(tab.Settings).items()},
+    )
 
 
 def tensors(s):
@@ -45,7 +59,13 @@ def torch_convolution(s):
     image, kernel = tensors(s)
     mode = "constant" if s.padding_mode == "zeros" else s.padding_mode
     kernel = kernel.flip(2, 3) if s.flip else kernel
-    return F.conv2d(F.pad(image, (s.padding,) * 4, mode=mode), kernel, stride=s.stride, dilation=s.dilation)[0, 0]
+    (rows, cols), stride, dilation = pairs(s)
+    return F.conv2d(F.pad(image, (cols, cols, rows, rows), mode=mode), kernel, stride=stride, dilation=dilation)[0, 0]
+
+
+def pairs(s):
+    """Padding, stride and dilation as (rows, columns)."""
+    return [(getattr(s, n), getattr(s, f"{n}_x" if s.per_axis else n)) for n in ("padding", "stride", "dilation")]
 
 
 def torch_transposed(s):
@@ -67,7 +87,7 @@ def torch_transposed(s):
 REFERENCES = {convolution.NAME: torch_convolution, transposed_convolution.NAME: torch_transposed}
 
 
-@pytest.mark.parametrize(("tab", "chosen"), EVERY_PRESET)
+@pytest.mark.parametrize(("tab", "chosen"), FIRST_VIEWS)
 def test_presets_equal_torch(tab, chosen):
     view = tab.update(chosen)
     np.testing.assert_allclose(view.numbers["output"], REFERENCES[tab.NAME](chosen), atol=1e-12)
@@ -98,9 +118,15 @@ def test_any_settings_equal_torch_or_are_refused_with_it(tab, data):
 def test_the_player_ends_in_the_output(tab, data):
     chosen = data.draw(any_settings(tab))
     try:
-        player = tab.update(chosen).stage[0]
+        players = [value for value in tab.update(chosen).stage if hasattr(value, "patches")]
     except ValueError:
         return
+    assert len(players) == (1 if tab is convolution else 2)
+    for player in players:
+        ends_in_the_output(player)
+
+
+def ends_in_the_output(player):
     shown = np.zeros(player.target.size + 1)  # cells cropped away land in the last place
     for step, patch in enumerate(player.patches):
         places = [step] if player.kind == "gather" else patch
@@ -120,18 +146,21 @@ def test_code_prints_the_endpoints_numbers(tab, chosen):
     compare(out.getvalue(), tab.update(chosen).numbers)
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_code_runs_in_a_fresh_interpreter(tab):
-    out = subprocess.run([sys.executable, "-c", tab.code(tab.Settings())], capture_output=True, text=True, check=True)
-    compare(out.stdout, tab.update(tab.Settings()).numbers)
+def test_code_of_every_preset_runs_in_a_fresh_interpreter():
+    """One interpreter for all, each preset in a namespace of its own: what they import is all that is there."""
+    chosen = [p.values for p in EVERY_PRESET]
+    programs = json.dumps([tab.code(s) for tab, s in chosen])
+    runner = f"import json\nfor code in json.loads({programs!r}):\n    exec(code, {{}})\n    print('----')"
+    out = subprocess.run([sys.executable, "-c", runner], capture_output=True, text=True, check=True)
+    for (tab, s), printed in zip(chosen, out.stdout.split("----\n"), strict=False):
+        compare(printed, tab.update(s).numbers)
 
 
 def compare(printed, numbers):
-    *steps, size, output = printed.strip().splitlines()
-    assert size == f"output_size = {numbers['output_size']}"
-    name, values = output.split(" = ")
-    assert name == "output"
-    assert ast.literal_eval(values) == numbers["output"]
+    lines = [line.split(" = ") for line in printed.strip().splitlines() if " = " in line]
+    steps = [line for line in printed.strip().splitlines() if " = " not in line]
+    assert {"output_size", "chosen"} & {name for name, _ in lines}
+    assert {name: ast.literal_eval(value) for name, value in lines} == {name: numbers[name] for name, _ in lines}
     expected = [f"{s['row']} {s['col']} {s['products']} sum to {s['value']}" for s in numbers.get("steps", ()) if steps]
     assert steps == expected
 
@@ -161,6 +190,10 @@ def each(change):
 SLIP_OF_STEPS = each(lambda step: step.value + 1e-6 if hasattr(step, "window") else step.output.roll(1, -1))
 CROSS = convolution.PRESETS["cross-correlation"]
 STAMPS = transposed_convolution.PRESETS["framework · out padding 1"]
+MIXED = convolution.PRESETS["3 channels in, 2 out"]
+PHOTO = convolution.PRESETS["a photograph's edges"]
+BOARD = transposed_convolution.PRESETS["checkerboard artefact"]
+SAME = transposed_convolution.PRESETS["two sizes, one output"]
 TURNED = replace(STAMPS, view=SLIDES)
 
 
@@ -181,6 +214,20 @@ TURNED = replace(STAMPS, view=SLIDES)
         (transposed_convolution, TURNED, "convolution_steps", SLIP_OF_STEPS),
         (transposed_convolution, TURNED, "insert_zeros", negated),
         (transposed_convolution, replace(TURNED, padding=4), "insert_zeros", moved),
+        (transposed_convolution, TURNED, "transposed_steps", SLIP_OF_STEPS),
+        (transposed_convolution, STAMPS, "convolution_steps", SLIP_OF_STEPS),
+        (convolution, MIXED, "convolve", negated),
+        (convolution, MIXED, "convolution_steps", SLIP_OF_STEPS),
+        (convolution, MIXED, "output_size", one_more),
+        (convolution, replace(MIXED, padding=1, padding_mode="circular"), "pad", moved),
+        (convolution, PHOTO, "convolve", moved),
+        (convolution, PHOTO, "output_size", one_more),
+        (transposed_convolution, BOARD, "transposed_convolve", moved),
+        (transposed_convolution, BOARD, "convolve", one_more),
+        (transposed_convolution, BOARD, "resize", one_more),
+        (transposed_convolution, BOARD, "spectrum", lambda pair: (pair[0], 2 * pair[1])),
+        (transposed_convolution, SAME, "transposed_output_size", one_more),
+        (transposed_convolution, SAME, "output_size", one_more),
     ],
 )
 def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip):
@@ -218,7 +265,8 @@ def test_never_read_is_what_torch_does_not_read(chosen):
         return
     image, kernel = tensors(chosen)
     image.requires_grad_()
-    read = F.conv2d(image, kernel, stride=chosen.stride, padding=chosen.padding, dilation=chosen.dilation)
+    padding, stride, dilation = pairs(chosen)
+    read = F.conv2d(image, kernel, stride=stride, padding=padding, dilation=dilation)
     (reached,) = torch.autograd.grad(read.sum(), image)
     rows, columns = (
         torch.tensor([i not in unread[axis] for i in range(n)])
@@ -271,3 +319,154 @@ def test_what_pytorch_is_said_to_do_it_does(chosen):
 def test_impossible_settings_say_what_would_fit(tab, values, message):
     with pytest.raises(ValueError, match=message):
         tab.update(parse(tab.Settings, values))
+
+
+@settings(max_examples=40, deadline=None)
+@given(any_settings(convolution, view=CHANNELS))
+def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
+    chosen = replace(chosen, mix=tuple((*row, 0.0, 0.0)[:3] for row in chosen.mix))
+    (rows, cols), stride, dilation = pairs(chosen)
+    image = convolution.channels_in(chosen)[None]
+    kernel = torch.tensor(chosen.mix, dtype=torch.float64)[:, :, None, None] * torch.tensor(chosen.kernel).double()
+    kernel = kernel.flip(2, 3) if chosen.flip else kernel
+    mode = "constant" if chosen.padding_mode == "zeros" else chosen.padding_mode
+    try:
+        expected = F.conv2d(F.pad(image, (cols, cols, rows, rows), mode=mode), kernel, stride=stride, dilation=dilation)
+    except RuntimeError:
+        with pytest.raises(ValueError):
+            convolution.update(chosen)
+        return
+    view = convolution.update(chosen)
+    player, numbers = view.stage[1], view.numbers
+    np.testing.assert_allclose(numbers["output"], expected[0], atol=1e-9)
+    assert view.check.ok, view.check
+    weights = torch.nn.Conv2d(3, len(chosen.mix), kernel.shape[2:], bias=False).weight
+    assert numbers["parameters"] == weights.numel()
+    assert numbers["multiplications"] == weights.numel() * expected[0, 0].numel()
+    for o, plane in enumerate(player.targets):  # every window, read where the player marks it
+        windows = player.sources.reshape(3, -1)[:, player.patches].transpose(1, 0, 2)
+        np.testing.assert_allclose(
+            np.einsum("nct,ct->n", windows, player.kernels[o].reshape(3, -1)), plane.ravel(), atol=1e-9
+        )
+
+
+def test_a_photograph_is_convolved_whole():
+    chosen = convolution.PRESETS["a photograph's edges"]
+    view = convolution.update(chosen)
+    before, after = view.stage[2]
+    image = torch.tensor(before.pixels)[None, None]
+    expected = F.conv2d(F.pad(image, (1,) * 4, mode="reflect"), list(tensors(chosen))[1])
+    assert view.numbers["output_size"] == [256, 256] == list(after.pixels.shape)
+    assert view.numbers["minimum"] == pytest.approx(float(expected.min()))
+    assert view.numbers["middle_row"] == pytest.approx(expected[0, 0, 128].tolist())
+
+
+@pytest.mark.parametrize("show", [ARTEFACT, SIZES])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_other_views_have_a_green_badge_or_say_why_not(show, data):
+    chosen = data.draw(any_settings(transposed_convolution, show=show))
+    try:
+        view = transposed_convolution.update(chosen)
+    except ValueError as error:
+        assert "would fit" in str(error) or "fits" in str(error)
+        return
+    assert view.check.ok, view.check
+    json.dumps(view.numbers, allow_nan=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_settings(transposed_convolution, show=SIZES, view=FRAMEWORK))
+def test_sizes_that_are_said_to_become_one_do(chosen):
+    try:
+        numbers = transposed_convolution.update(chosen).numbers
+    except ValueError:
+        return
+    k = len(chosen.kernel)
+    torchs = [
+        n
+        for n in range(1, numbers["chosen"] + 9)
+        if n + 2 * chosen.padding > chosen.dilation * (k - 1)
+        and F.conv1d(
+            torch.ones(1, 1, n),
+            torch.ones(1, 1, k),
+            stride=chosen.stride,
+            padding=chosen.padding,
+            dilation=chosen.dilation,
+        ).shape[2]
+        == len(chosen.image)
+    ]
+    assert numbers["same"] == torchs
+    assert numbers["chosen"] == torchs[0] + chosen.output_padding if torchs[0] > 1 else numbers["chosen"] in torchs
+
+
+@pytest.mark.parametrize(("stride", "side", "even"), [(2, 3, False), (2, 4, True), (3, 4, False), (3, 3, True)])
+def test_the_checkerboard_and_its_wave(stride, side, even):
+    kernel = ((1.0,) * side,) * side
+    numbers = transposed_convolution.update(replace(BOARD, stride=stride, kernel=kernel)).numbers
+    low, high = numbers["stamps_far_from_the_edge"]
+    assert (low == high) == even
+    assert (low, high) == (side // stride, -(-side // stride))
+    waves = dict(zip(numbers["frequency"], numbers["amplitude"], strict=True))
+    loud = {round(f, 3) for f, a in waves.items() if f > 0 and a > 1e-9}
+    assert loud == (set() if even else {round(1 / stride, 3)})
+    assert max(numbers["amplitude_resized"][1:]) < 1e-12
+
+
+def saved(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def bomb():
+    """A PNG that says it has 30,000 x 30,000 pixels."""
+    data = bytearray(saved(Image.new("L", (1, 1))))
+    data[16:24] = struct.pack(">II", 30_000, 30_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (bomb(), "at most 16,000,000 pixels.*900,000,000.*4000 x 4000 would fit"),
+        (saved(Image.new("L", (5000, 4000))), "at most 16,000,000 pixels, this one has 20,000,000"),
+        (b"hello", "no picture that can be read; a PNG"),
+        (b"", "no picture that can be read"),
+        (saved(Image.new("P", (4, 4)), "GIF"), "a GIF can hold more than one picture; save one of them as PNG"),
+        (saved(Image.effect_noise((99, 99), 90))[:800], "damaged or cut short"),
+        (b"0" * 2_000_001, "at most 2 MB, this file has 2.0"),
+    ],
+)
+def test_files_that_cannot_be_read_say_why(data, message):
+    with pytest.raises(ValueError, match=message):
+        read_picture(data)
+    answer = PaintInput(specs(convolution.Settings)["image"], render=False).reduce(
+        base64.b64encode(data).decode(), 4, 4
+    )
+    assert answer["error"]
+
+
+def test_transparency_and_16_bits_are_read_and_said():
+    half = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
+    picture, note = read_picture(saved(half))
+    assert float(picture.min()) == 1 and "see-through" in note
+    deep = Image.fromarray(np.array([[0, 32768], [65535, 1]], dtype=np.uint16))
+    picture, note = read_picture(saved(deep))
+    assert "16 bits" in note
+    np.testing.assert_allclose(picture[0], np.array([[0, 32768], [65535, 1]]) / 65535)
+    picture, note = read_picture(saved(Image.new("RGB", (2, 3), (255, 0, 51))))
+    assert (note, picture[:, 0, 0].tolist()) == ("", [1, 0, 0.2])
+
+
+def test_an_own_picture_is_averaged_into_the_chosen_cells():
+    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    piece = PaintInput(specs(convolution.Settings)["image"], render=False)
+    answer = piece.reduce(base64.b64encode(saved(Image.fromarray(pixels))).decode(), 3, 2)
+    expected = (pixels / 255).reshape(3, 2, 2, 4).mean((1, 3))
+    np.testing.assert_allclose(answer["cells"], expected, atol=0.0051)
+    assert parse(convolution.Settings, {"image": answer["cells"]})
+    assert reduced(torch.ones(3, 5, 5).double(), 2, 2) == [[1, 1], [1, 1]]
+    for bad in (("AAAA", 0, 2), ("AAAA", 3, 17), ("not base64!", 2, 2), (None, 2, 2), ("AAAA", "x", 2)):
+        assert piece.reduce(*bad)["error"]

@@ -1,0 +1,60 @@
+// Grids of numbers drawn as SVG, whose cells are touched only when they change. cell: CSS pixels a cell has on the screen.
+const NS = 'http://www.w3.org/2000/svg', SIDE = 48;
+let cell = 0;
+const make = (parent, tag, attributes) => {
+  const node = parent.appendChild(document.createElementNS(NS, tag));
+  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
+  return node;
+};
+
+// Three digits that count; whole numbers whole.
+const brief = (v) => (v !== 0 && Math.abs(v) < 0.001 ? digits(v)
+  : String(Math.abs(v) < 1000 ? +v.toPrecision(3) : Math.round(v)).replace('-', '−'));
+
+// In small cells the 0 before the point goes.
+const tight = (text) => (cell < 52 ? text.replace(/^(−?)0\./, '$1.') : text);
+
+// A grid of cells that are touched only when they change. look: '' | ghost | empty | product.
+function board(parent, title, [rows, cols]) {
+  const figure = parent.appendChild(document.createElement('figure'));
+  figure.appendChild(document.createElement('figcaption')).textContent = title;
+  const svg = make(figure, 'svg', { viewBox: `-3 -3 ${cols * SIDE + 6} ${rows * SIDE + 6}`, class: 'cells', role: 'img', 'aria-label': title });
+  const drawn = [];
+  const nodes = Array.from({ length: rows * cols }, (_, i) => {
+    const x = (i % cols) * SIDE, y = Math.floor(i / cols) * SIDE, group = make(svg, 'g', { 'data-cell': i });
+    return {
+      group,
+      box: make(group, 'rect', { x, y, width: SIDE, height: SIDE }),
+      text: make(group, 'text', { x: x + SIDE / 2, y: y + SIDE / 2 }),
+      note: make(group, 'text', { x: x + SIDE / 2, y: y + 12, class: 'note' }),
+    };
+  });
+  const [reach, edge, mark] = ['reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
+  const around = (indices) => indices.filter((i) => i >= 0).map((i) =>
+    `M${(i % cols) * SIDE} ${Math.floor(i / cols) * SIDE}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
+  return {
+    figure, svg, rows, cols,
+    paint(i, value, bound, look = '', note = '') {
+      const key = `${value}|${bound}|${look}|${note}|${cell}`;
+      if (drawn[i] === key) return;
+      drawn[i] = key;
+      const { group, box, text, note: small } = nodes[i], { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
+      const size = Math.min(12.5, 80 / note.length), room = note && cell * size >= 11.5 * SIDE;
+      group.setAttribute('class', look);
+      box.setAttribute('fill', look === 'empty' ? 'transparent' : fill);
+      text.setAttribute('fill', ink);
+      text.setAttribute('font-size', Math.min(16, 78 / shown.length));
+      text.setAttribute('dy', room ? 6 : 0);
+      text.textContent = shown;
+      small.setAttribute('fill', ink);
+      small.setAttribute('font-size', size);
+      small.textContent = room ? note : '';
+    },
+    mark(indices) {
+      const path = around(indices);
+      edge.setAttribute('d', path);
+      mark.setAttribute('d', path);
+    },
+    reach: (indices) => reach.setAttribute('d', around(indices)),
+  };
+}
