@@ -1,3 +1,12 @@
 """The tabs, one module each, in lecture order."""
 
-TABS = ("coin_flips", "convolution", "transposed_convolution", "forward_noise", "samplers", "text_to_image")
+TABS = (
+    "coin_flips",
+    "convolution",
+    "transposed_convolution",
+    "resizing",
+    "deconvolution",
+    "forward_noise",
+    "samplers",
+    "text_to_image",
+)
