@@ -42,6 +42,7 @@ class TextConfig:
     """Sizes of a text tower; the names are those of transformers' CLIPTextConfig, but for the last.
 
     pad_token_id: what follows the end mark: 49407 in Stable Diffusion 1, 0 in 2.
+    add_embeddings: add to each state the normalised word vector it came from, so that a young tower loses no word.
     zero_after_end: set the states after the end mark to zero (the embedded models), rather than let the U-Net attend to
         what the tower makes of padding (Stable Diffusion).
     """
@@ -56,6 +57,7 @@ class TextConfig:
     pad_token_id: int = 0
     projection_dim: int = 128
     zero_after_end: bool = False
+    add_embeddings: bool = False
 
 
 class TextEncoder(nn.Module):
@@ -119,7 +121,11 @@ class TextEncoder(nn.Module):
         """The same from token ids (B, L) as `token_ids` gives them."""
         end = ids.argmax(dim=1, keepdim=True)  # the end mark has the largest id
         after = torch.arange(ids.shape[1], device=ids.device) > end
-        _, states = self.tower(ids.masked_fill(after, self.config.pad_token_id))
+        ids = ids.masked_fill(after, self.config.pad_token_id)
+        _, states = self.tower(ids)
+        if self.config.add_embeddings:
+            words = self.tower.token_embedding(ids) + self.tower.positional_embedding[: ids.shape[1]]
+            states = states + nn.functional.layer_norm(words, words.shape[-1:])
         return states.masked_fill(after[:, :, None], 0) if self.config.zero_after_end else states
 
     def embed(self, prompts: Sequence[str]) -> Tensor:

@@ -19,14 +19,18 @@ class Record:
     features: dict[str, Tensor] = field(default_factory=dict)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """softmax(q k^T / sqrt(d)) v in ``heads`` heads, and the softmax itself.
 
-    Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L).
+    Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L). Where ``seen`` (B, 1, 1, L) is False,
+    nothing looks.
     Source: Vaswani et al. (2017), arXiv 1706.03762, equation 1.
     """
     q, k, v = (split_heads(x, heads) for x in (q, k, v))
-    weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -torch.inf)
+    weights = torch.softmax(scores, dim=-1)
     return merge_heads(weights @ v), weights
 
 
@@ -39,7 +43,10 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Queries from ``x`` look at keys and values from ``context`` (or from ``x`` itself)."""
+    """Queries from ``x`` look at keys and values from ``context`` (or from ``x`` itself).
+
+    Rows of ``context`` that are all zero are padding: nothing looks at them, unless there is nothing else.
+    """
 
     def __init__(self, channels: int, context_channels: int, heads: int, *, bias: bool = False):
         super().__init__()
@@ -52,15 +59,22 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, x: Tensor, context: Tensor | None = None, record: Record | None = None, name: str = "") -> Tensor:
+        seen = None if context is None else not_padding(context)
         context = x if context is None else context
         q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
         if record is None:  # the same sum without keeping the weights
             q, k, v = (split_heads(y, self.heads) for y in (q, k, v))
-            out = merge_heads(F.scaled_dot_product_attention(q, k, v))
+            out = merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
         else:
-            out, weights = attend(q, k, v, self.heads)
+            out, weights = attend(q, k, v, self.heads, seen)
             record.attention[name] = weights
         return self.to_out[0](out)
+
+
+def not_padding(context: Tensor) -> Tensor:
+    """Which rows of (B, L, D) are not all zero, as (B, 1, 1, L); every row where none is."""
+    seen = (context != 0).any(dim=-1)
+    return (seen | ~seen.any(dim=1, keepdim=True))[:, None, None]
 
 
 class GEGLU(nn.Module):

@@ -129,6 +129,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         config = TextConfig(
             hidden_size=c.text_width, intermediate_size=4 * c.text_width, num_hidden_layers=c.text_layers,
             num_attention_heads=c.text_heads, projection_dim=c.embed_dim, zero_after_end=True,
+            add_embeddings=True,
         )  # fmt: skip
         state = transformers_names(network.text, known)
         weights.save(out / "text_encoder", asdict(config) | {"_class_name": "CLIPTextModel"}, state, card)

@@ -174,6 +174,26 @@ def test_attention_equals_torch():
     assert torch.allclose(record.attention["here"], weights, atol=1e-6)
 
 
+def test_nothing_looks_at_padding():
+    """Zero rows behind a context change nothing; torch's own attention with a key mask says the same."""
+    torch.manual_seed(0)
+    ours, x, words = Attention(16, 12, 4), torch.randn(2, 5, 16), torch.randn(2, 7, 12)
+    padded = torch.cat([words, torch.zeros(2, 4, 12)], dim=1)
+    assert torch.allclose(ours(x, padded), ours(x, words), atol=1e-6)
+    ours(x, padded, record := Record(), "here")
+    assert (record.attention["here"][..., 7:] == 0).all()
+    theirs = nn.MultiheadAttention(16, 4, kdim=12, vdim=12, batch_first=True)
+    with torch.no_grad():
+        theirs.q_proj_weight.copy_(ours.to_q.weight)
+        theirs.k_proj_weight.copy_(ours.to_k.weight)
+        theirs.v_proj_weight.copy_(ours.to_v.weight)
+        theirs.in_proj_bias.zero_()
+        theirs.out_proj.load_state_dict(ours.to_out[0].state_dict())
+    mask = (torch.arange(11) >= 7).expand(2, -1)
+    assert torch.allclose(ours(x, padded), theirs(x, padded, padded, key_padding_mask=mask)[0], atol=1e-6)
+    assert ours(x, torch.zeros(2, 3, 12)).isfinite().all()  # nothing but padding
+
+
 def test_attention_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="3 attention heads must divide the 16 channels"):
         SpatialTransformer(16, 8, 3, depth=1, groups=4, linear=False)

@@ -71,6 +71,16 @@ def test_zero_after_end():
     assert end == LENGTH  # the over-long prompt fills the row: nothing is cut from it
 
 
+def test_word_vectors_are_added_normalised():
+    """What is added is transformers' own embedding layer, brought to mean 0 and variance 1 a token."""
+    _, reference = pair()
+    with_words, plain = pair(add_embeddings=True)[0], pair()[0]
+    with torch.no_grad():
+        words = reference.text_model.embeddings(token_ids(PROMPTS))
+    words = (words - words.mean(-1, keepdim=True)) / (words.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    assert torch.allclose(with_words(PROMPTS) - plain(PROMPTS), words, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "prompt", ["a red apple", "Hello, WORLD!", "naïve café — 你好 🍎", "don't  stop\n now", "x" * 400, "", "<&amp;>"]
 )
