@@ -126,7 +126,7 @@ file.addEventListener('change', async () => {
     reader.onload = () => done(reader.result);
     reader.readAsDataURL(chosen);
   });
-  const answer = await server.reduce(url.slice(url.indexOf(',') + 1), rows.length, rows[0].length).catch(() => ({ error: 'the picture did not reach the server; try again' }));
+  const answer = await server.reduce({ file: url.slice(url.indexOf(',') + 1), rows: rows.length, cols: rows[0].length }).catch(() => ({ error: 'the picture did not reach the server; try again' }));
   if (answer.error) return tell(answer.error, true);
   take(answer.cells);
   tell(`${chosen.name} in ${rows.length} × ${rows[0].length} cells${answer.note ? '; ' + answer.note : ''}`);

@@ -50,8 +50,9 @@ class PaintInput(Piece):
         return None if value is None else [list(row) for row in value]
 
     @server
-    def reduce(self, file: str, rows: int, cols: int) -> dict[str, Any]:
-        """A picture file (base64) as ``cells``, with a ``note``; or the ``error`` that a visitor is to read."""
+    def reduce(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A picture ``file`` (base64) as ``cells``, rows x cols, with a ``note``; or the ``error`` for the visitor."""
+        file, rows, cols = (asked.get(name) for name in ("file", "rows", "cols"))
         try:
             if not isinstance(file, str) or len(file) > 2 * MOST_BYTES:
                 raise ValueError(f"a picture may have at most {MOST_BYTES / 1e6:g} MB: save it smaller")

@@ -483,7 +483,7 @@ def real_coins(s: Settings) -> View:
         rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{fit.degrees} degrees of freedom}},\quad P={tex(fit.p_value)}$$",
         frame.weakest(*found),
         f"{trials:,} trials of {n} flips, each really flipped: **{numbers['mean']:.4g}** heads on average, {n * p:.4g} "
-        f"expected; the black steps are the exact chances.{pegs}\n{verdict}",
+        f"expected; the stepped line is the exact chance of each count.{pegs}\n{verdict}",
         numbers,
         ("n", "p", "trials", "seed"),
     )

@@ -419,6 +419,10 @@ def saved(image, kind="PNG", **options):
     return file.getvalue()
 
 
+def asked(file, rows, cols):
+    return {"file": file, "rows": rows, "cols": cols}
+
+
 def bomb():
     """A PNG that says it has 30,000 x 30,000 pixels."""
     data = bytearray(saved(Image.new("L", (1, 1))))
@@ -442,9 +446,8 @@ def bomb():
 def test_files_that_cannot_be_read_say_why(data, message):
     with pytest.raises(ValueError, match=message):
         read_picture(data)
-    answer = PaintInput(specs(convolution.Settings)["image"], render=False).reduce(
-        base64.b64encode(data).decode(), 4, 4
-    )
+    piece = PaintInput(specs(convolution.Settings)["image"], render=False)
+    answer = piece.reduce(asked(base64.b64encode(data).decode(), 4, 4))
     assert answer["error"]
 
 
@@ -463,10 +466,10 @@ def test_transparency_and_16_bits_are_read_and_said():
 def test_an_own_picture_is_averaged_into_the_chosen_cells():
     pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
     piece = PaintInput(specs(convolution.Settings)["image"], render=False)
-    answer = piece.reduce(base64.b64encode(saved(Image.fromarray(pixels))).decode(), 3, 2)
+    answer = piece.reduce(asked(base64.b64encode(saved(Image.fromarray(pixels))).decode(), 3, 2))
     expected = (pixels / 255).reshape(3, 2, 2, 4).mean((1, 3))
     np.testing.assert_allclose(answer["cells"], expected, atol=0.0051)
     assert parse(convolution.Settings, {"image": answer["cells"]})
     assert reduced(torch.ones(3, 5, 5).double(), 2, 2) == [[1, 1], [1, 1]]
     for bad in (("AAAA", 0, 2), ("AAAA", 3, 17), ("not base64!", 2, 2), (None, 2, 2), ("AAAA", "x", 2)):
-        assert piece.reduce(*bad)["error"]
+        assert piece.reduce(asked(*bad))["error"]
