@@ -1,6 +1,10 @@
 """What tests of core, explorer and browser share."""
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("house", deadline=None)  # seconds are never asserted: a machine may be busy
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
