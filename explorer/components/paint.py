@@ -52,7 +52,7 @@ class PaintInput(Piece):
     @server
     def reduce(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A picture ``file`` (base64) as ``cells``, rows x cols, with a ``note``; or the ``error`` for the visitor."""
-        file, rows, cols = (asked.get(name) for name in ("file", "rows", "cols"))
+        file, rows, cols = (asked.get(name, 0) for name in ("file", "rows", "cols"))
         try:
             if not isinstance(file, str) or len(file) > 2 * MOST_BYTES:
                 raise ValueError(f"a picture may have at most {MOST_BYTES / 1e6:g} MB: save it smaller")
