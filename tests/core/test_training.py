@@ -456,7 +456,7 @@ def test_recipes_leave_a_model_that_loads_and_draws(trained):
         assert card.name == name and card.steps > 0 and card.pictures == 8 * card.steps and card.seed == 0
         assert card.recipe["batch"] == 8 and card.recipe["train"]["warmup"] == 2 and len(card.files) == 2
         assert card.recipe["network"] == json.loads(json.dumps(asdict(SIZES[name])))
-    assert weights.load(out / "unet")[1].defaults["sampler"] == "ddim"
+    assert weights.load(out / "unet")[1].defaults["sampler"] == "dpmpp_2m"  # the tab's own default
     told = {t.text: t.known for t in model.text.tokens("red pizza violin")}
     assert told["red"] and told["pizza"] and not told["violin"]
     for name in ("emoji-vae", "emoji-unet"):
