@@ -139,8 +139,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     def run(*values: Any) -> Iterator[list[Any]]:
         try:
             settings = settings_from(values)
+            about = about_of(settings)
             for view in module.stream(settings):
-                yield [*picture_of(view), *about_of(settings)]
+                yield [*picture_of(view), *about]
+                about = [gr.skip()] * len(about)  # told once, so that a late step wipes no "Stopped" away
         except ValueError as error:
             yield refused(error)
 
