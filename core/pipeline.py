@@ -115,6 +115,85 @@ def network_denoiser(
     return denoiser
 
 
+def class_context(labels: Tensor, classes: int) -> Tensor:
+    """Class numbers (B,) as the one row that a U-Net attends to: (B, 1, classes + 1), one-hot; ``classes`` is no class.
+
+    The key and value layers of cross-attention then hold one learned vector per class.
+    """
+    return nn.functional.one_hot(labels, classes + 1).float()[:, None]
+
+
+@dataclass(frozen=True)
+class ClassToImage:
+    """A model of small pictures that is told a class or nothing: no words, no VAE. Read-only after loading."""
+
+    unet: UNet
+    schedule: NoiseSchedule
+    card: Card
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str | Path = "fashion", *, device: torch.device | str | None = None) -> "ClassToImage":
+        """Load an embedded model ("fashion", "fashion-oneshot") or a folder with ``unet`` and ``scheduler``.
+
+        Raises: ValueError if it is unknown, or its files are missing, damaged or foreign.
+        """
+        folder = weights.resolve(name)
+        unet = weights.load(f"{folder}/unet")[0].to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
+        return cls(unet, noise_schedule(scheduler), weights.read_model_card(folder), scheduler)
+
+    @property
+    def classes(self) -> int:
+        return self.unet.config.cross_attention_dim - 1
+
+    @property
+    def prediction_type(self) -> str:
+        return self.scheduler["prediction_type"]
+
+    def context(self, labels: Sequence[int] | None, batch: int = 1) -> Tensor:
+        """What the U-Net attends to, (B, 1, classes + 1): a class per picture, or none for ``batch`` pictures.
+
+        Raises: ValueError for a class outside 0..classes-1.
+        """
+        numbers = [self.classes] * batch if labels is None else list(labels)
+        if labels is not None and not all(0 <= n < self.classes for n in numbers):
+            raise ValueError(f"classes must be from 0 to {self.classes - 1}, got {numbers}")
+        return class_context(torch.tensor(numbers), self.classes).to(self.unet.conv_in.weight)
+
+    def denoiser(
+        self, labels: Sequence[int] | None, batch: int = 1, *, guidance: Guidance = 1.0, record: Record | None = None
+    ) -> Denoiser:
+        """One picture per entry of ``labels``, or ``batch`` pictures of no class in particular."""
+        return network_denoiser(
+            self.unet, self.schedule, self.prediction_type, self.context(labels, batch), self.context(None),
+            guidance if labels is not None else 1.0, record,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def stream(
+        self,
+        labels: Sequence[int] | None,
+        batch: int = 1,
+        *,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: Guidance | None = None,
+        seed: int = 0,
+    ) -> Iterator[Step]:
+        """Draw pictures (B, C, size, size) in [-1, 1]; picture i starts from the noise of ``seed + i``."""
+        defaults = self.card.defaults
+        walk = named_sampler(sampler or defaults["sampler"])
+        times, scale = sampling_plan(self.scheduler, defaults["steps"] if steps is None else steps)
+        n = batch if labels is None else len(labels)
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(n)]
+        c = self.unet.config
+        x = torch.cat([torch.randn(1, c.in_channels, c.sample_size, c.sample_size, generator=g) for g in generators])
+        denoiser = self.denoiser(labels, batch, guidance=defaults["guidance"] if guidance is None else guidance)
+        x = (scale * x).to(self.unet.conv_in.weight)
+        return walk(denoiser, self.schedule, x, times, generator=generators[0] if n == 1 else generators)
+
+
 @dataclass(frozen=True)
 class TextToImage:
     """A text-to-image model: everything between a sentence and a picture. Read-only after loading."""
@@ -150,7 +229,7 @@ class TextToImage:
                 f"the U-Net in {folder} attends to {unet.config.cross_attention_dim} numbers a token, "
                 f"but its text encoder gives {text.config.hidden_size}"
             )
-        return cls(text, unet, vae, noise_schedule(scheduler), weights.read_card(folder), scheduler)
+        return cls(text, unet, vae, noise_schedule(scheduler), weights.read_model_card(folder), scheduler)
 
     @property
     def device(self) -> torch.device:

@@ -234,6 +234,11 @@ def read_card(folder: Path) -> Card:
     return card
 
 
+def read_model_card(folder: Path) -> Card:
+    """The card of a whole model; that of its U-Net where it has none of its own yet."""
+    return read_card(folder if (folder / "card.json").is_file() else folder / "unet")
+
+
 def read_state(folder: Path) -> dict[str, Tensor]:
     """All tensors of a part, from one safetensors file or from the shards that its index names.
 

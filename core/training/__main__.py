@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m core.training", description=__doc__)
     parser.add_argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help=", ".join(sorted(RECIPES)))
     parser.add_argument("--data", help="folder of the data set, or of what `prepare` wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/emoji"), help="model folder to write into")
+    parser.add_argument("--out", type=Path, help="model folder to write into; default: runs/ and the model's name")
     parser.add_argument("--resume", type=Path, help="model folder whose weights to start from (optimiser starts anew)")
     parser.add_argument("--minutes", type=float, help="how long to train; default: the recipe's")
     parser.add_argument("--batch", type=int, help="pictures a step on each device; default: the recipe's")
@@ -56,8 +56,9 @@ def run(options: argparse.Namespace) -> None:
     recipe: Recipe = replace(RECIPES[options.recipe], seed=options.seed + rank, **given)
     if options.lr is not None:
         recipe = replace(recipe, train=recipe.train | {"lr": options.lr})
+    out = options.out or Path("runs") / recipe.model
     config = TrainConfig(minutes=recipe.minutes, compile=not options.no_compile, **recipe.train)
-    job = prepare_run(recipe, data=options.data, out=options.out, resume=options.resume, device=device)
+    job = prepare_run(recipe, data=options.data, out=out, resume=options.resume, device=device)
 
     before = read_card(options.resume / recipe.part) if options.resume else None
     saved = drawn = 0.0
@@ -78,13 +79,13 @@ def run(options: argparse.Namespace) -> None:
                 job.save(progress.network, card(recipe, progress, world, before))
             if rank == 0 and job.sheet and elapsed - drawn > 60 * options.sheet_minutes:
                 drawn = elapsed
-                write_picture(options.out / f"{recipe.name}-{round(elapsed / 60):04d}.png", job.sheet(progress.network))
+                write_picture(out / f"{recipe.name}-{round(elapsed / 60):04d}.png", job.sheet(progress.network))
     if rank == 0 and progress is not None:
         measured = job.measure(progress.network)
         print(f"{recipe.name}: {progress.pictures} pictures, loss {progress.loss:.4f}, {measured}", flush=True)
         job.save(progress.network, card(recipe, progress, world, before, measured))
         if job.sheet:
-            write_picture(options.out / f"{recipe.name}.png", job.sheet(progress.network))
+            write_picture(out / f"{recipe.name}.png", job.sheet(progress.network))
     if world > 1:
         dist.destroy_process_group()
 

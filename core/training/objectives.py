@@ -1,5 +1,7 @@
 """What the VAE, CLIP and the classifier minimise; a denoiser's objective is in loop.py."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,30 +53,34 @@ class Contrast(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A small convolutional network with three answers: name, style and background; logits (B, ...) each."""
+    """A small convolutional network with an answer to each of several questions.
 
-    def __init__(self, config: ClassifierConfig, names: int, styles: int, backgrounds: int):
+    Args:
+        answers: question -> the names of its classes: ``{"name": [...], "style": [...], "background": [...]}``.
+    """
+
+    def __init__(self, config: ClassifierConfig, answers: Mapping[str, Sequence[str]]):
         super().__init__()
         a, b, c = config.widths
-        self.counts = [names, styles, backgrounds]
+        self.answers = {question: tuple(names) for question, names in answers.items()}
         self.body = nn.Sequential(
-            nn.Conv2d(3, a, 5, stride=2, padding=2), nn.BatchNorm2d(a), nn.ReLU(),
+            nn.Conv2d(config.in_channels, a, 5, stride=2, padding=2), nn.BatchNorm2d(a), nn.ReLU(),
             nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
             nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
             nn.Conv2d(b, c, 3, stride=2, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
             nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
             nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), nn.BatchNorm2d(2 * c), nn.ReLU(),
         )  # fmt: skip
-        self.head = nn.Linear(4 * c, sum(self.counts))
+        self.head = nn.Linear(4 * c, sum(map(len, self.answers.values())))
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 3, 64, 64) in [-1, 1] to (B, 4 c): mean and maximum of every channel."""
+        """(B, C, H, W) in [-1, 1] to (B, 4 c): mean and maximum of every channel."""
         h = self.body(x)
         return torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        name, style, background = self.head(self.features(x)).split(self.counts, dim=1)
-        return name, style, background
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, classes) for each question."""
+        return self.head(self.features(x)).split([len(names) for names in self.answers.values()], dim=1)
 
 
 class Classification(nn.Module):

@@ -1,6 +1,6 @@
 """The recipes: what is trained, how large, on what and how; one frozen dataclass each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.networks.unet import UNetConfig
@@ -11,13 +11,15 @@ from core.networks.vae import VAEConfig
 class Recipe:
     """One network's training.
 
-    part: the folder of the model it fills. data: "emoji" (pictures), "prepared" (latents and text states) or "fashion".
+    model: the model it belongs to, written to `runs/<model>`. part: the folder of it that is filled.
+    data: "emoji" (pictures), "prepared" (latents and text states) or "fashion".
     network: the config of the network. train: fields of `TrainConfig`. batch: pictures a step.
     scheduler: for a denoiser, the noise schedule and prediction as a checkpoint's ``scheduler_config.json`` has them.
     defaults: for a denoiser, what to sample with.
     """
 
     name: str
+    model: str
     part: str
     data: str
     network: Any
@@ -47,10 +49,10 @@ class CLIPConfig:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """A picture to its name and style: the judge of what is drawn, trained on real pictures alone."""
+    """The judge of what is drawn, trained on real pictures alone."""
 
+    in_channels: int = 3
     widths: tuple[int, ...] = (64, 128, 256)
-    held_out: float = 0.08  # the share of pictures it never trains on, by which its own accuracy is stated
 
 
 # Latents at t = T are pure noise (alpha_bar_T < 1e-8), so a background's mean colour cannot leak from the start noise.
@@ -64,11 +66,35 @@ COSINE_V = {
     "clip_sample": False,
 }
 
+# One amount of noise, as much as there is signal (alpha_bar_1 = 1/2), and the clean picture as the answer: cleaning in
+# one go, without steps.
+HALF_NOISE = {
+    "_class_name": "DDIMScheduler",
+    "trained_betas": [0.5],
+    "num_train_timesteps": 1,
+    "prediction_type": "sample",
+    "timestep_spacing": "trailing",
+    "set_alpha_to_one": True,
+    "clip_sample": False,
+}
+
+FASHION = UNetConfig(
+    sample_size=28,
+    in_channels=1,
+    out_channels=1,
+    block_out_channels=(32, 64, 128),
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    cross_attention_dim=11,
+    layers_per_block=1,
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             "emoji-clip",
+            model="emoji",
             part="text_encoder",
             data="emoji",
             network=CLIPConfig(),
@@ -78,6 +104,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "emoji-vae",
+            model="emoji",
             part="vae",
             data="emoji",
             # At 16 x 16 from the first convolution on: at full resolution normalisation alone takes most of the time.
@@ -88,6 +115,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "emoji-unet",
+            model="emoji",
             part="unet",
             data="prepared",
             # Most weights sit at 8 x 8 and 4 x 4, where they cost little time: names are many, strokes are few.
@@ -106,6 +134,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "emoji-classifier",
+            model="emoji",
             part="classifier",
             data="emoji",
             network=ClassifierConfig(),
@@ -115,24 +144,38 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "fashion-unet",
+            model="fashion",
             part="unet",
             data="fashion",
             # One row of context, the class as a one-hot vector: its key and value layers are the class embeddings.
-            network=UNetConfig(
-                sample_size=28,
-                in_channels=1,
-                out_channels=1,
-                block_out_channels=(32, 64, 128),
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                cross_attention_dim=11,
-                layers_per_block=1,
-            ),
-            train={"lr": 1e-3, "warmup": 200, "hold": 0.6, "ema": 0.999},
+            network=FASHION,
+            train={"lr": 1e-3, "warmup": 200, "hold": 0.5, "ema": 0.999},
             batch=64,
             minutes=30,
             scheduler=COSINE_V,
-            defaults={"sampler": "ddim", "steps": 20, "guidance": 2.0, "size": 28},
+            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.0, "size": 28},
+        ),
+        Recipe(
+            "fashion-oneshot",
+            model="fashion-oneshot",
+            part="unet",
+            data="fashion",
+            network=replace(FASHION, cross_attention_dim=1),  # no class, only the place that says so
+            train={"lr": 1e-3, "warmup": 200, "hold": 0.5, "ema": 0.999},
+            batch=64,
+            minutes=10,
+            scheduler=HALF_NOISE,
+            defaults={"sampler": "ddim", "steps": 1, "guidance": 1.0, "size": 28},
+        ),
+        Recipe(
+            "fashion-classifier",
+            model="fashion",
+            part="classifier",
+            data="fashion",
+            network=ClassifierConfig(in_channels=1, widths=(32, 64, 128)),
+            train={"lr": 2e-3, "warmup": 100, "hold": 0.3, "ema": 0.99, "weight_decay": 0.05},
+            batch=64,
+            minutes=5,
         ),
     )
 }

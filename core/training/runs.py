@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core import datasets, weights
 from core.networks.unet import UNet
 from core.networks.vae import VAE
-from core.pipeline import network_denoiser, noise_schedule
+from core.pipeline import class_context, network_denoiser, noise_schedule
 from core.samplers import SAMPLERS
 from core.schedule import NoiseSchedule
 from core.training import batches, prepare
@@ -182,22 +182,19 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
     schedule = noise_schedule(recipe.scheduler)
     generator = torch.Generator().manual_seed(recipe.seed)
     unet = network_of(UNet(recipe.network), resume, "unet").to(device).to(memory_format=torch.channels_last)
-    classes = len(datasets.FASHION_CLASSES)
-
-    def one_hot(label: Tensor) -> Tensor:
-        return nn.functional.one_hot(label, classes + 1).float()[:, None]  # the last place means no class
+    classes = recipe.network.cross_attention_dim - 1  # 0 for a network that is told no class
 
     def stream() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            row = torch.randint(len(images), (recipe.batch,), generator=generator)
+            row = torch.randint(len(images), (recipe.batch,), generator=generator).to(device)
             unsaid = torch.rand(recipe.batch, generator=generator) < 0.1
-            label = labels[row.to(device)].masked_fill(unsaid.to(device), classes)
-            yield images[row.to(device)].float() / 127.5 - 1, one_hot(label)
+            label = labels[row].clamp(max=classes).masked_fill(unsaid.to(device), classes)
+            yield images[row].float() / 127.5 - 1, class_context(label, classes)
 
     def sheet(network: UNet) -> Tensor:
-        label = torch.arange(classes, device=device).repeat(4)
-        empty = one_hot(torch.tensor([classes], device=device))
-        return tile(draw(network, recipe, schedule, one_hot(label), empty).clamp(-1, 1), classes)
+        label = torch.arange(10, device=device).clamp(max=classes).repeat(4)
+        empty = class_context(torch.tensor([classes], device=device), classes)
+        return tile(draw(network, recipe, schedule, class_context(label, classes), empty).clamp(-1, 1), 10)
 
     def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
@@ -205,11 +202,37 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
     return Run(unet, Denoising(unet, schedule, recipe.scheduler["prediction_type"]), stream(), save, sheet)
 
 
+def fashion_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
+    images, labels = (x.to(device) for x in datasets.fashion("train", data))
+    unseen, right = (x.to(device) for x in datasets.fashion("test", data))
+    judge = Classifier(recipe.network, {"name": datasets.FASHION_CLASSES})
+    judge = network_of(judge, resume, "classifier").to(device)
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def stream() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            row = torch.randint(len(images), (recipe.batch,), generator=generator).to(device)
+            x = images[row].float() / 127.5 - 1
+            mirror = (torch.rand(recipe.batch, generator=generator) < 0.5).to(device)[:, None, None, None]
+            yield torch.where(mirror, x.flip(-1), x), labels[row]
+
+    @torch.no_grad()
+    def measure(network: Classifier) -> dict[str, Any]:
+        network.eval()
+        answers = torch.cat([network(x.float() / 127.5 - 1)[0].argmax(1) for x in unseen.split(500)])
+        return {"unseen_pictures": len(unseen), "name_top1": round((answers == right).float().mean().item(), 4)}
+
+    def save(network: Classifier, card: Card) -> None:
+        save_classifier(out, recipe, network, card)
+
+    return Run(judge, Classification(judge), stream(), save, None, measure)
+
+
 def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
     labels = Labels.of(emoji)
-    classifier = network_of(Classifier(recipe.network, *labels.counts), resume, "classifier").to(device)
+    judge = network_of(Classifier(recipe.network, labels.answers), resume, "classifier").to(device)
     seen, unseen = held_out(len(images), every=12)
     generator = torch.Generator().manual_seed(recipe.seed)
 
@@ -232,10 +255,9 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
         }
 
     def save(network: Classifier, card: Card) -> None:
-        config = asdict(recipe.network) | {"names": labels.names, "styles": labels.styles}
-        weights.save(out / "classifier", config, network.state_dict(), card)
+        save_classifier(out, recipe, network, card)
 
-    return Run(classifier, Classification(classifier), stream(seen, recipe.batch), save, None, measure)
+    return Run(judge, Classification(judge), stream(seen, recipe.batch), save, None, measure)
 
 
 @dataclass(frozen=True)
@@ -258,8 +280,8 @@ class Labels:
         )
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        return len(self.names), len(self.styles), len(datasets.BACKGROUNDS)
+    def answers(self) -> dict[str, list[str]]:
+        return {"name": self.names, "style": self.styles, "background": list(datasets.BACKGROUNDS)}
 
 
 def draw(network: nn.Module, recipe: Recipe, schedule: NoiseSchedule, context: Tensor, empty: Tensor) -> Tensor:
@@ -284,6 +306,11 @@ def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> 
     weights.write_json(out / "scheduler" / "scheduler_config.json", recipe.scheduler)
 
 
+def save_classifier(out: Path, recipe: Recipe, network: Classifier, card: Card) -> None:
+    config = asdict(recipe.network) | {"answers": network.answers}
+    weights.save(out / "classifier", config, network.state_dict(), card)
+
+
 def network_of(network: Network, resume: Path | None, part: str) -> Network:
     """``network``, filled from ``resume/part`` if a folder to resume from is given."""
     if resume is not None:
@@ -306,6 +333,8 @@ BUILDERS: dict[str, Callable[..., Run]] = {
     "emoji-unet": emoji_unet,
     "emoji-classifier": emoji_classifier,
     "fashion-unet": fashion_unet,
+    "fashion-oneshot": fashion_unet,
+    "fashion-classifier": fashion_classifier,
 }
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 import diffusers
 import numpy as np
 import pytest
+import scipy
 import torch
 from PIL import Image, ImageDraw
 from torch import nn
@@ -22,10 +23,11 @@ from core.mixtures import GaussianMixture
 from core.networks.layers import timestep_embedding
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
-from core.pipeline import TextToImage
+from core.pipeline import ClassToImage, TextToImage
 from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
 from core.training import batches, prepare
+from core.training.evaluate import frechet_distance, load_classifier, spread
 from core.training.loop import Denoising, TrainConfig, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
 from core.training.recipes import RECIPES, ClassifierConfig, CLIPConfig
@@ -374,6 +376,10 @@ def test_captions_name_every_background_but_white():
 # ---- whole recipes, made small
 
 NAMES = ("red apple", "cat face", "rocket", "pizza", "blue heart")
+SMALL_FASHION = UNetConfig(
+    sample_size=28, in_channels=1, out_channels=1, block_out_channels=(8, 16), cross_attention_dim=11,
+    norm_num_groups=4,
+)  # fmt: skip
 SIZES = {
     "emoji-clip": CLIPConfig(
         embed_dim=16, patch_size=32, vision_width=64, vision_layers=1, text_width=32, text_layers=1, text_heads=2
@@ -383,10 +389,9 @@ SIZES = {
     ),
     "emoji-unet": UNetConfig(sample_size=8, block_out_channels=(16, 32), cross_attention_dim=32, norm_num_groups=8),
     "emoji-classifier": ClassifierConfig(widths=(4, 8, 8)),
-    "fashion-unet": UNetConfig(
-        sample_size=28, in_channels=1, out_channels=1, block_out_channels=(8, 16), cross_attention_dim=11,
-        norm_num_groups=4,
-    ),
+    "fashion-unet": SMALL_FASHION,
+    "fashion-oneshot": replace(SMALL_FASHION, cross_attention_dim=1),
+    "fashion-classifier": ClassifierConfig(in_channels=1, widths=(4, 8, 8)),
 }  # fmt: skip
 
 
@@ -573,12 +578,11 @@ def test_an_interrupted_run_leaves_what_it_last_saved(emoji_folder, small_recipe
 
 def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
     """A classifier is trained on the real pictures, then says what is right among the drawn ones."""
-    from core.training.evaluate import load_classifier
-
     out, _ = trained
     learn("emoji-classifier", emoji_folder, tmp_path, "--lr", "0.01", seconds=4)
-    judge, names, styles, card = load_classifier(tmp_path / "classifier")
-    assert names == sorted(NAMES) and styles == ["blob", "fx", "noto", "twemoji"]
+    judge, card = load_classifier(tmp_path / "classifier")
+    names = judge.answers["name"]
+    assert names == tuple(sorted(NAMES)) and judge.answers["style"] == ("blob", "fx", "noto", "twemoji")
     assert card.measured["name_top5"] == 1 and card.measured["unseen_pictures"] == 5
     emoji = datasets.emoji(emoji_folder)
     x, which, _ = next(
@@ -589,7 +593,8 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
     right = [names[f] == emoji.names[i] for f, i in zip(found.tolist(), which.tolist(), strict=True)]
     assert np.mean(right) > 0.5  # chance is 0.2
 
-    command.main(["evaluate", str(out), "--classifier", str(tmp_path / "classifier"), "--seeds", "2"])
+    classifier = ["--classifier", str(tmp_path / "classifier")]
+    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, "--seeds", "2"])
     measured = TextToImage.load(out, device="cpu").card.measured
     assert set(measured["prompts"]) == set(NAMES) and measured["seeds"] == 2
     assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
@@ -597,16 +602,58 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
 
 
 def test_fashion(small_recipes, tmp_path):
+    """The three FashionMNIST recipes on ten kinds of bars; then what they draw is judged."""
+    kind = np.arange(500) % 10
+    images = np.random.default_rng(0).integers(0, 60, (500, 28, 28), dtype=np.uint8)
+    for i, k in enumerate(kind):
+        images[i, 2 * k + 2 : 2 * k + 8] += 150
+    split = np.arange(500) % 20 >= 10
+    np.savez(tmp_path / "fashion28.npz", images=images, labels=kind, split=split.astype(int))
+    out, oneshot = tmp_path / "fashion", tmp_path / "oneshot"
+    learn("fashion-unet", tmp_path, out, seconds=3)
+    learn("fashion-oneshot", tmp_path, oneshot, "--lr", "0.01", seconds=3)
+    learn("fashion-classifier", tmp_path, out, "--lr", "0.01", seconds=3)
+    assert Image.open(out / "fashion-unet.png").size == Image.open(oneshot / "fashion-oneshot.png").size == (280, 112)
+
+    # Cleaning in one go removes most of half noise from pictures it never saw.
+    model = ClassToImage.load(oneshot, device="cpu")
+    assert model.classes == 0 and model.schedule.alpha_bar.tolist() == [1, 0.5]
+    x0, _ = datasets.fashion("test", tmp_path)
+    x0 = x0[:50].float() / 127.5 - 1
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        cleaned = model.denoiser(None, 50)(x0 / 2**0.5 + eps / 2**0.5, 1).x0
+    assert (cleaned - x0).square().mean() < 0.5 * x0.var()
+
+    model = ClassToImage.load(out, device="cpu")
+    *_, last = model.stream([3, 3], seed=4)
+    *_, alone = model.stream([3], seed=5)
+    assert torch.allclose(last.x_next[1:], alone.x_next, atol=1e-4)  # picture i starts from seed + i
+    with pytest.raises(ValueError, match="classes must be from 0 to 9, got"):
+        model.context([10])
+    for folder in (out, oneshot):
+        name = {out: "fashion", oneshot: "fashion-oneshot"}[folder]
+        judge = ["--classifier", str(out / "classifier")]
+        command.main(["evaluate", name, "--folder", str(folder), *judge, "--data", str(tmp_path), "--seeds", "10"])
+        measured = ClassToImage.load(folder, device="cpu").card.measured
+        assert measured["frechet"] > measured["frechet_real"] > 0 and measured["diversity"] > 0
+        assert measured["classifier_on_unseen_real_pictures"]["name_top1"] > 0.9
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_frechet_distance_is_that_of_the_formula(size):
     rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "fashion28.npz",
-        images=rng.integers(0, 256, (40, 28, 28), dtype=np.uint8), labels=np.arange(40) % 10, split=np.arange(40) % 2,
-    )  # fmt: skip
-    learn("fashion-unet", tmp_path, tmp_path / "out", seconds=1.5)
-    network, card = weights.load(tmp_path / "out" / "unet")
-    assert network.config == SIZES["fashion-unet"] and card.defaults["size"] == 28
-    sheet = Image.open(tmp_path / "out" / "fashion-unet.png")
-    assert sheet.size == (10 * 28, 4 * 28)
+    a, b = rng.normal(0, 2, (50, size)), rng.normal(1, 1, (80, size)) @ rng.normal(size=(size, size))
+    cov_a, cov_b = (np.cov(x.T).reshape(size, size) for x in (a, b))
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * scipy.linalg.sqrtm(cov_a @ cov_b))
+    assert frechet_distance(a, b) == pytest.approx(expected.real, rel=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_spread_is_the_mean_distance_within_a_group():
+    x = np.random.default_rng(1).normal(size=(8, 3))
+    distances = [scipy.spatial.distance.pdist(group).mean() for group in (x[:4], x[4:])]
+    assert spread(x, 4) == pytest.approx(np.mean(distances))
 
 
 def test_the_shipped_recipes_are_whole():
