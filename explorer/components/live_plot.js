@@ -25,11 +25,12 @@ function dressed(layout) {
   return out;
 }
 
+// The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
 async function draw() {
   if (!props.value) return;
   const Plotly = await plotly(), figure = JSON.parse(props.value);
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
-  await Plotly.react(div, figure.data, { ...dressed(figure.layout), uirevision: 'keep', autosize: true }, config);
+  await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', draw);

@@ -1,13 +1,13 @@
-// The controls of a tab carry the ids NAME-field; those of fields in `hidden` and the pieces not in `pieces` go.
+// Rules, not marks on elements: they also hold for the controls and pieces that the page draws later.
+const sheet = element.querySelector('style');
 function apply() {
-  const stage = element.closest('.stage'), bench = element.closest('.bench');
-  if (!props.value || !stage) return;
-  const pieces = [...stage.querySelectorAll(':scope > .piece')].filter((piece) => !piece.contains(element));
-  pieces.forEach((piece, i) => piece.toggleAttribute('data-away', !props.value.pieces.includes(i)));
-  const gone = new Set(props.value.hidden.map((field) => `${NAME}-${field}`));
-  bench.querySelectorAll(`.controls [id^="${NAME}-"]`).forEach((field) => field.toggleAttribute('data-away', gone.has(field.id)));
+  if (!props.value) return;
+  const { pieces, hidden } = props.value, tab = `#tab-${NAME}`;
+  const gone = hidden.map((field) => `#${NAME}-${field}`).join(', ') || '#nothing';
+  const stays = pieces.map((i) => `:nth-child(${i + 1} of .piece)`).join(', ');
+  sheet.textContent = `.views-piece, ${tab} .stage > .piece:not(${stays}), ${tab} .controls :is(${gone}),
+    ${tab} .controls .form:not(:has(> .block:not(${gone}))) { display: none !important; }`;
   requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));  // a plot drawn while hidden takes its width
 }
 watch('value', apply);
 apply();
-requestAnimationFrame(apply);

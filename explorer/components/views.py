@@ -19,8 +19,7 @@ class Views(Piece):
 
     def __init__(self, name: str, first: Showing):
         super().__init__(
-            "<style>.views-piece, [data-away], .controls .form:not(:has(> .block:not([data-away])))"
-            " { display: none !important; }</style>",
+            "<style>.views-piece { display: none !important; }</style>",
             f"const NAME = {name!r};\n" + script("views"),
             name="views-piece",
             value=first,

@@ -41,12 +41,14 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         width=0.86 if few else 1,
     )
     bound = ceiling(np.abs(pmf - bell).max() * 1.1) if curve[1].any() else 0.01
+    fine = {"tickformat": "~g" if bound > 1e-3 else "~e", "nticks": 4}
     fig.update_layout(
+        uirevision="bars",
         barmode="overlay",
         xaxis={"anchor": "y2", "title": {"text": "heads k"}, "dtick": 1 if few and x_range[1] < 24 else None},
         yaxis={"domain": [0.38, 1], "tickformat": "~g"},
         yaxis2=style.AXIS
-        | {"domain": [0, 0.25], "range": [-bound, bound], "zeroline": True, "nticks": 4, "tickformat": "~g"}
+        | {"domain": [0, 0.25], "range": [-bound, bound], "zeroline": True, **fine}
         | {"title": {"text": "bar − bell", "standoff": 10}},
         margin={"l": 76, "r": 16, "t": 12, "b": 52},
     )
@@ -103,7 +105,7 @@ def convergence(
     curves: name -> (values at every n, colour); those of 0 are left out. values: the same names at n = ``at``.
     """
     fig = style.figure(x="flips n", y="distance")
-    for name, (y, colour) in curves.items():
+    for place, (name, (y, colour)) in enumerate(curves.items()):
         y = np.where(y > 0, y, np.nan)
         fig.add_scatter(
             x=n,
@@ -120,10 +122,8 @@ def convergence(
                 marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
                 hovertemplate=f"{name}: {values[name]:.4g} at n = {at}<extra></extra>",
             )
-        if np.isfinite(y).any():
-            i = len(n) // 6
-            above = {"xshift": 4, "yshift": 14} if name.startswith("Berry") else {"xshift": -4, "yshift": -18}
-            style.label(fig, math.log10(n[i]), math.log10(y[i]), name, colour, **above)
+        mark = "╌" if name.startswith("Berry") else "—"  # in the corner that no curve reaches
+        style.label(fig, 0.02, 0.06 + 0.065 * place, f"{mark} {name}", colour, xref="paper", yref="paper")
     fig.update_layout(
         uirevision="convergence",
         xaxis={"type": "log", "range": [-0.05, 3.05], "tickvals": [1, 3, 10, 30, 100, 300, 1000]},
