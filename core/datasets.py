@@ -79,6 +79,14 @@ def find(name: str, path: str | Path | None = None) -> Path:
     )
 
 
+def at_hand(name: str) -> Path | None:
+    """The folder that holds data set ``name`` on this machine, or None; nothing is downloaded."""
+    try:
+        return find(name, Path.home() / ".cache" / "diffusion-explorer")
+    except FileNotFoundError:
+        return None
+
+
 def download_fashion(folder: Path) -> Path:
     """Fetch FashionMNIST into ``folder`` from its official home; torchvision shows the progress and compares checksums.
 

@@ -45,6 +45,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     - update(settings) -> View: pure and quick, called for every move of a control, latest wins; or
     - stream(settings) -> Iterator[View]: slow, queued, run by a button, stopped by another; such a module also has
       endpoint(...), the annotated function behind /NAME, which for the others is made here.
+
+    or both: update() at every move, and for settings whose result takes long, stream(), which yields nothing for the
+    others. It runs by the button, a preset, the address, and the first field, which chooses the view; a move ends it.
     """
     cls, presets = module.Settings, module.PRESETS
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
@@ -57,8 +60,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                 fields = widgets(cls)
                 for name, field in fields.items():
                     field.elem_id = f"{module.NAME}-{name}"
-                with gr.Row(elem_classes="run", visible=hasattr(module, "stream")):
-                    start = gr.Button("Generate", variant="primary", elem_classes="start")
+                with gr.Row(elem_classes="run", elem_id=f"{module.NAME}-run", visible=hasattr(module, "stream")):
+                    start = gr.Button(getattr(module, "START", "Generate"), variant="primary", elem_classes="start")
                     stop = gr.Button("Stop", elem_classes="stop")
                 message = gr.HTML("", elem_classes="message", container=False)
             with gr.Column(elem_classes="stage"):
@@ -147,18 +150,19 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             yield refused(error)
 
     opening = f"() => [window.explorer.opened({module.NAME!r})]"
-    moves = [field.input for field in inputs]
+    both = hasattr(module, "update") and hasattr(module, "stream")
+    if hasattr(module, "update"):
+        react, choose, open_, answer = moved, chosen, opened, shown
+    else:
+        react, choose, open_, answer = set_moved, set_chosen, set_opened, about
+    gr.on([field.input for field in inputs[both:]], react, inputs, answer, **LIGHT)
+    by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
+    by_address = page.select(open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
-        gr.on(moves, moved, inputs, shown, **LIGHT)
-        chips.input(chosen, [chips], [*inputs, *shown], **LIGHT)
-        page.select(opened, [address], [*inputs, *shown], js=opening, **LIGHT)
         with page:
             api(endpoint(module), api_name=module.NAME, queue=False)
         return page
 
-    gr.on(moves, set_moved, inputs, about, **LIGHT)
-    by_preset = chips.input(set_chosen, [chips], [*inputs, *about], **LIGHT)
-    by_address = page.select(set_opened, [address], [*inputs, *about], js=opening, **LIGHT)
     asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
     heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
     queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
@@ -167,6 +171,11 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         by_preset.success(run, inputs, shown, **queued),
         by_address.success(run, inputs, shown, **queued),
     ]
+    if both:
+        by_first = inputs[0].input(react, inputs, answer, **LIGHT)
+        running.append(by_first.success(run, inputs, shown, **queued | {"trigger_mode": "always_last"}))
+        changes = [*(field.input for field in inputs), chips.input]
+        gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:

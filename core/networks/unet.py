@@ -159,7 +159,9 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(c.norm_num_groups, first, eps=1e-5)
         self.conv_out = nn.Conv2d(first, c.out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor, *, record: Record | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor, *, record: Record | None = None, skips: bool = True
+    ) -> Tensor:
         """Run the network once.
 
         Args:
@@ -167,6 +169,7 @@ class UNet(nn.Module):
             t: the network's time, (B,), 0..T-1 (one less than this project's t).
             context: the words, (B, L, cross_attention_dim).
             record: filled with every cross-attention and feature map on the way, if given.
+            skips: False lays zeros beside the way up in place of what the way down has left, to see what they are for.
         Returns: (B, out_channels, H, W).
         Raises: ValueError if the shapes do not fit the config.
         """
@@ -182,13 +185,14 @@ class UNet(nn.Module):
 
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
         x = self.conv_in(x)
-        skips = [x]
+        left = [x]
         for level, block in enumerate(self.down_blocks):
-            x, left = block(x, time, context, record, f"down_blocks.{level}")
-            skips += left
+            x, more = block(x, time, context, record, f"down_blocks.{level}")
+            left += more
+        left = left if skips else [torch.zeros_like(features) for features in left]
         x = self.mid_block(x, time, context, record, "mid_block")
         for level, block in enumerate(self.up_blocks):
-            x = block(x, skips, time, context, record, f"up_blocks.{level}")
+            x = block(x, left, time, context, record, f"up_blocks.{level}")
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 

@@ -13,7 +13,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from core.denoiser import velocity
-from core.forward import add_noise
+from core.forward import add_noise, randn_like
 from core.schedule import NoiseSchedule
 
 
@@ -76,14 +76,16 @@ class Denoising(nn.Module):
     arXiv 2202.00512.
     """
 
-    def __init__(self, network: nn.Module, schedule: NoiseSchedule, prediction: str):
+    def __init__(
+        self, network: nn.Module, schedule: NoiseSchedule, prediction: str, generator: torch.Generator | None = None
+    ):
         super().__init__()
-        self.network, self.schedule, self.target = network, schedule, TARGETS[prediction]
+        self.network, self.schedule, self.target, self.generator = network, schedule, TARGETS[prediction], generator
 
     def draw(self, x0: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
         """(x_t, t - 1, target, context): drawn outside the compiled part, so that chance stays in one place."""
-        t = torch.randint(1, self.schedule.T + 1, (len(x0),))
-        eps = torch.randn(x0.shape).to(x0)
+        t = torch.randint(1, self.schedule.T + 1, (len(x0),), generator=self.generator)
+        eps = randn_like(x0, self.generator)
         target = self.target(x0, eps, self.schedule.alpha_bar[t])
         return add_noise(x0, eps, t, self.schedule), (t - 1).to(x0.device), target.to(x0), *context
 
@@ -92,10 +94,15 @@ class Denoising(nn.Module):
 
 
 def train(
-    network: nn.Module, batches: Iterable[tuple[Tensor, ...]], schedule: NoiseSchedule, config: TrainConfig
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    schedule: NoiseSchedule,
+    config: TrainConfig,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Iterator[Progress]:
-    """Train a denoiser on batches (x0, *context); see `fit`."""
-    return fit(network, Denoising(network, schedule, config.prediction), batches, config)
+    """Train a denoiser on batches (x0, *context); times and noises come from ``generator``. See `fit`."""
+    return fit(network, Denoising(network, schedule, config.prediction, generator), batches, config)
 
 
 def fit(

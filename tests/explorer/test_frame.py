@@ -160,3 +160,16 @@ def test_endpoint_has_the_settings_as_its_signature(small_tab):
 def test_controls_never_wait_behind_the_queue(small_tab):
     _, fns = built(small_tab)
     assert not fns["moved"].queue and fns["moved"].trigger_mode == "always_last"
+
+
+def test_a_tab_with_both_reacts_at_once_and_streams_where_it_takes_long(small_tab):
+    def stream(settings):
+        if settings.n > 5:
+            yield small_tab.update(settings)
+
+    vars(small_tab).update(stream=stream, endpoint=frame.endpoint(small_tab), START="Run")
+    _, fns = built(small_tab)
+    assert fns["moved"].fn(5, "a b")[1] == "$$n=5$$"
+    assert list(fns["run"].fn(5, "a b")) == []
+    (seen,) = fns["run"].fn(6, "a b")
+    assert seen[1] == "$$n=6$$" and not fns["moved"].queue and fns["run"].queue
