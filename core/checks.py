@@ -1,7 +1,8 @@
 """Independent routes behind the badges: each check takes a result and computes the same thing in another way."""
 
+import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -538,10 +539,20 @@ def _lengths(*factors: Tensor) -> float:
 # Diffusion
 
 
-def schedule(alpha_bar: ArrayLike | Tensor, name: str) -> Check:
-    """A named schedule with its usual end points against its paper's formula."""
+def schedule(alpha_bar: ArrayLike | Tensor, name: str, **curve: Any) -> Check:
+    """A named schedule against its paper's formula; curve: its end points if not the usual ones, shift, repaired."""
     alpha_bar = np.asarray(alpha_bar)
-    return _close("follows its paper's formula", alpha_bar, _alpha_bar(name, len(alpha_bar) - 1), 1e-10)
+    return _close("follows its paper's formula", alpha_bar, _alpha_bar(name, len(alpha_bar) - 1, **curve), 1e-10)
+
+
+def posterior_variance(variance: ArrayLike | Tensor, name: str, **curve: Any) -> Check:
+    """Variances (T,) of the step back from t to t - 1 against Bayes' rule: precisions of prior and step added up."""
+    variance = np.asarray(variance)
+    alpha_bar, expected = _alpha_bar(name, len(variance), **curve), [0.0]
+    for before, now in pairwise(alpha_bar[1:]):
+        keep = now / before
+        expected.append(1 / (1 / (1 - before) + keep / (1 - keep)))
+    return _close("posterior variance is Bayes' rule's", variance, expected, 1e-8)
 
 
 def noising(
@@ -586,6 +597,7 @@ def sampling(
     std: float = 0.0,
     eta: float = 0.0,
     noises: Sequence[ArrayLike | Tensor] = (),
+    curve: Mapping[str, Any] | None = None,
 ) -> Check:
     """Every step of a walk over a data set of points, taken again in float64 by the sampler's other formula.
 
@@ -595,17 +607,26 @@ def sampling(
 
     Args:
         states: x at every time, each (N, D). times: as many. noises: the fresh noise of every step, if it draws any.
+        curve: what else the schedule was made with, as in `schedule`.
     """
-    alpha_bar, data = _alpha_bar(name, T), np.asarray(data, dtype=np.float64)
+    alpha_bar, data = _alpha_bar(name, T, **(curve or {})), np.asarray(data, dtype=np.float64)
     x0_last, h_last, residual = None, math.inf, 0.0
+    kept, guesses = np.asarray(states[0], dtype=np.float64), []  # UniPC's corrected x, and x0 at all times so far
     for i, (t, s) in enumerate(pairwise(times)):
         x, x_next = np.asarray(states[i], dtype=np.float64), np.asarray(states[i + 1], dtype=np.float64)
         a, b = alpha_bar[t], alpha_bar[s]
-        sigma, sigma_next, rounding = math.sqrt(1 / a - 1), math.sqrt(1 / b - 1), 1.0
         x0 = _posterior_mean(x, data, a, std)
+        z = np.asarray(noises[i], dtype=np.float64) if len(noises) else 0.0
+        if a == 0:  # all noise: x is eps, there are no units of a signal, and every sampler's first step is DDIM's
+            fresh = {"ddpm": 1.0, "euler_ancestral": 1.0, "ddim": eta}.get(sampler, 0.0)
+            expected = math.sqrt(b) * x0 + math.sqrt(1 - b) * (math.sqrt(1 - fresh**2) * x + fresh * z)
+            residual = max(residual, float(np.abs(x_next - expected).max()) / max(1.0, float(np.abs(expected).max())))
+            x0_last = x0
+            guesses.append(x0)
+            continue
+        sigma, sigma_next, rounding = math.sqrt(1 / a - 1), math.sqrt(1 / b - 1), 1.0
         x_bar = x / math.sqrt(a)
         slope = (x_bar - x0) / sigma
-        z = np.asarray(noises[i], dtype=np.float64) if len(noises) else 0.0
         if sampler == "euler":
             expected = math.sqrt(b) * x0 + math.sqrt(1 - b) * slope
         elif sampler == "euler_ancestral":
@@ -634,6 +655,11 @@ def sampling(
                 guess = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * x0_last
             expected = math.sqrt(b) * (sigma_next / sigma * x_bar - math.expm1(-h) * guess)
             x0_last, h_last = x0, h
+        elif sampler == "unipc":
+            guesses.append(x0)
+            past = [alpha_bar[u] for u in times[: i + 1]]
+            kept = _corrected(kept, guesses, past)
+            expected = _ahead(kept, guesses, [*past, b])
         else:
             raise ValueError(f"no independent route for the sampler {sampler!r}")
         size = max(1.0, float(np.abs(expected).max()))
@@ -659,9 +685,14 @@ def denoising(
     a = [float(np.asarray(alpha_bar, dtype=np.float64)[t]) for t in times]
     x0 = [np.asarray(guess.cpu(), dtype=np.float64) for guess in guesses]
     x = [np.asarray(state.cpu(), dtype=np.float64) for state in states]
-    residual, last = 0.0, len(x0) - 1
+    residual, last, kept = 0.0, len(x0) - 1, x[0]
     for i, (a_t, a_s) in enumerate(pairwise(a)):
         if a_t == 0:  # x has no signal whose units it could be taken in
+            continue
+        if sampler == "unipc" and a[0] > 0:
+            kept = _corrected(kept, x0[: i + 1], a[: i + 1])
+            wanted = _ahead(kept, x0[: i + 1], a[: i + 2])
+            residual = max(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
             continue
         sigma, sigma_next = math.sqrt(1 / a_t - 1), math.sqrt(1 / a_s - 1)
         slope = (x[i] / math.sqrt(a_t) - x0[i]) / sigma
@@ -683,22 +714,246 @@ def denoising(
     return Check("every step that can be is taken again in float64", residual, 1e-4)
 
 
-def _alpha_bar(name: str, T: int) -> np.ndarray:
-    """The published schedules with their usual end points, one product at a time."""
-    if name == "sigmoid":
-        curve = scipy.special.expit(np.linspace(-3, 3, T + 1))
-        return np.maximum((curve[-1] - curve) / (curve[-1] - curve[0]), 1e-9)
-    share = [(t - 1) / (T - 1) if T > 1 else 0.0 for t in range(1, T + 1)]
-    if name == "linear":
-        beta = [(1 - u) * 1e-4 + u * 0.02 for u in share]
-    elif name == "scaled_linear":
-        beta = [((1 - u) * math.sqrt(0.00085) + u * math.sqrt(0.012)) ** 2 for u in share]
-    elif name == "cosine":
-        f = [math.cos((t / T + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(T + 1)]
-        beta = [min(1 - f[t] / f[t - 1], 0.999) for t in range(1, T + 1)]
+def _corrected(kept: np.ndarray, guesses: Sequence[np.ndarray], a: Sequence[float]) -> np.ndarray:
+    """UniPC's x at the last of the times a, from the corrected one before: its integral by Gauss and Legendre.
+
+    x / noise gains the integral of e^lambda x0 over lambda = log(signal / noise), along the parabola through the last
+    three guesses; the first step takes the mean of its two.
+    """
+    if len(guesses) < 2:
+        return kept
+    if a[-2] == 0:  # from all noise
+        return math.sqrt(1 - a[-1]) * kept + math.sqrt(a[-1]) * (guesses[-1] + guesses[-2]) / 2
+    known = 2 if len(a) > 2 and a[-3] == 0 else 3  # infinitely far back, a guess bends nothing
+    lam = [0.5 * math.log(v / (1 - v)) for v in a[-known:]]
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    half = (lam[-1] - lam[-2]) / 2
+    at = lam[-2] + half * (nodes + 1)
+    grow = half * weights * np.exp(at - lam[-1])
+    if len(guesses) == 2:
+        share = [0.5 * grow.sum()] * 2
     else:
-        raise ValueError(f"no independent route for the schedule {name!r}")
-    return np.append(1.0, np.cumprod(1 - np.array(beta)))
+        share = [(grow * math.prod((at - other) / (own - other) for other in lam if other != own)).sum() for own in lam]
+    bend = sum(w * guess for w, guess in zip(share, guesses[-len(share) :], strict=True))
+    return math.sqrt((1 - a[-1]) / (1 - a[-2])) * kept + math.sqrt(a[-1]) * bend
+
+
+def _ahead(kept: np.ndarray, guesses: Sequence[np.ndarray], a: Sequence[float]) -> np.ndarray:
+    """One step on to the last of the times a, with x0 half a step ahead on the line through the last two guesses."""
+    guess, a_t, a_s = guesses[-1], a[-2], a[-1]
+    if len(guesses) > 1 and a_s < 1 and a[-3] > 0:
+        sigma = [math.sqrt(1 / v - 1) for v in a[-3:]]
+        guess = guess + (guess - guesses[-2]) * math.log(sigma[1] / sigma[2]) / math.log(sigma[0] / sigma[1]) / 2
+    return math.sqrt(a_s) * guess + math.sqrt((1 - a_s) / (1 - a_t)) * (kept - math.sqrt(a_t) * guess)
+
+
+# A trained denoiser
+
+
+def readings(x_t: Tensor, x0: Tensor, eps: Tensor, v: Tensor, alpha_bar: float | Tensor) -> Check:
+    """The three readings of one answer, by a turn of the plane: (x0 + i eps) e^(-i phi) = x_t + i v, cos phi = signal.
+
+    ``alpha_bar``: one number, or one per sample.
+    """
+    phi = np.arccos(np.sqrt(np.asarray(alpha_bar, dtype=np.float64))).reshape(-1, *[1] * (x_t.ndim - 1))
+    said, true = (np.asarray(a, np.float64) + 1j * np.asarray(b, np.float64) for a, b in ((x0, eps), (x_t, v)))
+    turned = said * np.exp(-1j * phi)
+    both = np.stack([turned.real, turned.imag])
+    return _close(
+        "ε, x₀ and v are one answer: a turn by φ gives xₜ and v", both, np.stack([true.real, true.imag]), 1e-4
+    )
+
+
+def squared_error(value: float, said: Tensor, true: Tensor) -> Check:
+    """A mean squared error against its terms added up one by one in float64."""
+    terms = np.square(np.asarray(said, np.float64) - np.asarray(true, np.float64)).ravel()
+    return _close(
+        "the loss is the mean of its squares, added up one by one", value, math.fsum(terms) / terms.size, 1e-5
+    )
+
+
+def one_error(eps: ArrayLike, x0: ArrayLike, v: ArrayLike, alpha_bar: ArrayLike) -> Check:
+    """Losses of the three readings at several times: L_x0 snr and L_v alpha_bar must both be L_eps."""
+    a, eps = np.asarray(alpha_bar, dtype=np.float64), np.asarray(eps, dtype=np.float64)
+    shares = np.stack([np.asarray(x0) * a / (1 - a), np.asarray(v) * a]) / np.maximum(eps, 1e-290)
+    claim = "the losses of ε, x₀ and v are one error in three units"
+    return _close(claim, shares, np.ones_like(shares), 1e-3)
+
+
+def guidance(guided: Tensor, cond: Tensor, uncond: Tensor, scale: float) -> Check:
+    """A guided answer against (1 - s) times the one without words plus s times the one with them."""
+    c, u = (np.asarray(x.cpu(), dtype=np.float64) for x in (cond, uncond))
+    size = float(np.abs(np.stack([scale * c, (1 - scale) * u])).max())
+    return _close("guided = (1 − s) without + s with", guided.cpu(), (1 - scale) * u + scale * c, 1e-4, size)
+
+
+def decibels(value: float, image: Tensor, reference: Tensor) -> Check:
+    """A PSNR of pictures in [-1, 1] against scikit-image's."""
+    pictures = (np.asarray(p, dtype=np.float64) for p in (reference, image))
+    return _close("equals skimage.metrics.peak_signal_noise_ratio", value,
+                  metrics.peak_signal_noise_ratio(*pictures, data_range=2.0), 1e-6)  # fmt: skip
+
+
+def exact_denoiser(x0: Tensor, in_play: ArrayLike | Tensor, x_t: Tensor, data: Tensor, alpha_bar: ArrayLike) -> Check:
+    """The posterior mean over a data set, and among how many members it hesitates, by Bayes' rule in float64.
+
+    x0, x_t: (B, ...). in_play, alpha_bar: (B,).
+    """
+    members, residual = np.asarray(data, dtype=np.float64).reshape(len(data), -1), 0.0
+    for said, count, x, a in zip(x0, np.asarray(in_play), x_t, np.asarray(alpha_bar), strict=True):
+        apart = np.asarray(x, np.float64).ravel() - math.sqrt(a) * members
+        logs = -np.einsum("nd,nd->n", apart, apart) / (2 * (1 - a))
+        share = np.exp(logs - scipy.special.logsumexp(logs))
+        off = float(np.abs(np.asarray(said, np.float64).ravel() - share @ members).max())
+        residual = max(residual, off, abs(float(count) / math.exp(scipy.stats.entropy(share)) - 1))
+    return Check("the exact answer is Bayes' mean over the data, in float64", residual, 1e-3)
+
+
+def nearest(which: ArrayLike | Tensor, distance: ArrayLike | Tensor, x: Tensor, data: Tensor) -> Check:
+    """The nearest members of a data set against all distances by scipy."""
+    rows, members = (np.asarray(p, dtype=np.float64).reshape(len(p), -1) for p in (x, data))
+    far = scipy.spatial.distance.cdist(rows, members) / math.sqrt(rows.shape[1])
+    found = far[np.arange(len(rows)), np.asarray(which)]
+    residual = max(np.abs(found - far.min(1)).max(), np.abs(np.asarray(distance) - far.min(1)).max())
+    return Check("nearest by all of scipy's distances", float(residual), 1e-6)
+
+
+def timestep_embedding(waves: Tensor, t: ArrayLike) -> Check:
+    """cos and sin of t / 10000^(k / half), from powers of one complex number a frequency."""
+    return _close("waves are cos and sin of t · 10000^(−k/half)", waves, _waves(t, waves.shape[1]), 2e-3)
+
+
+def _waves(t: ArrayLike, dim: int) -> np.ndarray:
+    half = dim // 2
+    turns = np.exp(1j * np.multiply.outer(np.asarray(t, dtype=np.float64), 10_000.0 ** -(np.arange(half) / half)))
+    return np.hstack([turns.real, turns.imag])
+
+
+def group_norm(result: Tensor, x: Tensor, groups: int) -> Check:
+    """Each group of channels less its mean, over its deviation, by numpy."""
+    cells = np.asarray(x, dtype=np.float64).reshape(len(x), groups, -1)
+    expected = (cells - cells.mean(2, keepdims=True)) / np.sqrt(cells.var(2, keepdims=True) + 1e-5)
+    return _close("every group less its mean, over its deviation (numpy)", result, expected.reshape(x.shape), 1e-4)
+
+
+def activation(values: ArrayLike | Tensor, slope: float, x: ArrayLike, at: float, name: str) -> Check:
+    """An activation against scipy's bell or logistic curve, and its slope at one place against a small difference."""
+    gate = {"ReLU": lambda u: u > 0, "GELU": scipy.stats.norm.cdf, "SiLU": scipy.special.expit}[name]
+    x, h = np.asarray(x, dtype=np.float64), 1e-5
+    rise = ((at + h) * gate(at + h) - (at - h) * gate(at - h)) / (2 * h)
+    kink = name == "ReLU" and abs(at) < h
+    off = 0.0 if kink else abs(float(rise) - slope)
+    residual = max(float(np.abs(np.asarray(values) - x * gate(x)).max()), off)
+    return Check(f"{name} is x times its gate (scipy), its slope a small difference", residual, 1e-5)
+
+
+def gradient(slopes: dict[str, Tensor], network: torch.nn.Module, loss: Callable[[torch.nn.Module], float]) -> Check:
+    """Backpropagation against differences: the loss a little way along the gradient, and along a random direction.
+
+    ``network`` is in float64 and stays as it is; the residual is relative to |gradient| |direction|.
+    """
+    rng, residual = torch.Generator().manual_seed(0), 0.0
+    random = {name: torch.randn(g.shape, generator=rng, dtype=torch.float64) for name, g in slopes.items()}
+    own = math.sqrt(math.fsum(float(g.double().square().sum()) for g in slopes.values()))
+    for way in (slopes, random):
+        length = math.sqrt(math.fsum(float(d.square().sum()) for d in way.values()))
+        if own == 0 or length == 0:
+            continue
+        h, ends = 1e-4, []
+        for sign in (1, -1):
+            there = copy.deepcopy(network)
+            with torch.no_grad():
+                for name, weights in there.named_parameters():
+                    weights += sign * h / length * way[name]
+                ends.append(loss(there))
+        due = math.fsum(float((slopes[name] * way[name]).sum()) for name in way) / length
+        residual = max(residual, abs((ends[0] - ends[1]) / (2 * h) - due) / own)
+    return Check("the gradient is the loss's own slope, by small differences", residual, 1e-4)
+
+
+def descent(
+    loss_after: float, slopes: dict[str, Tensor], rate: float, network: torch.nn.Module,
+    loss: Callable[[torch.nn.Module], float],
+) -> Check:  # fmt: skip
+    """The loss after one step against torch.optim.SGD on a copy of the network."""
+    there = copy.deepcopy(network).requires_grad_(True)
+    for name, weights in there.named_parameters():
+        weights.grad = slopes[name].clone()
+    torch.optim.SGD(there.parameters(), lr=rate).step()
+    with torch.no_grad():
+        return _close("the loss after the step is torch.optim.SGD's", loss_after, loss(there), 1e-6)
+
+
+def without_skips(answer: Tensor, unet: torch.nn.Module, *inputs: Tensor) -> Check:
+    """A U-Net without its skips against a copy whose way up forgets, by hooks, all channels but its own."""
+    blind: Any = copy.deepcopy(unet)
+    widths = unet.config.block_out_channels
+    for block in blind.up_blocks:
+        for resnet in block.resnets:
+
+            def forget(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+                own = given[0].clone()
+                own[:, module.own :] = 0
+                return own, *given[1:]
+
+            resnet.register_forward_pre_hook(forget)
+    for level, block in enumerate(blind.up_blocks):
+        below = widths[max(len(widths) - level, 0)] if level else widths[-1]
+        for i, resnet in enumerate(block.resnets):
+            resnet.own = below if i == 0 else widths[len(widths) - 1 - level]
+    with torch.no_grad():
+        return _close("equals a copy whose way up forgets the skips", answer, blind(*inputs), 1e-4)
+
+
+def points_network(
+    answer: Tensor, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, t: ArrayLike, waves: int
+) -> Check:
+    """A small network of linear layers with SiLU between, layer by layer in numpy's float64."""
+    h = np.hstack([np.asarray(x, dtype=np.float64), _waves(t, waves)])
+    for i, (weights, bias) in enumerate(layers):
+        h = h @ np.asarray(weights, dtype=np.float64).T + np.asarray(bias, dtype=np.float64)
+        h = h * scipy.special.expit(h) if i < len(layers) - 1 else h
+    return _close("the trained network's answers, layer by layer in numpy", answer, h, 1e-3)
+
+
+def _alpha_bar(name: str, T: int, *, shift: float = 1.0, repaired: bool = False, **ends: float) -> np.ndarray:
+    """The published schedules, one product at a time, with other end points, shifted and repaired if asked."""
+    share = [(t - 1) / (T - 1) if T > 1 else 0.0 for t in range(1, T + 1)]
+    if name == "sigmoid":
+        start, end, tau = ends.get("start", -3.0), ends.get("end", 3.0), ends.get("tau", 1.0)
+        curve = scipy.special.expit(np.linspace(start, end, T + 1) / tau)
+        alpha_bar = np.maximum((curve[-1] - curve) / (curve[-1] - curve[0]), 1e-9)
+    elif name in ("karras", "flow"):
+        low, high, rho = ends.get("sigma_min", 0.002), ends.get("sigma_max", 80.0), ends.get("rho", 7.0)
+        if name == "flow":
+            line = [(1 - t / T, t / T) for t in range(T + 1)]  # how much picture, how much noise
+        else:
+            share = share if T > 1 else [1.0]
+            line = [(1.0, 0.0)] + [(1.0, (low ** (1 / rho) * (1 - u) + high ** (1 / rho) * u) ** rho) for u in share]
+        alpha_bar = np.array([a**2 / (a**2 + b**2) for a, b in line])
+    else:
+        usual = {"scaled_linear": (0.00085, 0.012)}.get(name, (1e-4, 0.02))
+        first, last = ends.get("beta_1", usual[0]), ends.get("beta_T", usual[1])
+        if name == "linear":
+            beta = [(1 - u) * first + u * last for u in share]
+        elif name in ("scaled_linear", "quadratic"):
+            beta = [((1 - u) * math.sqrt(first) + u * math.sqrt(last)) ** 2 for u in share]
+        elif name == "cosine":
+            s, most = ends.get("s", 0.008), ends.get("beta_max", 0.999)
+            f = [math.cos((t / T + s) / (1 + s) * math.pi / 2) ** 2 for t in range(T + 1)]
+            beta = [min(1 - f[t] / f[t - 1], most) for t in range(1, T + 1)]
+        else:
+            raise ValueError(f"no independent route for the schedule {name!r}")
+        alpha_bar = np.append(1.0, np.cumprod(1 - np.array(beta)))
+    noise_to_signal = np.divide(1 - alpha_bar, alpha_bar, out=np.full(T + 1, np.inf), where=alpha_bar > 0)
+    alpha_bar = 1 / (1 + shift**2 * noise_to_signal) if shift != 1 else alpha_bar
+    if repaired:  # Lin et al. 2023, algorithm 1, line by line
+        root = np.sqrt(alpha_bar[1:])
+        first, last = root[0].copy(), root[-1].copy()
+        root -= last
+        root *= first / (first - last)
+        alpha_bar = np.append(1.0, root**2)
+    return alpha_bar
 
 
 def _posterior_mean(x: np.ndarray, data: np.ndarray, a: float, std: float) -> np.ndarray:
