@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from .schedule import expand
+from .schedule import NoiseSchedule, expand
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,35 @@ def guided(cond: Denoiser, uncond: Denoiser, scale: float | Callable[[int], floa
         return guide(cond(x, t), uncond(x, t), scale(t) if callable(scale) else scale)
 
     return denoiser
+
+
+def classifier_guided(
+    denoiser: Denoiser,
+    gradient: Callable[[torch.Tensor, int], torch.Tensor],
+    schedule: NoiseSchedule,
+    scale: float,
+) -> Denoiser:
+    """A denoiser led by a classifier: the score gains scale times the gradient of log p(y | x_t).
+
+    With the exact gradient this is `guided` between the class and all data at the same scale: 0 is unguided, 1 draws
+    the class.
+
+    Args:
+        gradient: of log p(y | x_t) in x, (B, ...), for x of that shape and a time.
+    Raises: ValueError if scale is not finite; the denoiser, where alpha_bar = 0 and a class leaves no trace in x.
+    Source: Dhariwal & Nichol (2021), arXiv 2105.05233, algorithm 2: eps - sqrt(1 - alpha_bar_t) scale gradient.
+    """
+    if not math.isfinite(scale):
+        raise ValueError(f"the guidance scale must be a finite number, got {scale}")
+
+    def led(x: torch.Tensor, t: int) -> Prediction:
+        p, noise, signal = denoiser(x, t), schedule.noise[t], schedule.signal[t]
+        if not signal > 0:
+            raise ValueError("a classifier can say nothing where alpha_bar = 0: choose a schedule that keeps a trace")
+        push = scale * gradient(x, t)
+        return Prediction(p.x0 + noise**2 / signal * push, p.eps - noise * push)
+
+    return led
 
 
 def _amplitudes(alpha_bar_t: float | torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

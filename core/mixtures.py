@@ -46,9 +46,13 @@ class GaussianMixture:
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
         """Draw n points, (n, D), float32."""
+        return self.draw(n, generator=generator)[0]
+
+    def draw(self, n: int, *, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw n points, (n, D), float32, and which Gaussian each came from, (n,)."""
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         means = self.means[k].float()
-        return means + self.stds[k].float()[:, None] * randn_like(means, generator)
+        return means + self.stds[k].float()[:, None] * randn_like(means, generator), k
 
     def log_density(self, x: torch.Tensor, t: int, schedule: NoiseSchedule) -> torch.Tensor:
         """log q(x_t) at points x, (N, D): the mixture shrunk by sqrt(alpha_bar_t) and widened by the noise; (N,)."""
@@ -76,6 +80,49 @@ class GaussianMixture:
             return Prediction(x0, schedule.noise[t] * (pull.sum(1, keepdim=True) * x - pull @ means))
 
         return denoise
+
+    def only(self, chosen: torch.Tensor) -> "GaussianMixture":
+        """The Gaussians marked in ``chosen``, (K,) bool, by themselves: q(x | y) of the class they make up.
+
+        Raises: ValueError unless it marks at least one that has a weight.
+        """
+        chosen = self._class(chosen)
+        weights = self.weights[chosen]
+        return GaussianMixture(self.means[chosen], self.stds[chosen], weights / weights.sum())
+
+    def log_class(self, x: torch.Tensor, t: int, schedule: NoiseSchedule, chosen: torch.Tensor) -> torch.Tensor:
+        """log p(y | x_t), (N,): how likely x_t came from one of the ``chosen`` Gaussians, by Bayes' rule."""
+        logs = self._noised(x, t, schedule)[0]
+        return logs[:, self._class(chosen)].logsumexp(1) - logs.logsumexp(1)
+
+    def class_score(self, x: torch.Tensor, t: int, schedule: NoiseSchedule, chosen: torch.Tensor) -> torch.Tensor:
+        """The gradient of `log_class` in x, (N, D): what exact classifier guidance adds to the score.
+
+        log p(y | x_t) = log q(x_t | y) - log q(x_t) + log p(y), so it is the difference of two scores.
+        Source: Dhariwal & Nichol (2021), arXiv 2105.05233, section 4.
+        """
+        return self.only(chosen).score(x, t, schedule) - self.score(x, t, schedule)
+
+    def flow(self, x: torch.Tensor, t: int, s: int, schedule: NoiseSchedule) -> torch.Tensor:
+        """Where the probability flow takes x from time t to s: exactly, for one Gaussian.
+
+        It moves with the mean and stretches as the standard deviation does:
+        x_s = signal_s mu + sqrt(v_s / v_t) (x_t - signal_t mu) with v = alpha_bar std^2 + 1 - alpha_bar.
+
+        Raises: ValueError if there are several Gaussians: their flow has no closed form.
+        Source: the flow of Song et al. (2021), arXiv 2011.13456, equation 13, solved for a Gaussian.
+        """
+        if len(self.means) != 1:
+            raise ValueError(f"the flow has a closed form for one Gaussian, got {len(self.means)}")
+        _, mean_t, v_t = self._noised(x, t, schedule)
+        _, mean_s, v_s = self._noised(x, s, schedule)
+        return mean_s + (v_s / v_t).sqrt() * (x - mean_t)
+
+    def _class(self, chosen):
+        chosen = torch.as_tensor(chosen)
+        if chosen.dtype != torch.bool or chosen.shape != self.weights.shape or not self.weights[chosen].sum() > 0:
+            raise ValueError(f"wanted a mark for each of {len(self.weights)} Gaussians, one at least set")
+        return chosen
 
     def _noised(self, x, t, schedule):
         """Log weight plus log density in every Gaussian (N, K); the centres (K, D) and variances (K,) at time t."""
@@ -134,3 +181,13 @@ def energy_distance(x: torch.Tensor, y: torch.Tensor) -> float:
         raise ValueError(f"wanted two clouds of points, (N, D) and (M, D), got {(*x.shape,)} and {(*y.shape,)}")
     x, y = x.double(), y.double()
     return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
+
+
+def mean_distance(x: torch.Tensor) -> float:
+    """How various a cloud of points (N, D) is: the mean distance of two different ones, E|X - X'|.
+
+    Raises: ValueError unless there are two points at least.
+    """
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"wanted two points at least, (N, D), got {(*x.shape,)}")
+    return float(torch.pdist(x.double()).mean())

@@ -167,17 +167,155 @@ def dpmpp_2m(
     is drawn.
     Source: Lu et al. (2022), arXiv 2211.01095, algorithm 2, with lambda = -log sigma; order 2.
     """
-    lam = -schedule.sigma.log()
-    h_last, x0_last = math.inf, None
+    said = []
     for t, s in walk(x, times, schedule):
-        p, h = denoiser(x, t), lam[s] - lam[t]
-        x0 = p.x0
-        if x0_last is not None and h < math.inf:
-            x0 = combine((1 + h / (2 * h_last), p.x0), (-h / (2 * h_last), x0_last))  # r = h_last / h
-        shrink = schedule.sigma[s] / schedule.sigma[t]  # e^-h
-        x_next = combine((schedule.noise[s] / schedule.noise[t], x), (schedule.signal[s] * (1 - shrink), x0))
+        p = denoiser(x, t)
+        said = [*said[-1:], (t, p.x0)]
+        x_next = held(x, leaning(said, s, schedule), t, s, schedule)
         yield Step(t, s, x, p, x_next)
-        x, h_last, x0_last = x_next, h, p.x0
+        x = x_next
+
+
+@torch.no_grad()
+def unipc(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    x: torch.Tensor,
+    times: Times,
+    *,
+    generator: Generator = None,
+) -> Iterator[Step]:
+    """UniPC: steps of `dpmpp_2m`, each set right once the next prediction is there, at no further denoiser call.
+
+    What was predicted at x also says how x0 bent over the step that led to x; the step is taken again with it, and
+    the next one starts from that corrected x (`Step.x` is the x the denoiser was asked about). Args, yields and
+    raises as `ddpm`; no noise is drawn.
+    Source: Zhao et al. (2023), arXiv 2302.04867, algorithms 1 and 2 for x0, p = 2, B(h) = e^h - 1; order 3.
+    """
+    start, said = x, []  # the corrected x at the last time; when it was asked, and x0 as predicted then
+    for t, s in walk(x, times, schedule):
+        p = denoiser(x, t)
+        said = [*said[-2:], (t, p.x0)]
+        start = corrected(start, said, schedule)
+        x_next = held(start, leaning(said, s, schedule), t, s, schedule)
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+Said = Sequence[tuple[int, torch.Tensor]]
+
+
+def held(x: torch.Tensor, x0: torch.Tensor, t: int, s: int, schedule: NoiseSchedule) -> torch.Tensor:
+    """Where the flow takes x from t to s if x0 stays the same all the way: exactly, however long the step."""
+    shrink = schedule.sigma[s] / schedule.sigma[t]
+    return combine((schedule.noise[s] / schedule.noise[t], x), (schedule.signal[s] * (1 - shrink), x0))
+
+
+def leaning(said: Said, s: int, schedule: NoiseSchedule) -> torch.Tensor:
+    """x0 half a step on towards s, on the straight line in lambda = -log sigma through the last two predictions.
+
+    The first step has no line to follow, and the one to sigma = 0 no half. said: (time, x0), the latest last.
+    """
+    *_, (t, x0) = said
+    if len(said) < 2 or s == 0:
+        return x0
+    last, x0_last = said[-2]
+    ahead = _lambda_step(t, s, schedule) / _lambda_step(last, t, schedule) / 2
+    return combine((1 + ahead, x0), (-ahead, x0_last))
+
+
+def corrected(start: torch.Tensor, said: Said, schedule: NoiseSchedule) -> torch.Tensor:
+    """UniC-2: the last step taken again from where it began, now that x0 is predicted at its end too.
+
+    The first step takes the mean of its two predictions; later ones are exact for the parabola through three.
+    Source: Zhao et al. (2023), arXiv 2302.04867, theorem 3.1 with r = (-h_last / h, 1), in -h as x0 is predicted.
+    """
+    if len(said) < 2:
+        return start
+    (before, x0_before), (t, x0) = said[-2:]
+    bent = (x0 + x0_before) / 2
+    if len(said) > 2:
+        first, x0_first = said[-3]
+        h, h_last = _lambda_step(before, t, schedule), _lambda_step(first, before, schedule)
+        phi = -math.expm1(-h) / h - 1
+        b_1, b_2 = phi / math.expm1(-h), -2 * (phi / h + 0.5) / math.expm1(-h)
+        on_first = (b_1 - b_2) / (1 + h_last / h) * -h / h_last
+        on_now = b_1 + on_first * h_last / h if h_last < math.inf else b_1
+        bent = combine((1 - on_now - on_first, x0_before), (on_now, x0), (on_first, x0_first))
+    return held(start, bent, before, t, schedule)
+
+
+def _lambda_step(t: int, s: int, schedule: NoiseSchedule) -> float:
+    return float(schedule.sigma[t].log() - schedule.sigma[s].log())
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One summand of a step, weight times vector; `name` is x, x0, eps, z, eps_next, x0_last or correction."""
+
+    name: str
+    weight: float
+    vector: torch.Tensor
+
+
+def terms(
+    name: str,
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    steps: Sequence[Step],
+    i: int,
+    *,
+    noise: torch.Tensor | None = None,
+    eta: float = 0.0,
+) -> list[Term]:
+    """What step i of a walk adds up: x_next is the sum of the terms, to rounding.
+
+    Args:
+        name, denoiser, schedule: of the walk. steps: the walk up to i at least.
+        noise: the fresh noise that step drew, where it draws any. eta: ddim's.
+    Raises: ValueError for an unknown name, or an i outside the steps.
+    Source: each sampler's own; here every one in the variance-preserving x.
+    """
+    named_sampler(name)
+    if not 0 <= i < len(steps):
+        raise ValueError(f"step i must lie in 0..{len(steps) - 1}, got {i}")
+    step, z = steps[i], torch.zeros_like(steps[i].x) if noise is None else noise
+    t, s, x, x0, eps = step.t, step.t_next, step.x, step.prediction.x0, step.prediction.eps
+    a, b = float(schedule.alpha_bar[t]), float(schedule.alpha_bar[s])
+    sigma, sigma_s, signal_s = float(schedule.sigma[t]), float(schedule.sigma[s]), float(schedule.signal[s])
+    if name == "ddpm":
+        alpha = a / b
+        spread = math.sqrt((1 - b) / (1 - a) * (1 - alpha))
+        pull, keep = signal_s * (1 - alpha) / (1 - a), math.sqrt(alpha) * (1 - b) / (1 - a)
+        return [Term("x0", pull, x0), Term("x", keep, x), Term("z", spread, z)]
+    if name == "ddim" or (a == 0 and name in ("euler", "heun", "euler_ancestral")):  # no units of a signal there
+        share = 1.0 if name == "euler_ancestral" else eta if name == "ddim" else 0.0
+        fresh = share * math.sqrt((1 - b) / (1 - a) * (1 - a / b))
+        drawn = [Term("z", fresh, z)] * (fresh > 0 or name == "ddim")
+        return [Term("x0", signal_s, x0), Term("eps", math.sqrt(max(1 - b - fresh**2, 0)), eps), *drawn]
+    if name in ("dpmpp_2m", "unipc"):
+        ratio, gain = float(schedule.noise[s] / schedule.noise[t]), signal_s * (1 - sigma_s / sigma)
+        said = [(past.t, past.prediction.x0) for past in steps[: i + 1]]
+        out = [Term("x", ratio, x)]
+        if name == "unipc":
+            start = steps[0].x
+            for j in range(i + 1):
+                start = corrected(start, said[max(0, j - 2) : j + 1], schedule)
+            out.append(Term("correction", ratio, start - x))
+        if i == 0 or s == 0:
+            return [*out, Term("x0", gain, x0)]
+        ahead = _lambda_step(t, s, schedule) / _lambda_step(said[-2][0], t, schedule) / 2
+        return [*out, Term("x0", gain * (1 + ahead), x0), Term("x0_last", -gain * ahead, said[-2][1])]
+    ratio = signal_s / float(schedule.signal[t])
+    if name == "euler_ancestral":
+        down = sigma_s**2 / sigma
+        up = math.sqrt(sigma_s**2 - down**2)
+        return [Term("x", ratio, x), Term("eps", signal_s * (down - sigma), eps), Term("z", signal_s * up, z)]
+    stride = signal_s * (sigma_s - sigma)
+    if name == "heun" and s > 0 and sigma <= 1000:
+        after = denoiser(combine((ratio, x), (stride, eps)), s).eps
+        return [Term("x", ratio, x), Term("eps", stride / 2, eps), Term("eps_next", stride / 2, after)]
+    return [Term("x", ratio, x), Term("eps", stride, eps)]
 
 
 @dataclass(frozen=True)
@@ -214,6 +352,7 @@ SAMPLERS: dict[str, Sampler] = {
     "euler_ancestral": Sampler(euler_ancestral, "Euler ancestral", order=1, stochastic=True),
     "heun": Sampler(heun, "Heun", order=2, calls=2),
     "dpmpp_2m": Sampler(dpmpp_2m, "DPM-Solver++ (2M)", order=2),
+    "unipc": Sampler(unipc, "UniPC", order=3),
 }
 
 

@@ -1,7 +1,8 @@
 """Small data sets made on the spot: distributions of points in the plane, and pictures drawn by a few formulas."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -33,6 +34,53 @@ def swiss_roll(k: int = 128, turns: float = 2.0, std: float = 0.05) -> GaussianM
     return _even(1.75 * (spiral - spiral.mean(0)), std)
 
 
+def letters(k: int = 40, std: float = 0.045) -> GaussianMixture:
+    """A, B and C side by side, each of k Gaussians evenly along its strokes."""
+    bow = torch.linspace(-math.pi / 2, math.pi / 2, 40, dtype=torch.float64)
+
+    def arc(x: float, y: float, wide: float, high: float, angle: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x + wide * angle.cos(), y + high * angle.sin()], 1)
+
+    def line(*corners: tuple[float, float]) -> torch.Tensor:
+        return torch.tensor(corners, dtype=torch.float64)
+
+    strokes = [
+        [line((-0.5, -1), (0, 1), (0.5, -1)), line((-0.32, -0.3), (0.32, -0.3))],
+        [line((-0.45, -1), (-0.45, 1)), arc(-0.45, 0.52, 0.75, 0.48, bow), arc(-0.45, -0.48, 0.9, 0.52, bow)],
+        [arc(0.1, 0, 0.55, 1, torch.linspace(0.9, 2 * math.pi - 0.9, 80, dtype=torch.float64))],
+    ]
+    places = [(-1.3, 0.0), (0.0, 0.0), (1.2, 0.0)]
+    means = [
+        torch.tensor(place) + along(parts, k) * torch.tensor([0.9, 0.85])
+        for place, parts in zip(places, strokes, strict=True)
+    ]
+    return _even(torch.cat(means), std)
+
+
+def along(strokes: Sequence[torch.Tensor], k: int) -> torch.Tensor:
+    """k points evenly along strokes, each a line through its corners (P, 2): one after the other, (k, 2)."""
+    pieces = [(a, b) for corners in strokes for a, b in pairwise(corners)]
+    ends = torch.tensor([float((b - a).norm()) for a, b in pieces], dtype=torch.float64).cumsum(0)
+    places = (torch.arange(k, dtype=torch.float64) + 0.5) / k * ends[-1]
+    which = torch.searchsorted(ends, places)
+    starts, stops = (torch.stack([piece[end] for piece in pieces])[which] for end in (0, 1))
+    back = (ends[which] - places)[:, None] / (stops - starts).norm(dim=1, keepdim=True)
+    return stops + back * (starts - stops)
+
+
+def one_gaussian(std: float = 0.45) -> GaussianMixture:
+    """A single Gaussian off the middle: the one data set whose flow from noise has a closed form."""
+    return _even(torch.tensor([[0.7, -0.4]], dtype=torch.float64), std)
+
+
+def drawn(points: Sequence[Sequence[float]], std: float = 0.06) -> GaussianMixture:
+    """A Gaussian at every point drawn by hand, (x, y). Raises: ValueError unless two different points are there."""
+    means = torch.tensor([list(point) for point in points], dtype=torch.float64)
+    if means.ndim != 2 or means.shape[1] != 2 or len(means.unique(dim=0)) < 2:
+        raise ValueError(f"wanted two different points (x, y) at least, got {len(points)}: draw some more")
+    return _even(means, std)
+
+
 def _even(means: torch.Tensor, std: float) -> GaussianMixture:
     k = len(means)
     return GaussianMixture(means, torch.full((k,), std), torch.full((k,), 1 / k, dtype=torch.float64))
@@ -42,6 +90,16 @@ MIXTURES: dict[str, Callable[[], GaussianMixture]] = {
     "two moons": two_moons,
     "ring of eight": ring,
     "swiss roll": swiss_roll,
+    "letters": letters,
+    "one Gaussian": one_gaussian,
+}
+# The classes of each, in equal numbers and in the order of the Gaussians.
+CLASSES: dict[str, tuple[str, ...]] = {
+    "two moons": ("the upper moon", "the lower moon"),
+    "ring of eight": ("east", "north-east", "north", "north-west", "west", "south-west", "south", "south-east"),
+    "swiss roll": ("the inner half", "the outer half"),
+    "letters": ("A", "B", "C"),
+    "one Gaussian": ("all of it",),
 }
 
 

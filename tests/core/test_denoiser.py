@@ -4,9 +4,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from core.denoiser import Prediction, guide, guided, velocity
+from core.denoiser import Prediction, classifier_guided, guide, guided, velocity
 from core.forward import add_noise
-from core.schedule import linear, scaled_linear
+from core.schedule import NoiseSchedule, linear, scaled_linear
+from core.toys import mixture
 
 
 def pair(seed=0, dtype=torch.float64):
@@ -100,8 +101,35 @@ def test_guided_pair_still_fits_together():
     assert torch.allclose(falling(x, 300).eps, e2 + 3 * (e1 - e2))
 
 
+@pytest.mark.parametrize("t", [1, 50, 400, 1000])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 5.0])
+def test_classifier_guidance_by_autograd_is_classifier_free_guidance(t, scale):
+    """The gradient of log p(y | x_t) comes from autograd; guided between class and all it is the same prediction."""
+    schedule, points = linear(), mixture("letters")
+    chosen = torch.arange(120) < 40
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def gradient(x, t):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(points.log_class(x, t, schedule, chosen).sum(), x)[0]
+
+    led = classifier_guided(points.denoiser(schedule), gradient, schedule, scale)(x, t)
+    free = guided(points.only(chosen).denoiser(schedule), points.denoiser(schedule), scale)(x, t)
+    assert torch.allclose(led.eps, free.eps, rtol=1e-5, atol=1e-6) and torch.allclose(led.x0, free.x0, atol=1e-6)
+
+
+def test_a_classifier_is_silent_without_signal():
+    schedule = NoiseSchedule(torch.tensor([1, 0.5, 0.0]))
+    led = classifier_guided(lambda x, t: Prediction(x, x), lambda x, t: x, schedule, 2.0)
+    with pytest.raises(ValueError, match="alpha_bar = 0"):
+        led(torch.zeros(2, 2), 2)
+
+
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
 def test_guidance_must_be_a_number(scale):
     p = Prediction(*pair())
+    with pytest.raises(ValueError, match="finite"):
+        classifier_guided(lambda x, t: p, lambda x, t: x, linear(), scale)
     with pytest.raises(ValueError, match="finite"):
         guide(p, p, scale)

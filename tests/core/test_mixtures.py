@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, spatial, stats
 
 from core.forward import add_noise
-from core.mixtures import GaussianMixture, empirical_denoiser, energy_distance
+from core.mixtures import GaussianMixture, empirical_denoiser, energy_distance, mean_distance
 from core.schedule import NoiseSchedule, linear
 
 MIXTURE = GaussianMixture(
@@ -65,6 +65,47 @@ def test_denoiser_is_the_posterior_mean_by_integration(t):
 def test_denoiser_at_time_zero_changes_nothing():
     x = points(5)
     assert torch.allclose(MIXTURE.denoiser(SCHEDULE)(x, 0).x0, x)
+
+
+UPPER = torch.tensor([False, True, True])
+
+
+@pytest.mark.parametrize("t", [0, 1, 100, 500, 1000])
+def test_class_and_its_gradient(t):
+    """p(y | x_t) by torch.distributions and Bayes' rule, its gradient by autograd."""
+    x, everything = points().requires_grad_(), noised(t)
+    each = everything.component_distribution.log_prob(x[:, None]) + everything.mixture_distribution.logits
+    log = each[:, UPPER].logsumexp(1) - everything.log_prob(x)
+    assert torch.allclose(MIXTURE.log_class(x, t, SCHEDULE, UPPER), log, atol=1e-9)
+    (gradient,) = torch.autograd.grad(log.sum(), x)
+    assert torch.allclose(MIXTURE.class_score(x.detach(), t, SCHEDULE, UPPER), gradient, rtol=1e-7, atol=1e-7)
+    both = MIXTURE.log_class(x, t, SCHEDULE, UPPER).exp() + MIXTURE.log_class(x, t, SCHEDULE, ~UPPER).exp()
+    assert torch.allclose(both, torch.ones(50).double())
+
+
+def test_a_class_by_itself():
+    part = MIXTURE.only(UPPER)
+    assert torch.equal(part.means, MIXTURE.means[1:]) and part.weights.tolist() == pytest.approx([0.4, 0.6])
+    x, which = MIXTURE.draw(5000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(x, MIXTURE.sample(5000, generator=torch.Generator().manual_seed(0)))
+    assert torch.bincount(which) / 5000 == pytest.approx(MIXTURE.weights, abs=0.04)
+    for k in range(3):
+        assert torch.allclose(x[which == k].double().mean(0), MIXTURE.means[k], atol=0.07)
+
+
+def test_flow_of_one_gaussian_by_scipys_ode_solver():
+    """The probability flow in the VP form, d x / d u = -(beta / 2) (x + score) with beta = -d log(alpha_bar) / d u."""
+    one = GaussianMixture(torch.tensor([[0.7, -0.4]]), torch.tensor([0.5]), torch.tensor([1.0]))
+    x, a = points(6, seed=7), [float(SCHEDULE.alpha_bar[t]) for t in (900, 40)]
+
+    def velocity(u, flat):
+        """u = log alpha_bar; the score of N(sqrt(a) mu, a 0.25 + 1 - a) written out."""
+        bar, y = math.exp(u), flat.reshape(-1, 2)
+        score = -(y - bar**0.5 * one.means.numpy()) / (0.25 * bar + 1 - bar)
+        return ((y + score) / 2).ravel()
+
+    end = integrate.solve_ivp(velocity, np.log(a), x.numpy().ravel(), rtol=1e-10, atol=1e-12).y[:, -1].reshape(-1, 2)
+    assert np.allclose(one.flow(x, 900, 40, SCHEDULE).numpy(), end, atol=1e-7)
 
 
 def test_samples_have_the_mixtures_moments():
@@ -127,6 +168,11 @@ def test_energy_distance_on_a_line_is_the_square_of_scipys():
     assert energy_distance(x, y) == pytest.approx(theirs, rel=1e-9)
 
 
+def test_mean_distance_is_scipys():
+    x = points(30, seed=1)
+    assert mean_distance(x) == pytest.approx(spatial.distance.pdist(x.numpy()).mean())
+
+
 def test_energy_distance_of_two_draws_of_one_distribution():
     """200 pairs of 50 standard normal draws: the mean is (2 / 50) E|X - X'| = 0.04 sqrt(pi), within 4 errors."""
     draws = [points(50, seed=i, spread=1) for i in range(400)]
@@ -145,6 +191,11 @@ def test_energy_distance_of_two_draws_of_one_distribution():
         (lambda: GaussianMixture(torch.full((1, 2), float("nan")), torch.ones(1), torch.ones(1)), "finite"),
         (lambda: MIXTURE.score(torch.zeros(3, 5), 1, SCHEDULE), r"\(N, 2\), got \(3, 5\)"),
         (lambda: MIXTURE.score(torch.zeros(3, 2), 2000, SCHEDULE), "0..1000"),
+        (lambda: MIXTURE.only(torch.tensor([True])), "each of 3"),
+        (lambda: MIXTURE.only(torch.zeros(3, dtype=torch.bool)), "one at least"),
+        (lambda: MIXTURE.log_class(points(), 1, SCHEDULE, torch.tensor([0, 1, 1])), "a mark"),
+        (lambda: MIXTURE.flow(points(), 1, 0, SCHEDULE), "one Gaussian, got 3"),
+        (lambda: mean_distance(torch.zeros(1, 2)), "two points"),
         (lambda: empirical_denoiser(torch.zeros(0, 2), SCHEDULE), "at least 1"),
         (lambda: energy_distance(torch.zeros(5, 2), torch.zeros(5, 3)), r"\(5, 3\)"),
         (lambda: empirical_denoiser(torch.full((3, 2), float("nan")), SCHEDULE), "finite"),

@@ -11,7 +11,7 @@ import torch
 from core.denoiser import Prediction
 from core.forward import randn_like
 from core.mixtures import GaussianMixture, empirical_denoiser
-from core.samplers import SAMPLERS, named_sampler
+from core.samplers import SAMPLERS, named_sampler, terms
 from core.schedule import NoiseSchedule, cosine, scaled_linear
 
 SCHEDULE = scaled_linear()
@@ -98,6 +98,14 @@ def test_deterministic_samplers_equal_diffusers(name, scheduler, timesteps):
     assert close(ours(name, x, [t + 1 for t in timesteps] + [0])[-1].x_next, theirs(scheduler, x))
 
 
+@pytest.mark.parametrize("n, spacing", [(8, "trailing"), (20, "trailing"), (30, "leading")])
+def test_unipc_equals_diffusers(n, spacing):
+    scheduler = diffusers.UniPCMultistepScheduler(**BETAS, timestep_spacing=spacing)
+    scheduler.set_timesteps(n)
+    x, times = start(), [int(t) + 1 for t in scheduler.timesteps] + [0]
+    assert close(ours("unipc", x, times)[-1].x_next, theirs(scheduler, x))
+
+
 def test_euler_ancestral_equals_diffusers():
     scheduler = diffusers.EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
     scheduler.set_timesteps(25)
@@ -140,6 +148,23 @@ def test_orders_of_convergence(name):
         errors.append((end - flow(x, schedule.T, low, schedule)).norm().item())
     slope = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert slope == pytest.approx(SAMPLERS[name].order, abs=0.25), errors
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_terms_of_a_step_add_up_to_it(name):
+    """On shared noise, from an ordinary schedule and from one that leaves no signal."""
+    options = {"eta": 0.6} if name == "ddim" else {}
+    bare = NoiseSchedule(torch.cat([SCHEDULE.alpha_bar[:-1], torch.zeros(1, dtype=torch.float64)]))
+    for schedule in (SCHEDULE, bare):
+        x, times = start(dtype=torch.float64), schedule.times(8, "karras")
+        steps, g = ours(name, x, times, schedule=schedule, **options), torch.Generator().manual_seed(1)
+        draws = SAMPLERS[name].stochastic or bool(options)
+        for i, step in enumerate(steps):
+            z = randn_like(x, g) if draws else None
+            sum_ = terms(name, MIXTURE.denoiser(schedule), schedule, steps, i, noise=z, **options)
+            assert torch.allclose(sum(term.weight * term.vector for term in sum_), step.x_next, atol=1e-9), i
+    with pytest.raises(ValueError, match=r"0\.\.\d+, got 99"):
+        terms(name, MIXTURE.denoiser(SCHEDULE), SCHEDULE, steps, 99)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "euler_ancestral"])
