@@ -12,10 +12,12 @@ from core.networks.layers import Downsample, ResnetBlock, TimestepMLP, Upsample,
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes of a `UNet`; the names are those of diffusers' UNet2DConditionModel.
+    """Sizes of a `UNet`; the names are those of diffusers' UNet2DConditionModel, but for ``patch_size``.
 
     down_block_types, up_block_types: whether a level attends to the words (CrossAttn...) or not; up runs from
         the bottom.
+    patch_size: the picture enters as patches of this side, folded into channels, and leaves the same way. 1 is Stable
+        Diffusion's own; 2 and more spare small machines the full resolution.
     attention_head_dim: the number of heads, for all levels or for each (the name is an old mistake that files keep).
     """
 
@@ -31,6 +33,7 @@ class UNetConfig:
     transformer_layers_per_block: int = 1
     norm_num_groups: int = 32
     use_linear_projection: bool = False
+    patch_size: int = 1
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -151,13 +154,13 @@ class UNet(nn.Module):
         super().__init__()
         self.config = c = config
         first, levels = c.block_out_channels[0], range(len(c.block_out_channels))
-        self.conv_in = nn.Conv2d(c.in_channels, first, 3, padding=1)
+        self.conv_in = nn.Conv2d(c.in_channels * c.patch_size**2, first, 3, padding=1)
         self.time_embedding = TimestepMLP(first, 4 * first)
         self.down_blocks = nn.ModuleList(DownLevel(c, level) for level in levels)
         self.mid_block = MidLevel(c)
         self.up_blocks = nn.ModuleList(UpLevel(c, level) for level in reversed(levels))
         self.conv_norm_out = nn.GroupNorm(c.norm_num_groups, first, eps=1e-5)
-        self.conv_out = nn.Conv2d(first, c.out_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(first, c.out_channels * c.patch_size**2, 3, padding=1)
 
     def forward(
         self, x: Tensor, t: Tensor, context: Tensor, *, record: Record | None = None, skips: bool = True
@@ -165,7 +168,7 @@ class UNet(nn.Module):
         """Run the network once.
 
         Args:
-            x: noisy pictures or latents, (B, in_channels, H, W).
+            x: noisy pictures or latents, (B, in_channels, H, W), both sides multiples of ``patch_size``.
             t: the network's time, (B,), 0..T-1 (one less than this project's t).
             context: the words, (B, L, cross_attention_dim).
             record: filled with every cross-attention and feature map on the way, if given.
@@ -176,6 +179,8 @@ class UNet(nn.Module):
         c = self.config
         if x.ndim != 4 or x.shape[1] != c.in_channels:
             raise ValueError(f"x must have shape (B, {c.in_channels}, H, W), got {tuple(x.shape)}")
+        if x.shape[-1] % c.patch_size or x.shape[-2] % c.patch_size:
+            raise ValueError(f"height and width must be multiples of {c.patch_size}, got {tuple(x.shape[-2:])}")
         if context.ndim != 3 or context.shape[::2] != (len(x), c.cross_attention_dim):
             raise ValueError(
                 f"context must have shape ({len(x)}, L, {c.cross_attention_dim}), got {tuple(context.shape)}"
@@ -184,7 +189,7 @@ class UNet(nn.Module):
             raise ValueError(f"t must have shape ({len(x)},), got {tuple(t.shape)}")
 
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
-        x = self.conv_in(x)
+        x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
         left = [x]
         for level, block in enumerate(self.down_blocks):
             x, more = block(x, time, context, record, f"down_blocks.{level}")
@@ -193,7 +198,7 @@ class UNet(nn.Module):
         x = self.mid_block(x, time, context, record, "mid_block")
         for level, block in enumerate(self.up_blocks):
             x = block(x, left, time, context, record, f"up_blocks.{level}")
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return F.pixel_shuffle(self.conv_out(F.silu(self.conv_norm_out(x))), c.patch_size)
 
 
 def keep(record: Record | None, name: str, features: Tensor) -> None:

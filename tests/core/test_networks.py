@@ -64,9 +64,14 @@ def roughen(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def shared(config):
+    """What a config of ours says in diffusers' words."""
+    return {key: value for key, value in asdict(config).items() if key != "patch_size"}
+
+
 def unet_pair(config):
     torch.manual_seed(0)
-    theirs = roughen(diffusers.UNet2DConditionModel(**asdict(config)))
+    theirs = roughen(diffusers.UNet2DConditionModel(**shared(config)))
     ours = UNet(config).eval().requires_grad_(False)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
@@ -222,6 +227,25 @@ def test_unet_names_the_shape_that_does_not_fit(shapes, words):
         UNet(SMALL)(x, t, context)
 
 
+def test_patched_unet_is_diffusers_unet_over_folded_pixels():
+    """Channel c, row i, column j of a 2 x 2 patch become channel 4 c + 2 i + j, and come back the same way."""
+    folded = replace(SMALL, in_channels=4 * SMALL.in_channels, out_channels=4 * SMALL.out_channels)
+    plain, theirs = unet_pair(folded)
+    ours = UNet(replace(SMALL, patch_size=2)).eval().requires_grad_(False)
+    ours.load_state_dict(plain.state_dict())
+    x, t, context = inputs(SMALL, (16, 8))
+    patches, wanted = torch.empty(2, folded.in_channels, 8, 4), torch.empty(2, SMALL.out_channels, 16, 8)
+    places = [(c, i, j) for c in range(SMALL.in_channels) for i in range(2) for j in range(2)]
+    for c, i, j in places:
+        patches[:, 4 * c + 2 * i + j] = x[:, c, i::2, j::2]
+    answer = theirs(patches, t, context).sample
+    for c, i, j in places:
+        wanted[:, c, i::2, j::2] = answer[:, 4 * c + 2 * i + j]
+    assert relative(ours(x, t, context), wanted) < 1e-5
+    with pytest.raises(ValueError, match=r"multiples of 2, got \(15, 8\)"):
+        ours(x[:, :, 1:], t, context)
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -246,9 +270,8 @@ VAES = {
 def vae_pair(config):
     torch.manual_seed(0)
     levels = len(config.block_out_channels)
-    keys = {k: v for k, v in asdict(config).items() if k != "patch_size"}
     theirs = diffusers.AutoencoderKL(
-        **keys,
+        **shared(config),
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
     )
