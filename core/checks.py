@@ -262,11 +262,11 @@ def transposed_convolution(
 def spectrum(amplitudes: Tensor, values: Tensor) -> Check:
     """Amplitudes against sines and cosines added up one frequency at a time."""
     row = np.asarray(values, dtype=np.float64)
-    n, expected = len(row), []
-    for k in range(n // 2 + 1):
-        turn = 2 * np.pi * k * np.arange(n) / n
-        once = 1 if k == 0 or 2 * k == n else 2
-        expected.append(once * math.hypot(math.fsum(row * np.cos(turn)), math.fsum(row * np.sin(turn))) / n)
+    n = len(row)
+    k = np.arange(n // 2 + 1)
+    turn = 2 * np.pi * np.outer(k, np.arange(n)) / n
+    once = np.where((k == 0) | (2 * k == n), 1, 2)
+    expected = once * np.hypot(np.cos(turn) @ row, np.sin(turn) @ row) / n
     return _close("amplitudes equal sums of sines and cosines", amplitudes, expected, 1e-10)
 
 

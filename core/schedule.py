@@ -182,11 +182,81 @@ def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1
     return NoiseSchedule(((curve[-1] - curve) / (curve[-1] - curve[0])).clamp(min=1e-9))
 
 
+def quadratic(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
+    """`scaled_linear` between `linear`'s end points, under the name it had first.
+
+    Source: Song et al. (2021), arXiv 2010.02502, code: the beta schedule "quad".
+    """
+    return scaled_linear(T, beta_1, beta_T)
+
+
+def karras(T: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> NoiseSchedule:
+    """sigma^(1/rho) evenly from sigma_min at time 1 to sigma_max at T, held at equal SNR: alpha_bar = 1/(1 + sigma^2).
+
+    Source: Karras et al. (2022), arXiv 2206.00364, equation 5 and table 1.
+    """
+    _whole("T", T, 1, MAX_T)
+    if not (0 < sigma_min < sigma_max < float("inf") and 0 < rho < float("inf")):
+        raise ValueError(
+            f"wanted 0 < sigma_min < sigma_max and rho > 0, all finite, got sigma_min = {sigma_min}, "
+            f"sigma_max = {sigma_max} and rho = {rho}"
+        )
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    sigma = torch.linspace(high, low, T, dtype=torch.float64).flip(0) ** rho  # one time alone has sigma_max
+    return from_sigma(sigma)
+
+
+def flow(T: int = 1000) -> NoiseSchedule:
+    """The straight line x = (1 - u) x0 + u eps with u = t / T, held at equal SNR: sigma = u / (1 - u).
+
+    At T nothing of the picture is left. `shifted` moves it as its users do.
+    Source: Lipman et al. (2023), arXiv 2210.02747; Liu et al. (2023), arXiv 2209.03003, equation 1.
+    """
+    _whole("T", T, 1, MAX_T)
+    u = torch.arange(1, T + 1, dtype=torch.float64) / T
+    return from_sigma(u / (1 - u))
+
+
+def from_sigma(sigma: torch.Tensor) -> NoiseSchedule:
+    """The schedule with the noise sigma, (T,), beside a signal of 1 at times 1..T, the last perhaps infinite."""
+    return NoiseSchedule(torch.cat([sigma.new_ones(1), 1 / (1 + sigma**2)]))
+
+
+def shifted(schedule: NoiseSchedule, shift: float) -> NoiseSchedule:
+    """The same times with sigma times `shift`: the SNR falls by its square. 1 changes nothing.
+
+    A picture of s times the side hides its noise s times better, and wants this shift. On the flow line it is
+    u -> shift u / (1 + (shift - 1) u).
+    Raises: ValueError unless shift is above 0 and finite.
+    Source: Hoogeboom et al. (2023), arXiv 2301.11093, equation 4; Esser et al. (2024), arXiv 2403.03206, equation 23.
+    """
+    if not 0 < shift < float("inf"):
+        raise ValueError(f"wanted a finite shift above 0, got {shift}")
+    a = schedule.alpha_bar
+    return NoiseSchedule(a / (a + shift**2 * (1 - a)))
+
+
+def zero_terminal_snr(schedule: NoiseSchedule) -> NoiseSchedule:
+    """The repair of a schedule that leaves some signal at T: amplitudes lowered to end at 0, the first as before.
+
+    Raises: ValueError if T is 1: there is no time left that could stay as it was.
+    Source: Lin et al. (2023), arXiv 2305.08891, algorithm 1.
+    """
+    if schedule.T < 2:
+        raise ValueError(f"the repair needs T of at least 2, got {schedule.T}")
+    first, last = schedule.signal[1], schedule.signal[-1]
+    signal = (schedule.signal[1:] - last) * (first / (first - last))
+    return NoiseSchedule(torch.cat([signal.new_ones(1), signal**2]))
+
+
 SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
     "linear": linear,
     "scaled_linear": scaled_linear,
+    "quadratic": quadratic,
     "cosine": cosine,
     "sigmoid": sigmoid,
+    "karras": karras,
+    "flow": flow,
 }
 
 

@@ -23,9 +23,12 @@ def plotly_js() -> Path:
 
 
 class LivePlot(Piece):
-    """Shows a `plotly.graph_objects.Figure`; `height` in CSS pixels is kept from the start."""
+    """Shows a `plotly.graph_objects.Figure`; `height` in CSS pixels is kept from the start.
 
-    def __init__(self, label: str, *, height: int = 380, value: Any = None, render: bool = False):
+    half: two of these in a row share a line of the stage where there is room.
+    """
+
+    def __init__(self, label: str, *, height: int = 380, value: Any = None, render: bool = False, half: bool = False):
         source = json.dumps(f"gradio_api/file={plotly_js().as_posix()}")
         super().__init__(
             f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
@@ -35,6 +38,8 @@ class LivePlot(Piece):
             render=render,
             label=label,
         )
+        if half:
+            self.elem_classes.append("half")
 
     def postprocess(self, value: Any) -> str | None:
         return None if value is None else value.to_json()

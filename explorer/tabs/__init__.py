@@ -7,6 +7,7 @@ TABS = (
     "resizing",
     "deconvolution",
     "forward_noise",
+    "schedules",
     "samplers",
     "text_to_image",
 )

@@ -5,15 +5,33 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, EDMEulerScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.schedule import SCHEDULES, SPACINGS, NoiseSchedule, at, cosine, expand, linear, named_schedule, scaled_linear
+from core import checks
+from core.schedule import (
+    SCHEDULES,
+    SPACINGS,
+    NoiseSchedule,
+    at,
+    cosine,
+    expand,
+    flow,
+    karras,
+    linear,
+    named_schedule,
+    quadratic,
+    scaled_linear,
+    shifted,
+    zero_terminal_snr,
+)
 
 DIFFUSERS = {
     "linear": dict(beta_schedule="linear", beta_start=1e-4, beta_end=0.02),
     "scaled_linear": dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+    "quadratic": dict(beta_schedule="scaled_linear", beta_start=1e-4, beta_end=0.02),
     "cosine": dict(beta_schedule="squaredcos_cap_v2"),
 }
 
@@ -51,6 +69,96 @@ def test_sigmoid_follows_chens_algorithm():
         gamma = (sigmoid(3) - sigmoid(t / 200 * 6 - 3)) / (sigmoid(3) - sigmoid(-3))
         assert schedule.alpha_bar[t].item() == pytest.approx(max(gamma, 1e-9), rel=1e-10)
     assert schedule.alpha_bar[200].item() == 1e-9
+
+
+@pytest.mark.parametrize("name", DIFFUSERS)
+@pytest.mark.parametrize("T", [50, 1000])
+def test_beta_equals_diffusers(name, T):
+    """Step for step; theirs are float32."""
+    theirs = DDIMScheduler(num_train_timesteps=T, **DIFFUSERS[name]).betas.double()
+    assert torch.allclose(SCHEDULES[name](T).beta[1:], theirs, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["linear", "scaled_linear", "quadratic"])
+@pytest.mark.parametrize("T", [2, 50, 1000])
+def test_zero_terminal_snr_equals_diffusers(name, T):
+    ours = SCHEDULES[name](T)
+    theirs = rescale_zero_terminal_snr(ours.beta[1:])
+    repaired = zero_terminal_snr(ours)
+    assert torch.allclose(repaired.beta[1:], theirs, rtol=1e-9, atol=1e-12)
+    assert repaired.alpha_bar[-1] == 0 and repaired.beta[-1] == 1
+    assert repaired.alpha_bar[1].item() == pytest.approx(ours.alpha_bar[1].item(), rel=1e-14)
+
+
+def test_the_repair_leaves_a_repaired_schedule_as_it_is():
+    once = zero_terminal_snr(scaled_linear(30))
+    assert torch.allclose(zero_terminal_snr(once).alpha_bar, once.alpha_bar, rtol=1e-12)
+    assert torch.allclose(zero_terminal_snr(flow(30)).alpha_bar, flow(30).alpha_bar, rtol=1e-12)
+
+
+def test_karras_sigmas_equal_diffusers():
+    """Two of its schedulers have them: EDM's own, and the one that respaces a model's sigmas."""
+    s = karras(40, 0.002, 80.0, 7.0)
+    edm = EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, rho=7.0)
+    edm.set_timesteps(40)
+    assert torch.allclose(s.sigma[1:].flip(0), edm.sigmas[:-1].double(), rtol=1e-5)
+    euler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    model = scaled_linear()
+    low, high = model.sigma[1].item(), model.sigma[-1].item()
+    theirs = euler._convert_to_karras(in_sigmas=np.array([high, low]), num_inference_steps=25)
+    assert np.allclose(karras(25, low, high).sigma[1:].flip(0), theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 0.5])
+def test_flow_line_and_its_shift_equal_diffusers(shift):
+    """There sigma is the share of noise u on the line (1 - u) x0 + u eps, so u / (1 - u) is ours."""
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=shift)
+    u = scheduler.sigmas.double().flip(0)
+    assert len(u) == 1000
+    ours = shifted(flow(1000), shift)
+    assert torch.allclose(ours.sigma[1:1000], u[:-1] / (1 - u[:-1]), rtol=1e-3)  # theirs in float32, near u = 1
+    assert u[-1] == 1 and ours.alpha_bar[-1] == 0
+    assert torch.allclose(ours.sigma[1:500], u[:499] / (1 - u[:499]), rtol=1e-5)
+
+
+def test_flow_line_holds_the_lines_own_picture_scaled():
+    """x = (1 - u) x0 + u eps divided by its length sqrt((1 - u)^2 + u^2) is our x_t."""
+    s = flow(10)
+    for t in range(11):
+        u = t / 10
+        length = math.hypot(1 - u, u)
+        assert s.signal[t].item() == pytest.approx((1 - u) / length, abs=1e-12)
+        assert s.noise[t].item() == pytest.approx(u / length, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("shift", [0.25, 1.0, 4.0])
+def test_shift_divides_the_snr_by_its_square(name, shift):
+    s = SCHEDULES[name](300)
+    assert torch.allclose(shifted(s, shift).snr[1:], s.snr[1:] / shift**2, rtol=1e-9)
+
+
+ENDS = {
+    "linear": dict(beta_1=0.001, beta_T=0.03),
+    "scaled_linear": dict(beta_1=0.002, beta_T=0.05),
+    "quadratic": dict(beta_1=1e-3, beta_T=0.01),
+    "cosine": dict(s=0.1),
+    "sigmoid": dict(start=-4.0, end=2.0),
+    "karras": dict(sigma_min=0.05, sigma_max=14.0),
+    "flow": {},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("T", [2, 33, 400])
+@pytest.mark.parametrize("repaired", [False, True])
+def test_the_badge_knows_end_points_shift_and_repair(name, T, repaired):
+    s = shifted(SCHEDULES[name](T, **ENDS[name]), 1.7)
+    s = zero_terminal_snr(s) if repaired else s
+    curve = ENDS[name] | {"shift": 1.7, "repaired": repaired}
+    assert checks.schedule(s.alpha_bar, name, **curve).ok
+    assert not checks.schedule(s.alpha_bar, name, **(curve | {"shift": 1.71})).ok
+    assert checks.schedule(s.alpha_bar, name, **(curve | {"repaired": not repaired})).ok == (name == "flow")
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -130,7 +238,16 @@ def test_at_reads_one_time_or_one_per_sample():
         (lambda: cosine(10, s=-1), "s in"),
         (lambda: SCHEDULES["sigmoid"](10, start=3, end=-3), "start"),
         (lambda: SCHEDULES["sigmoid"](10, tau=0), "tau"),
-        (lambda: named_schedule("cosin"), "linear, scaled_linear, cosine, sigmoid"),
+        (lambda: named_schedule("cosin"), "linear, scaled_linear, quadratic, cosine, sigmoid, karras, flow"),
+        (lambda: quadratic(0), "T must be a whole number in 1..1000000, got 0"),
+        (lambda: quadratic(10, 0.1, 1.5), "beta_T = 1.5"),
+        (lambda: karras(10, 2.0, 1.0), "sigma_min = 2.0"),
+        (lambda: karras(10, float("nan"), 1.0), "sigma_min = nan"),
+        (lambda: karras(10, rho=0), "rho = 0"),
+        (lambda: flow(0), "got 0"),
+        (lambda: shifted(linear(), 0.0), "shift above 0, got 0.0"),
+        (lambda: shifted(linear(), float("inf")), "got inf"),
+        (lambda: zero_terminal_snr(linear(1)), "at least 2, got 1"),
         (lambda: NoiseSchedule(torch.tensor([1.0])), "T at least 1"),
         (lambda: NoiseSchedule(torch.tensor([0.9, 0.5])), "from 1"),
         (lambda: NoiseSchedule(torch.tensor([1, 0.5, 0.5])), "strictly"),

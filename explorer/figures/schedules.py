@@ -1,0 +1,56 @@
+"""One reading of one schedule, or of two, over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from explorer.figures import style
+from explorer.figures.forward_noise import key
+
+MOST = 250  # points of a drawn curve
+LOW, HIGH = 1e-9, 1e7  # what log scales show
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve over the times 0..T: values (T + 1,), NaN where there is none."""
+
+    values: np.ndarray
+    name: str
+    colour: str
+    dash: str = "solid"
+
+
+def over_time(lines: Sequence[Line], t: int, y: str, y_range: tuple[float, float], *, log: bool = False) -> go.Figure:
+    """The curves with time t marked; on a log scale values outside [LOW, HIGH] are left out.
+
+    y_range: fixed, in powers of ten on a log scale.
+    """
+    T = len(lines[0].values) - 1
+    keep = np.unique(np.concatenate([np.linspace(0, T, min(T, MOST) + 1).round().astype(int), [1, T - 1, t]]))
+    fig = style.figure(x="time t", y=y, x_range=[0, T], y_range=list(y_range))
+    for line in lines:
+        values = np.where((line.values >= LOW) & (line.values <= HIGH), line.values, np.nan) if log else line.values
+        said = f"{line.name} %{{y:.3g}} at t = %{{x}}<extra></extra>"
+        fig.add_scatter(
+            x=keep,
+            y=[None if np.isnan(v) else float(v) for v in values[keep]],
+            mode="lines",
+            line={"color": line.colour, "width": 3, "dash": line.dash},
+            hovertemplate=said,
+        )
+        if np.isfinite(values[t]):
+            fig.add_scatter(
+                x=[t],
+                y=[values[t]],
+                mode="markers",
+                cliponaxis=False,
+                marker={"color": style.HIGHLIGHT, "size": 11, "line": {"color": style.EDGE, "width": 1.5}},
+                hovertemplate=said,
+            )
+    if log:
+        fig.update_yaxes(type="log", exponentformat="power", nticks=5)
+    key(fig, *((("┄ " if line.dash != "solid" else "") + line.name, line.colour) for line in lines))
+    return fig
