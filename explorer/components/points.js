@@ -1,6 +1,6 @@
 const root = element.querySelector('.player'), panels = root.querySelector('.panels');
 const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7'];
-let now = null, data = null, colours = null, field = null, canvases = [];
+let now = null, data = null, colours = null, fields = [], behind = null, arrows = null, canvases = [];
 const bar = transport(root, show);
 
 function build() {
@@ -31,15 +31,28 @@ function fit() {
   show(bar.step());
 }
 
-// The density as a picture of its own: transparent to grey.
-function background() {
-  if (!now.field) return null;
-  const [h, w] = now.field_shape, values = unpack(now.field, Uint8Array);
-  const picture = Object.assign(document.createElement('canvas'), { width: w, height: h });
-  const context = picture.getContext('2d'), image = context.createImageData(w, h);
-  for (let i = 0; i < w * h; i++) image.data.set([128, 128, 128, values[i] * 0.55], 4 * i);
-  context.putImageData(image, 0, 0);
-  return picture;
+// Each density as a picture of its own: transparent to grey.
+function backgrounds() {
+  if (!now.field) return [];
+  const [h, w] = now.field_shape.slice(-2), values = unpack(now.field, Uint8Array);
+  return Array.from({ length: values.length / (h * w) }, (_, f) => {
+    const picture = Object.assign(document.createElement('canvas'), { width: w, height: h });
+    const context = picture.getContext('2d'), image = context.createImageData(w, h);
+    for (let i = 0; i < w * h; i++) image.data.set([128, 128, 128, values[f * w * h + i] * 0.55], 4 * i);
+    context.putImageData(image, 0, 0);
+    return picture;
+  });
+}
+
+function arrow(c, x0, y0, x1, y1, head) {
+  const long = Math.hypot(x1 - x0, y1 - y0);
+  if (!(long > 0.5)) return;
+  const [u, v] = [(x1 - x0) / long, (y1 - y0) / long], back = Math.min(head, long);
+  c.moveTo(x0, y0);
+  c.lineTo(x1, y1);
+  c.moveTo(x1 - back * (u - 0.5 * v), y1 - back * (v + 0.5 * u));
+  c.lineTo(x1, y1);
+  c.lineTo(x1 - back * (u + 0.5 * v), y1 - back * (v - 0.5 * u));
 }
 
 function show(step) {
@@ -47,12 +60,24 @@ function show(step) {
   const [, count, N] = now.shape, [x0, x1, y0, y1] = now.extent;
   canvases.forEach((canvas, panel) => {
     const c = canvas.getContext('2d'), W = canvas.width, H = canvas.height, size = Math.max(1.5, Math.min(W, H) / 220) * (N > 1500 ? 0.8 : 1.2);
+    const place = (x, y) => [((x - x0) / (x1 - x0)) * W, ((y1 - y) / (y1 - y0)) * H];
     const at = (s, i) => {
       const k = ((s * count + panel) * N + i) * 2;
-      return [((data[k] - x0) / (x1 - x0)) * W, ((y1 - data[k + 1]) / (y1 - y0)) * H];
+      return place(data[k], data[k + 1]);
     };
+    const f = behind ? behind[step * count + panel] : 0, many = now.paths.length > 12, ink = getComputedStyle(root).color;
     c.clearRect(0, 0, W, H);
-    if (field) { c.imageSmoothingEnabled = true; c.drawImage(field, 0, 0, W, H); }
+    if (fields[f]) { c.imageSmoothingEnabled = true; c.drawImage(fields[f], 0, 0, W, H); }
+    if (many) {
+      c.globalAlpha = Math.min(0.5, 40 / now.paths.length);
+      c.lineWidth = devicePixelRatio;
+      for (const i of now.paths) {
+        c.strokeStyle = COLOURS[colours ? colours[i] : 0];
+        c.beginPath();
+        for (let s = 0; s <= step; s++) c.lineTo(...at(s, i));
+        c.stroke();
+      }
+    }
     c.globalAlpha = N > 600 ? 0.55 : 0.8;
     for (let i = 0; i < N; i++) {
       const [x, y] = at(step, i);
@@ -61,8 +86,17 @@ function show(step) {
     }
     c.globalAlpha = 1;
     c.lineWidth = 1.5 * devicePixelRatio;
-    for (const i of now.paths) {
-      c.strokeStyle = c.fillStyle = getComputedStyle(root).color;
+    if (arrows) {
+      const A = arrows.length / Math.max(1, fields.length) / 4;
+      c.strokeStyle = ink;
+      c.globalAlpha = 0.75;
+      c.beginPath();
+      for (let k = 4 * A * f; k < 4 * A * (f + 1); k += 4) arrow(c, ...place(arrows[k], arrows[k + 1]), ...place(arrows[k + 2], arrows[k + 3]), 3 * size);
+      c.stroke();
+      c.globalAlpha = 1;
+    }
+    for (const i of many ? [] : now.paths) {
+      c.strokeStyle = c.fillStyle = ink;
       c.beginPath();
       for (let s = 0; s <= step; s++) c.lineTo(...at(s, i));
       c.stroke();
@@ -79,7 +113,9 @@ function load() {
   now = props.value;
   data = unpack(now.data, Float32Array);
   colours = now.colours && unpack(now.colours, Uint8Array);
-  field = background();
+  behind = now.behind && unpack(now.behind, Uint8Array);
+  arrows = now.arrows && unpack(now.arrows, Float32Array);
+  fields = backgrounds();
   if (!same) build();
   bar.load(now.labels, now.at === null ? {} : { at: now.at });
   fit();

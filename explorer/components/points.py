@@ -15,8 +15,11 @@ class Cloud:
     positions: float (steps, N, 2), or (steps, panels, N, 2) for clouds side by side; x to the right, y up.
     labels: one per step. extent: (x_low, x_high, y_low, y_high). titles: one per panel.
     colours: (N,) indices into the project's colours (0 signal, 1 noise, 2 prediction, 3 guidance), or None.
-    field: (H, W) density drawn behind, first row at the top, or None.
-    paths: particles whose way so far is drawn. at: the step to open with; None keeps the step on the screen.
+    field: (H, W) density drawn behind, first row at the top, or None; or several, (F, H, W), each in shades of its own.
+    behind: (steps, panels) which of several fields; None is the first, everywhere.
+    arrows: (F, A, 4) with every field, each from x, y to x, y; NaN draws none.
+    paths: particles whose way so far is drawn, thinly where they are many.
+    at: the step to open with; None keeps the step on the screen.
     """
 
     positions: np.ndarray
@@ -25,6 +28,8 @@ class Cloud:
     titles: tuple[str, ...] = ("",)
     colours: np.ndarray | None = None
     field: np.ndarray | None = None
+    behind: np.ndarray | None = None
+    arrows: np.ndarray | None = None
     paths: tuple[int, ...] = ()
     at: int | None = None
 
@@ -38,6 +43,8 @@ class Cloud:
                 f"positions {shape} need {shape[0]} labels and {panels} titles, "
                 f"got {len(self.labels)} and {len(self.titles)}"
             )
+        if self.behind is not None and np.shape(self.behind) != (shape[0], panels):
+            raise ValueError(f"behind must be {(shape[0], panels)}, got {np.shape(self.behind)}")
 
 
 class Points(Piece):
@@ -60,14 +67,17 @@ class Points(Piece):
         positions = np.asarray(value.positions)
         positions = positions[:, None] if positions.ndim == 3 else positions
         density = None if value.field is None else np.asarray(value.field, dtype=np.float64)
+        top = 1.0 if density is None else np.maximum(density.max((-2, -1), keepdims=True), 1e-300)
         return {
             "shape": list(positions.shape),
             "labels": list(value.labels),
             "titles": list(value.titles),
             "extent": list(value.extent),
             "colours": None if value.colours is None else packed(value.colours, "u1"),
-            "field": None if density is None else packed(255 * density / max(density.max(), 1e-300), "u1"),
+            "field": None if density is None else packed(255 * density / top, "u1"),
             "field_shape": None if density is None else list(density.shape),
+            "behind": None if value.behind is None else packed(value.behind, "u1"),
+            "arrows": None if value.arrows is None else packed(value.arrows, "f4"),
             "paths": list(value.paths),
             "at": value.at,
             "data": packed(positions, "f4"),
