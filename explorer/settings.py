@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
 Kind = Literal["number", "choice", "flag", "text", "grid"]
-Look = Literal["cells", "paint", "bars"]
+Look = Literal["cells", "paint", "bars", "points"]
 T = TypeVar("T")
 
 
@@ -86,7 +86,8 @@ def grid(
 ) -> Any:
     """A small table of numbers, at most ``max_side`` rows and columns.
 
-    look: number fields ("cells"), cells to "paint", or one row of "bars". fills: named tables to choose from.
+    look: number fields ("cells"), cells to "paint", one row of "bars", or "points" (x, y), two at least and a row each.
+    fills: named tables to choose from.
     """
     chosen = tuple((fills or {}).items())
     return _field(
@@ -152,6 +153,7 @@ def widgets(cls: type) -> dict[str, Any]:
     """One Gradio component per field, placed where the call stands, with a small heading before each group."""
     import gradio as gr
 
+    from explorer.components.dots import Dots
     from explorer.components.grid import GridInput
     from explorer.components.log_slider import LogSlider
     from explorer.components.pad import Pad
@@ -183,7 +185,7 @@ def widgets(cls: type) -> dict[str, Any]:
             case "text":
                 made[name] = gr.Textbox(spec.default, max_length=spec.max_length, lines=1, **shared)
             case "grid":
-                made[name] = {"cells": GridInput, "paint": PaintInput, "bars": Pad}[spec.look](spec)
+                made[name] = {"cells": GridInput, "paint": PaintInput, "bars": Pad, "points": Dots}[spec.look](spec)
     return made
 
 
@@ -221,6 +223,12 @@ def _validate_number(spec: Spec, value: Any) -> float:
 
 def _validate_grid(spec: Spec, value: Any) -> Grid:
     wanted = f"{spec.name} must be rows of numbers of equal length, at most {spec.max_side} x {spec.max_side}"
+    if spec.look == "points":
+        wanted = f"{spec.name} must be 2 to {spec.max_side} points (x, y)"
+        if isinstance(value, list | tuple) and not (2 <= len(value) <= spec.max_side):
+            raise ValueError(f"{wanted}, got {len(value)}: draw {'some more' if len(value) < 2 else 'fewer'}")
+        if not isinstance(value, list | tuple) or any(not isinstance(row, list | tuple) or len(row) != 2 for row in value):
+            raise ValueError(f"{wanted}; got {_shown(value)}")
     if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
         raise ValueError(f"{wanted}; got {_shown(value)}")
     lengths = {len(row) for row in value}
