@@ -223,15 +223,16 @@ def _validate_number(spec: Spec, value: Any) -> float:
 
 def _validate_grid(spec: Spec, value: Any) -> Grid:
     wanted = f"{spec.name} must be rows of numbers of equal length, at most {spec.max_side} x {spec.max_side}"
-    if spec.look == "points":
+    points = spec.look == "points"
+    if points:
         wanted = f"{spec.name} must be 2 to {spec.max_side} points (x, y)"
-        if isinstance(value, list | tuple) and not (2 <= len(value) <= spec.max_side):
-            raise ValueError(f"{wanted}, got {len(value)}: draw {'some more' if len(value) < 2 else 'fewer'}")
-        if not isinstance(value, list | tuple) or any(not isinstance(row, list | tuple) or len(row) != 2 for row in value):
-            raise ValueError(f"{wanted}; got {_shown(value)}")
     if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
         raise ValueError(f"{wanted}; got {_shown(value)}")
     lengths = {len(row) for row in value}
+    if points and not 2 <= len(value) <= spec.max_side:
+        raise ValueError(f"{wanted}, got {len(value)}: draw {'more' if len(value) < 2 else 'fewer'}")
+    if points and lengths != {2}:
+        raise ValueError(f"{wanted}, got rows of lengths {sorted(lengths)}")
     if len(lengths) != 1 or not 1 <= max(lengths) <= spec.max_side or len(value) > spec.max_side:
         raise ValueError(f"{wanted}; got {len(value)} rows of lengths {sorted(lengths)}")
     cell = dataclasses.replace(spec, name=f"each number of {spec.name}", integer=False)
