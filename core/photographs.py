@@ -29,7 +29,7 @@ PICTURES = (*CUTS, *DRAWN)
 def picture(name: str, side: int) -> Tensor:
     """A square picture, (3, side, side) float64 in [0, 1]. Read it only: it is kept for the next call.
 
-    Photographs are cut square and reduced by `resize`, bilinear with antialias. The zone plate is
+    Photographs are cut square and reduced as `square` does. The zone plate is
     1/2 + 1/2 cos(pi r^2 / side): its stripes get finer towards the edges, where they are the finest pixels can show.
 
     Raises: ValueError for an unknown name or a side outside [1, 512].
@@ -41,9 +41,17 @@ def picture(name: str, side: int) -> Tensor:
     if name in CUTS:
         source, top, left, cut = CUTS[name]
         pixels = np.atleast_3d(getattr(data, source)())[top : top + cut, left : left + cut] / 255
-        planes = torch.tensor(pixels, dtype=torch.float64).movedim(2, 0)
-        return resize(planes, side, "bilinear", antialias=True).expand(3, -1, -1).clamp(0, 1).contiguous()
+        return square(torch.tensor(pixels, dtype=torch.float64).movedim(2, 0), side)
     return _drawn(name, side).expand(3, -1, -1).contiguous()
+
+
+def square(planes: Tensor, side: int) -> Tensor:
+    """The middle square of a picture (1 or 3, H, W), resized by `resize`, bilinear with antialias: (3, side, side)."""
+    height, width = planes.shape[-2:]
+    cut = min(height, width)
+    top, left = (height - cut) // 2, (width - cut) // 2
+    inner = planes[:, top : top + cut, left : left + cut]
+    return resize(inner, side, "bilinear", antialias=True).expand(3, -1, -1).clamp(0, 1).contiguous()
 
 
 def grey(name: str, side: int) -> Tensor:

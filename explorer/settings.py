@@ -28,6 +28,7 @@ class Spec:
     step: float | None = None
     log: bool = False
     options: tuple[str, ...] = ()
+    own: bool = False
     max_length: int = 300
     max_side: int = 7
     look: Look = "cells"
@@ -56,9 +57,11 @@ def number(
     return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step, log=log))
 
 
-def choice(default: str, *, options: tuple[str, ...], label: str, key: str, group: str = "", hint: str = "") -> Any:
-    """One of ``options``."""
-    return _field(Spec("choice", default, label, key, group, hint, options=tuple(options)))
+def choice(
+    default: str, *, options: tuple[str, ...], label: str, key: str, group: str = "", hint: str = "", own: bool = False
+) -> Any:
+    """One of ``options``; with ``own``, they name pictures, and a picture file as a data address may stand instead."""
+    return _field(Spec("choice", default, label, key, group, hint, options=tuple(options), own=own))
 
 
 def flag(default: bool, *, label: str, key: str, group: str = "", hint: str = "") -> Any:
@@ -116,11 +119,11 @@ def parse(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def to_query(settings: Any) -> dict[str, str]:
-    """Settings as the short keys of an address; defaults are left out."""
+    """Settings as the short keys of an address; defaults are left out, and so are pictures of one's own."""
     return {
         spec.key: _write(spec, value)
         for name, spec in specs(type(settings)).items()
-        if (value := getattr(settings, name)) != spec.default
+        if (value := getattr(settings, name)) != spec.default and not (spec.own and is_own(value))
     }
 
 
@@ -130,6 +133,11 @@ def from_query(cls: type[T], params: Mapping[str, str]) -> T:
     Raises: ValueError naming the field, what was wanted and what came.
     """
     return parse(cls, {name: _read(spec, params[spec.key]) for name, spec in specs(cls).items() if spec.key in params})
+
+
+def is_own(value: Any) -> bool:
+    """Whether this is a picture file as a data address, as a `choice` with ``own`` takes it."""
+    return isinstance(value, str) and value.startswith("data:")
 
 
 def signature(cls: type) -> inspect.Signature:
@@ -158,6 +166,7 @@ def widgets(cls: type) -> dict[str, Any]:
     from explorer.components.log_slider import LogSlider
     from explorer.components.pad import Pad
     from explorer.components.paint import PaintInput
+    from explorer.components.picture_input import PictureInput
 
     made: dict[str, Any] = {}
     group = ""
@@ -176,6 +185,8 @@ def widgets(cls: type) -> dict[str, Any]:
             case "number":
                 step = spec.step or (1 if spec.integer else (spec.high - spec.low) / 100)
                 made[name] = gr.Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)
+            case "choice" if spec.own:
+                made[name] = PictureInput(spec)
             case "choice" if len(spec.options) <= 3:
                 made[name] = gr.Radio(list(spec.options), value=spec.default, **shared)
             case "choice":
@@ -194,8 +205,9 @@ def _validate(spec: Spec, value: Any) -> Any:
         case "number":
             return _validate_number(spec, value)
         case "choice":
-            if value not in spec.options:
-                raise ValueError(f"{spec.name} must be one of {', '.join(spec.options)}; got {_shown(value)}")
+            if value not in spec.options and not (spec.own and is_own(value)):
+                own = ", or a picture as data:image/png;base64,..." if spec.own else ""
+                raise ValueError(f"{spec.name} must be one of {', '.join(spec.options)}{own}; got {_shown(value)}")
             return value
         case "flag":
             if not isinstance(value, bool):

@@ -1,17 +1,23 @@
 """A visitor's own picture: read, with what is wrong said in words, and reduced to a grid of numbers."""
 
+import base64
+import binascii
 import io
 import re
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from core.photographs import picture, square
 from core.resizing import resize
+from explorer.settings import is_own
 
 MOST_BYTES, MOST_PIXELS = 2_000_000, 16_000_000
+SIDE = 256  # of an own picture, where a tab works with squares of pixels
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
@@ -50,6 +56,60 @@ def read_picture(data: bytes) -> tuple[Tensor, str]:
         note = "the see-through parts were laid on white"
     pixels = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
     return torch.tensor(pixels).movedim(2, 0), note
+
+
+def received(file: Any) -> bytes:
+    """What the browser sent of a file, in base64.
+
+    Raises: ValueError if it is too much, or did not arrive whole.
+    """
+    if not isinstance(file, str) or len(file) > 2 * MOST_BYTES:
+        raise ValueError(f"a picture may have at most {MOST_BYTES / 1e6:g} MB: save it smaller")
+    try:
+        return base64.b64decode(file, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the file did not arrive whole; try again") from error
+
+
+def own_square(data: bytes) -> tuple[Tensor, str]:
+    """The middle square of a picture file, (3, n, n) float64 in steps of 1/255, n at most `SIDE`; and `read_picture`'s
+    note. Its own answer, saved as PNG and read again, gives the same.
+
+    Raises: ValueError as `read_picture` does.
+    """
+    planes, note = read_picture(data)
+    return square(planes, min(SIDE, *planes.shape[1:])).mul(255).round() / 255, note
+
+
+def pictured(name: str, side: int) -> Tensor:
+    """A picture of `core.photographs` by its name, or one's own by its data address: (3, side, side) in [0, 1].
+
+    Raises: ValueError as `own_square` and `core.photographs.picture` do.
+    """
+    return square(own_square(received(name.partition(",")[2]))[0], side) if is_own(name) else picture(name, side)
+
+
+def data_address(planes: Tensor) -> str:
+    """A picture (3, H, W) in [0, 1] as the data address of a PNG file."""
+    file = io.BytesIO()
+    pixels = planes.movedim(0, 2).mul(255).round().to(torch.uint8).numpy()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def in_code(name: str) -> tuple[str, str, str]:
+    """How the code pane gets `pictured`: the function of `core.photographs` it takes, its first argument, and the lines
+    that read an own picture from its file."""
+    if not is_own(name):
+        return "picture", repr(name), ""
+    lines = """
+from pathlib import Path
+
+from explorer.uploads import own_square
+
+own, _ = own_square(Path("picture.png").read_bytes())  # the file of your picture
+"""
+    return "square", "own", lines
 
 
 def reduced(picture: Tensor, rows: int, cols: int) -> list[list[float]]:

@@ -1,5 +1,6 @@
 // A grid of numbers as SVG: blue for negative, white for 0, vermilion for positive, the number written in each cell.
-// cells(parent, rows, cols) -> draw(values, range, {marks}); marks: indices of cells to frame.
+// cells(parent, rows, cols) -> draw(values, range, {marks, write, sizes}); marks: indices of cells to
+// frame; write: a number as text; sizes: of the type, for up to five characters and for more.
 function cells(parent, rows, cols) {
   const NS = 'http://www.w3.org/2000/svg', side = 48;
   const svg = document.createElementNS(NS, 'svg');
@@ -21,15 +22,15 @@ function cells(parent, rows, cols) {
     texts.push(text);
   }
   parent.replaceChildren(svg);
-  return (values, [low, high], { marks = [] } = {}) => {
+  return (values, [low, high], { marks = [], write = digits, sizes = [15, 12] } = {}) => {
     const bound = Math.max(Math.abs(low), Math.abs(high)) || 1, marked = new Set(marks);
     for (let i = 0; i < rows * cols; i++) {
       const { fill, ink } = diverging(values[i] / bound);
       boxes[i].setAttribute('fill', fill);
       boxes[i].setAttribute('class', marked.has(i) ? 'marked' : '');
       texts[i].setAttribute('fill', ink);
-      texts[i].textContent = digits(values[i]);
-      texts[i].setAttribute('font-size', texts[i].textContent.length > 5 ? 12 : 15);
+      texts[i].textContent = write(values[i]);
+      texts[i].setAttribute('font-size', sizes[+(texts[i].textContent.length > 5)]);
     }
     svg.setAttribute('aria-label', `${rows} by ${cols} numbers`);
   };

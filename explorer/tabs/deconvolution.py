@@ -26,7 +26,7 @@ from core.deconvolution import (
     svd,
     wiener,
 )
-from core.photographs import PICTURES, grey
+from core.photographs import PICTURES
 from core.resizing import psnr
 from explorer import frame
 from explorer.components.live_plot import LivePlot
@@ -36,6 +36,7 @@ from explorer.figures.deconvolution import gains
 from explorer.formulas import tex
 from explorer.frame import View
 from explorer.settings import choice, number
+from explorer.uploads import in_code, pictured
 
 NAME = "deconvolution"
 TITLE = "Deconvolution"
@@ -53,6 +54,8 @@ SOURCE = r"""
   are of one size, and all beyond them is 0, which spoils the edge. So the edge of $y$ is repeated for four kernels
   more than $x$ needs, and cut off in the end. The naive inverse differs in another way: it takes the picture to go
   around, and the rows never seen to be 0.
+- The photographs come with scikit-image. Of your own picture the middle square is read on the server, made grey, and
+  not kept.
 """
 
 ANSWERS = {
@@ -66,7 +69,7 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Settings:
-    picture: str = choice("camera", options=PICTURES, label="Picture", key="x")
+    picture: str = choice("camera", options=PICTURES, label="Picture", key="x", own=True)
     side: int = number(32, low=12, high=96, step=4, label="Pixels a side", key="n", hint="with the rank up to 32")
     blur: str = choice("gaussian", options=KERNELS, label="Kernel", key="k", group="The blur")
     width: int = number(5, low=3, high=9, step=2, label="Kernel's width", key="w", group="The blur")
@@ -93,7 +96,7 @@ PRESETS = {
 
 def update(settings: Settings) -> View:
     s = settings
-    x, kernel = grey(s.picture, s.side), blur(s.blur, width_of(s))
+    x, kernel = pictured(s.picture, s.side).mean(0), blur(s.blur, width_of(s))
     clean = convolve(x, kernel)
     y = clean + s.noise * noise_like(clean, s.seed)
     mean = float(y.mean())  # the kernel adds up to 1, so this is about x's
@@ -261,6 +264,7 @@ print("gain =", svd(shape, kernel).s[[0, -1]].tolist())
         if s.side <= LARGEST_SVD
         else ""
     )
+    call, source, reading = in_code(s.picture)
     return f"""
 import torch
 
@@ -268,10 +272,10 @@ from core.convolution import convolve
 from core.deconvolution import (
     adjoint, blur, naive_inverse, never_seen, pseudo_inverse, rank, richardson_lucy, svd, wiener,
 )
-from core.photographs import grey
+from core.photographs import {call}
 from core.resizing import psnr
-
-x, kernel = grey({s.picture!r}, {s.side}), blur({s.blur!r}, {s.width})
+{reading}
+x, kernel = {call}({source}, {s.side}).mean(0), blur({s.blur!r}, {s.width})
 clean = convolve(x, kernel)
 noise = torch.randn(clean.shape, dtype=torch.float64, generator=torch.Generator().manual_seed({s.seed}))
 y = clean + {s.noise!r} * noise

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core import checks
 from core.checks import Check
-from core.photographs import CUTS, PICTURES, grey, picture
+from core.photographs import CUTS, PICTURES, grey
 from core.resizing import FILTERED, METHODS, fit_upscaling, psnr, resize, resize_weights, ssim, upscale
 from explorer import frame
 from explorer.components.pictures import Picture, Pictures
@@ -19,7 +19,8 @@ from explorer.components.views import Showing, Views
 from explorer.components.weights_view import Resampling, WeightsView
 from explorer.formulas import plus, tex
 from explorer.frame import View
-from explorer.settings import choice, flag, number
+from explorer.settings import choice, flag, is_own, number
+from explorer.uploads import in_code, pictured
 
 NAME = "resizing"
 TITLE = "Resizing"
@@ -32,8 +33,9 @@ SOURCE = r"""
   PyTorch and OpenCV take $a=-3/4$, Pillow $a=-1/2$; scikit-image's order 3 is a spline, which is another thing.
 - C. Duchon, *Lanczos filtering in one and two dimensions* (1979). Z. Wang et al., *Image quality assessment: from error
   visibility to structural similarity* (2004): SSIM, equation 13, here with scikit-image's windows of 7 × 7 pixels.
-- The photographs come with scikit-image. The fitted kernel is fitted to the other seven of them, made grey, never to
-  the picture shown.
+- The photographs come with scikit-image. The fitted kernel is fitted to the other seven of them, made grey (to all
+  eight beside a picture that is none of them), never to the picture shown.
+- Of your own picture the middle square is read on the server, in at most 256 × 256 pixels, and not kept.
 """
 
 PIXEL, SIDE, LIBRARIES = "one pixel's weights", "methods side by side", "libraries"
@@ -52,7 +54,7 @@ FITTED = "fitted transposed convolution"
 @dataclass(frozen=True)
 class Settings:
     view: str = choice(PIXEL, options=(PIXEL, SIDE, LIBRARIES), label="Show", key="v")
-    picture: str = choice("astronaut", options=PICTURES, label="Picture", key="x")
+    picture: str = choice("astronaut", options=PICTURES, label="Picture", key="x", own=True)
     small: int = number(64, low=8, high=128, label="From", key="n", group="Pixels a side")
     middle: int = number(128, low=8, high=256, label="to", key="m", group="Pixels a side")
     large: int = number(192, low=16, high=256, label="to", key="l", group="Pixels a side")
@@ -96,7 +98,7 @@ def options_of(s: Settings) -> dict[str, Any]:
 
 
 def run(s: Settings, method: str, options: dict[str, Any]) -> Pass:
-    original = picture(s.picture, s.large if s.large >= s.small else s.small)
+    original = pictured(s.picture, max(s.large, s.small))
     down, smooth = DOWN[s.down]
     small = resize(original, s.small, down, antialias=smooth)
     middle = resize(small, s.middle, method, **options)
@@ -259,10 +261,11 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def side_by_side(s: Settings) -> View:
     run(s, s.method, options_of(s))  # refuses what the chosen method cannot do
-    made, methods, fit_check, kernel_side = compared(
+    compare = compared.__wrapped__ if is_own(s.picture) else compared  # a visitor's picture is not kept
+    made, methods, fit_check, kernel_side = compare(
         s.picture, s.small, s.middle, s.large, s.down, s.align_corners, s.antialias
     )
-    original, chosen = picture(s.picture, s.large), f"bicubic, a = {s.a}" if s.method == "bicubic" else s.method
+    original, chosen = pictured(s.picture, s.large), f"bicubic, a = {s.a}" if s.method == "bicubic" else s.method
     numbers = {
         "sizes": [s.small, s.middle, s.large],
         "methods": {name: {"psnr": finite(of["psnr"]), "ssim": of["ssim"]} for name, of in methods.items()},
@@ -309,17 +312,22 @@ def compared(
         made[entry] = run(base, method, can | slope).large
     fit, kernel_side, factor = None, None, whole_factor(base)
     if factor:
-        method, smooth = DOWN[down]
-        photographs = [grey(other, large) for other in CUTS if other != name]
-        pairs = [(resize(image, small, method, antialias=smooth), image) for image in photographs]
-        kernel, start = fit_upscaling(pairs, factor), run(base, "area", {}).small
+        (kernel, fit), start = fitted(name if name in CUTS else "", small, large, down), run(base, "area", {}).small
         made[FITTED], kernel_side = torch.stack([upscale(plane, kernel, factor) for plane in start]), len(kernel)
-        fit = frame.weakest(
-            checks.upscaling_fit(kernel, pairs, factor), checks.upscaling(made[FITTED], start, kernel, factor)
-        )
-    original = picture(name, large)
+        fit = frame.weakest(fit, checks.upscaling(made[FITTED], start, kernel, factor))
+    original = pictured(name, large)
     worth = {entry: {"psnr": psnr(image, original), "ssim": ssim(image, original)} for entry, image in made.items()}
     return made, worth, fit, kernel_side
+
+
+@lru_cache(maxsize=16)
+def fitted(without: str, small: int, large: int, down: str) -> tuple[Tensor, Check]:
+    """The kernel fitted to every photograph but one, and its check."""
+    method, smooth = DOWN[down]
+    photographs = [grey(name, large) for name in CUTS if name != without]
+    pairs = [(resize(image, small, method, antialias=smooth), image) for image in photographs]
+    kernel = fit_upscaling(pairs, large // small)
+    return kernel, checks.upscaling_fit(kernel, pairs, large // small)
 
 
 def whole_factor(s: Settings) -> int | None:
@@ -332,8 +340,8 @@ def side_formula(s: Settings, numbers: dict, chosen: str) -> str:
     ratio, alike = numbers["methods"][chosen]["psnr"], numbers["methods"][chosen]["ssim"]
     value = r"\infty" if ratio is None else rf"10\log_{{10}}\frac{{1}}{{{tex(10 ** (-ratio / 10))}}}={ratio:.2f}"
     lines = [
-        rf"\text{{{chosen}:}}\quad\mathrm{{PSNR}}=10\log_{{10}}\frac{{1}}{{\mathrm{{mse}}}}={value}\ \mathrm{{dB}},"
-        rf"\quad \mathrm{{SSIM}}={alike:.4f}"
+        rf"\text{{{chosen}:}}\quad\mathrm{{PSNR}}=10\log_{{10}}\frac{{1}}{{\mathrm{{mse}}}}={value}\ \mathrm{{dB}}",
+        rf"\text{{{chosen}:}}\quad\mathrm{{SSIM}}={alike:.4f}",
     ]
     if side := numbers["kernel_side"]:
         factor = s.large // s.small
@@ -482,16 +490,18 @@ def written(s: Settings) -> str:
 
 def started(s: Settings) -> str:
     method, smooth = DOWN[s.down]
-    return f"""original = picture({s.picture!r}, {max(s.large, s.small)})
+    call, source, _ = in_code(s.picture)
+    return f"""original = {call}({source}, {max(s.large, s.small)})
 small = resize(original, {s.small}, {method!r}{", antialias=True" if smooth else ""})"""
 
 
 def pixel_code(s: Settings) -> str:
     row, col = min(s.row, s.large - 1), min(s.col, s.large - 1)
+    call, _, reading = in_code(s.picture)
     return f"""
-from core.photographs import picture
+from core.photographs import {call}
 from core.resizing import resize, resize_weights
-
+{reading}
 method, options = {s.method!r}, {written(s)}
 {started(s)}
 middle = resize(small, {s.middle}, method, **options)
@@ -508,7 +518,7 @@ print("value =", large[:, row, col].tolist())
 
 
 def side_code(s: Settings) -> str:
-    factor = whole_factor(s)
+    factor, (call, source, reading) = whole_factor(s), in_code(s.picture)
     method, smooth = DOWN[s.down]
     shrink = f"resize(image, {s.small}, {method!r}{', antialias=True' if smooth else ''})"
     lines = []
@@ -521,7 +531,7 @@ def side_code(s: Settings) -> str:
         lines.append(f"    {name!r}: twice({', '.join([repr(kind), *(f'{k}={v}' for k, v in can.items())])}),")
     fitted = (
         f"""
-others = [grey(name, {s.large}) for name in CUTS if name != {s.picture!r}]
+others = [grey(name, {s.large}) for name in CUTS{f" if name != {source}" if s.picture in CUTS else ""}]
 kernel = fit_upscaling([(shrink(image), image) for image in others], {factor})
 made[{FITTED!r}] = torch.stack([upscale(plane, kernel, {factor}) for plane in small])
 """
@@ -531,9 +541,9 @@ made[{FITTED!r}] = torch.stack([upscale(plane, kernel, {factor}) for plane in sm
     return f"""
 import torch
 
-from core.photographs import CUTS, grey, picture
+from core.photographs import CUTS, grey, {call}
 from core.resizing import fit_upscaling, psnr, resize, ssim, upscale
-
+{reading}
 
 def shrink(image):
     return {shrink}
@@ -543,12 +553,12 @@ def twice(method, **options):
     return resize(resize(small, {s.middle}, method, **options), {s.large}, method, **options)
 
 
-small = shrink(picture({s.picture!r}, {max(s.large, s.small)}))
+small = shrink({call}({source}, {max(s.large, s.small)}))
 made = {{
 {chr(10).join(lines)}
 }}
 {fitted.strip()}
-original = picture({s.picture!r}, {s.large})
+original = {call}({source}, {s.large})
 for name, image in made.items():
     print(name, "=", [psnr(image, original), ssim(image, original)])
 """
@@ -557,13 +567,14 @@ for name, image in made.items():
 def library_code(s: Settings) -> str:
     smooth = s.antialias and s.method in FILTERED
     size = (s.large, s.large)
+    call, _, reading = in_code(s.picture)
     return f"""
 import torch
 
 from core import checks
-from core.photographs import picture
+from core.photographs import {call}
 from core.resizing import resize
-
+{reading}
 {started(s)}
 ours = resize(small, {s.large}, {s.method!r}, **{written(s)})
 for library, own in (("torch", dict(align_corners={s.align_corners})), ("Pillow", {{}}), ("scikit-image", {{}})):

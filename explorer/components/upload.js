@@ -1,0 +1,26 @@
+// A picture of one's own: chosen by the button `.wide`, read and reduced by the server's `reduce`, given to `take`, which
+// says what it became. What is wrong with a file is told, and nothing changes.
+function upload(root, asked, take) {
+  const file = root.querySelector('[type=file]'), message = root.querySelector('.told');
+  const tell = (text, wrong = false) => {
+    message.textContent = text;
+    message.classList.toggle('wrong', wrong);
+  };
+  root.querySelector('.wide').addEventListener('click', () => file.click());
+  file.addEventListener('change', async () => {
+    const chosen = file.files[0];
+    file.value = '';
+    if (!chosen) return;
+    if (chosen.size > BYTES) return tell(`a picture may have at most ${BYTES / 1e6} MB, this file has ${(chosen.size / 1e6).toFixed(1)}: save it smaller`, true);
+    tell(`reading ${chosen.name} …`);
+    const url = await new Promise((done) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result);
+      reader.readAsDataURL(chosen);
+    });
+    const answer = await server.reduce({ file: url.slice(url.indexOf(',') + 1), ...asked() }).catch(() => ({ error: 'the picture did not reach the server; try again' }));
+    if (answer.error) tell(answer.error, true);
+    else tell(`${chosen.name} ${take(answer)}${answer.note ? '; ' + answer.note : ''}`);
+  });
+  return tell;
+}
