@@ -189,17 +189,19 @@ def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Blur(LinearOperator):
-    """A, for scipy's solvers."""
+    """A, for scipy's solvers, by spectra: what goes around is cut off, or was 0."""
 
     def __init__(self, shape: torch.Size, full: list[int], kernel: Tensor):
         super().__init__(np.float64, (shape.numel(), full[0] * full[1]))
-        self.seen, self.full, self.kernel = shape, full, kernel.double()
+        self.seen, self.full = shape, full
+        self.gain = np.fft.rfft2(kernel.double().numpy(), full)
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
-        return convolve(torch.from_numpy(x).reshape(self.full), self.kernel).flatten().numpy()
+        around = np.fft.irfft2(np.fft.rfft2(x.reshape(self.full)) * self.gain.conj(), self.full)
+        return around[: self.seen[0], : self.seen[1]].ravel()
 
     def _rmatvec(self, x: np.ndarray) -> np.ndarray:
-        return transposed_convolve(torch.from_numpy(x).reshape(self.seen), self.kernel).flatten().numpy()
+        return np.fft.irfft2(np.fft.rfft2(x.reshape(self.seen), self.full) * self.gain, self.full).ravel()
 
 
 def _rounding(shape: tuple[int, int], kernel: Tensor) -> float:

@@ -162,7 +162,7 @@ def kolmogorov_distance(n: int, p: float) -> float:
     pmf, std = binomial_pmf(n, p), math.sqrt(n * p * (1 - p))
     if std == 0:
         return 0.0
-    bell = np.array([math.erfc(-(k - n * p) / (std * math.sqrt(2))) / 2 for k in range(n + 1)])
+    bell = special.erfc((n * p - np.arange(n + 1)) / (std * math.sqrt(2))) / 2
     after = np.cumsum(pmf)
     return float(max(np.abs(after - bell).max(), np.abs(after - pmf - bell).max()))
 

@@ -3,12 +3,12 @@
 import math
 
 import numpy as np
-import plotly.graph_objects as go
 
 from explorer.figures import style
+from explorer.figures.plot import Figure
 
 
-def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> go.Figure:
+def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figure:
     """Above: P(X = j) for every j with k highlighted, and the bell; below: bars minus bell.
 
     pmf, bell: shape (n + 1,) at j = 0..n. curve: the bell drawn finely, (x, density).
@@ -20,7 +20,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     j, height, gap = j[inside], pmf[inside], (pmf - bell)[inside]
     colours = np.where(j == k, style.HIGHLIGHT, style.SIGNAL)
     few = len(j) <= 40
-    fig = style.figure(y="probability", x_range=x_range, y_range=[0, top])
+    fig = Figure(style.layout(y="probability", x_range=x_range, y_range=[0, top]))
     fig.add_bar(
         x=j,
         y=height,
@@ -64,7 +64,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     return fig
 
 
-def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> go.Figure:
+def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figure:
     """The bars from k on in yellow, and the bell's share cut at k - 1/2, the left edge of k's bar.
 
     pmf: shape (n + 1,). curve: the bell drawn finely, (x, density).
@@ -74,7 +74,7 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> go.Fi
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height = j[inside], pmf[inside]
     few = len(j) <= 40
-    fig = style.figure(x="heads", y="probability", x_range=x_range, y_range=[0, top], barmode="overlay")
+    fig = Figure(style.layout(x="heads", y="probability", x_range=x_range, y_range=[0, top], barmode="overlay"))
     fig.add_bar(
         x=j,
         y=height,
@@ -93,18 +93,17 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> go.Fi
             )
             side = {"xanchor": "right", "xshift": -4} if cut < k else {"xanchor": "left", "xshift": 4}
             style.label(fig, cut, 0.9 * top, name, style.GREY, **side)
-    fig.update_layout(uirevision="tail", xaxis={"dtick": 1 if few and x_range[1] < 24 else None}, yaxis_tickformat="~g")
+    dtick = 1 if few and x_range[1] < 24 else None
+    fig.update_layout(uirevision="tail", xaxis={"dtick": dtick}, yaxis={"tickformat": "~g"})
     return fig
 
 
-def convergence(
-    n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: int, values: dict[str, float]
-) -> go.Figure:
+def convergence(n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: int, values: dict[str, float]) -> Figure:
     """Distances between bars and bell against n, both axes logarithmic, the chosen n marked.
 
     curves: name -> (values at every n, colour); those of 0 are left out. values: the same names at n = ``at``.
     """
-    fig = style.figure(x="flips n", y="distance")
+    fig = Figure(style.layout(x="flips n", y="distance"))
     for place, (name, (y, colour)) in enumerate(curves.items()):
         y = np.where(y > 0, y, np.nan)
         fig.add_scatter(
@@ -133,11 +132,11 @@ def convergence(
     return fig
 
 
-def variance(measured: np.ndarray, expected: np.ndarray) -> go.Figure:
+def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
     """The particles' variance at every time (steps + 1,), and the straight line it should follow."""
     t = np.arange(len(measured))
     top = ceiling(1.15 * max(expected[-1], 1e-12))
-    fig = style.figure(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top])
+    fig = Figure(style.layout(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top]))
     fig.add_scatter(
         x=t,
         y=expected,

@@ -1,16 +1,16 @@
 """How much of each pattern a blur lets through."""
 
 import numpy as np
-import plotly.graph_objects as go
 
 from explorer.figures import style
+from explorer.figures.plot import Figure
 
 FLOOR = 1e-6
 
 
-def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -> go.Figure:
+def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -> Figure:
     """Gains in falling order on a log axis, and levels as lines: {what it says: (gain, colour)}."""
-    fig = style.figure(x=x, y="gain", x_range=[0, len(values)], y_range=[np.log10(FLOOR), 0.3])
+    fig = Figure(style.layout(x=x, y="gain", x_range=[0, len(values)], y_range=[np.log10(FLOOR), 0.3]))
     fig.add_scatter(
         x=np.arange(1, len(values) + 1),
         y=np.maximum(values, FLOOR / 10),

@@ -5,6 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from explorer.figures.plot import Figure
+
 SIGNAL = "#0072B2"
 NOISE = "#D55E00"
 PREDICTION = "#009E73"
@@ -17,35 +19,37 @@ DIVERGING = [[0, SIGNAL], [0.5, "#FFFFFF"], [1, NOISE]]
 AXIS: dict[str, Any] = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 4, "automargin": False}
 
 
-def figure(
+def layout(
     *,
     x: str = "",
     y: str = "",
     x_range: Sequence[float] | None = None,
     y_range: Sequence[float] | None = None,
-    **layout: Any,
-) -> go.Figure:
-    """An empty figure with titled axes; ranges are fixed when given, so that a moving slider does not move the axes.
+    **more: Any,
+) -> dict[str, Any]:
+    """Of a figure with titled axes; ranges are fixed when given, so that a moving slider does not move the axes.
 
     Text and axis colours come from the page (light or dark) when the figure is drawn.
     """
-    return go.Figure(
-        layout={
-            "template": "none",
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
-            "showlegend": False,
-            "bargap": 0.08,
-            "hovermode": "closest",
-            "dragmode": "zoom",
-            "xaxis": AXIS | {"title": {"text": x, "standoff": 10}, "range": x_range},
-            "yaxis": AXIS | {"title": {"text": y, "standoff": 10}, "range": y_range},
-            **layout,
-        }
-    )
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 64, "r": 16, "t": 16, "b": 52},
+        "showlegend": False,
+        "bargap": 0.08,
+        "hovermode": "closest",
+        "dragmode": "zoom",
+        "xaxis": AXIS | {"title": {"text": x, "standoff": 10}, "range": x_range},
+        "yaxis": AXIS | {"title": {"text": y, "standoff": 10}, "range": y_range},
+        **more,
+    }
 
 
-def label(fig: go.Figure, x: float, y: float, text: str, colour: str, **where: Any) -> None:
+def figure(**options: Any) -> go.Figure:
+    """An empty figure with this `layout`."""
+    return go.Figure(layout={"template": "none"} | layout(**options))
+
+
+def label(fig: go.Figure | Figure, x: float, y: float, text: str, colour: str, **where: Any) -> None:
     """Write beside a curve what it is, instead of a legend."""
     fig.add_annotation(x=x, y=y, text=text, font={"color": colour}, **({"showarrow": False, "xanchor": "left"} | where))

@@ -38,8 +38,9 @@ SOURCE = r"""
 BARS, TAIL, ONE_BELL = "bars and bell", "tail: k heads or more", "one bell for every n"
 SPEED, COINS, SUMS, CLOUD = "how fast", "real coins", "any small steps", "particles"
 COIN, UNIFORM, EXPONENTIAL, DRAWN = "coin", "uniform", "exponential", "drawn"
+CURVES = "total variation", "widest gap of the sums", "Berry-Esseen bound"
 TIMES, PARTICLES, MOST_PEGS = 60, 400, 24
-SIZES = np.unique(np.concatenate([np.arange(1, 61), np.geomspace(60, 1000, 90).round()]).astype(int))
+SIZES = np.unique(np.concatenate([np.arange(1, 61), np.geomspace(60, 1000, 40).round()]).astype(int))
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,14 @@ def bars_and_bell(s: Settings) -> View:
         "std": std,
         "z": z,
         "bell": float(probability.gaussian_pdf(k, mean, std)) if std else certain,
+        "stirling": probability.stirling(n) if n <= 170 else None,
         "log_stirling": log_stirling,
         "stirling_over_factorial": math.exp(log_stirling - math.lgamma(n + 1)),
         "total_variation": probability.total_variation(pmf, bell / bell.sum()),
         "pmf": pmf.tolist(),
         "error": (pmf - bell).tolist(),
     }
-    lines = [pmf_line(s, numbers), bell_line(s, numbers), stirling_line(n, log_stirling)]
+    lines = [pmf_line(s, numbers), bell_line(s, numbers), stirling_line(n, numbers)]
     return screen(
         s,
         {0: figures.bars_and_bell(pmf, bell, k, curve)},
@@ -148,6 +150,7 @@ def bars_and_bell(s: Settings) -> View:
             *([checks.z_score(z, k, mean, std)] if z is not None else []),
             *([checks.gaussian(numbers["bell"], k, mean, std)] if std else []),
             checks.stirling(log_stirling, n),
+            *([checks.stirling(log(numbers["stirling"]), n)] if n <= 170 else []),
             checks.total_variation(numbers["total_variation"], pmf, bell / bell.sum()),
         ),
         bars_notice(s, numbers),
@@ -188,12 +191,17 @@ def bell_line(s: Settings, numbers: dict) -> str:
     )
 
 
-def stirling_line(n: int, log_value: float) -> str:
+def log(value: float) -> float:
+    """ln, and NaN, which no check lets pass, where there is none."""
+    return math.log(value) if value > 0 else math.nan
+
+
+def stirling_line(n: int, numbers: dict) -> str:
     """Stirling's formula itself while n! fits a float, its logarithm beyond."""
-    short = rf"\quad\text{{too small by a factor of }}{math.exp(log_value - math.lgamma(n + 1)):.5f}"
-    if n > 170:
+    value, log_value = numbers["stirling"], numbers["log_stirling"]
+    short = rf"\quad\text{{too small by a factor of }}{numbers['stirling_over_factorial']:.5f}"
+    if value is None:
         return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={log_value:.2f}{short}"
-    value = probability.stirling(n)
     mantissa, power = f"{value:.3e}".split("e")
     written = f"{value:.4g}" if value < 1e6 else rf"{mantissa}\cdot10^{{{int(power)}}}"
     return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={written}{short}"
@@ -324,13 +332,13 @@ def one_bell(s: Settings) -> View:
         return screen(s, {1: shown}, flat, checks.binomial(pmf, n, p), no_chance(s), numbers, ("n", "p"))
     sizes, frames = family(p, n)
     std = math.sqrt(n * p * (1 - p))
-    first, apart, heights = standardised(n, p)
+    _, _, heights = standardised(n, p)
     apart_here = at_size(n, p)[0]
     low, high = reach(n, p)
     here = np.arange(low, high + 1)
     numbers = {
         "std": std,
-        "z": (first + apart * np.arange(len(heights))).tolist(),
+        "z": probability.z_score(here, n * p, std).tolist(),
         "density": heights.tolist(),
         "total_variation": apart_here,
     }
@@ -370,7 +378,7 @@ def skew(p: float) -> str:
 
 def how_fast(s: Settings) -> View:
     n, p = s.n, s.p
-    names = "total variation", "widest gap of the sums", "Berry-Esseen bound"
+    names = CURVES
     colours = style.SIGNAL, style.PREDICTION, style.NOISE
     if p in (0, 1):
         fig = figures.convergence(SIZES, {}, n, {})
@@ -608,12 +616,15 @@ def code(settings: Settings) -> str:
 
 def code_bars(s: Settings) -> str:
     chance = "pmf[k]" if s.k <= s.n else "0.0  # more heads than flips"
-    flat = s.p in (0, 1)
+    flat, small = s.p in (0, 1), s.n <= 170
+    names = ["binomial_pmf", "de_moivre_laplace", "log_stirling", "total_variation"]
+    names += [*(() if flat else ("gaussian_pdf", "z_score")), *(("stirling",) if small else ())]
+    a, b = Fraction(s.p).limit_denominator(100).as_integer_ratio()
+    counted = f'f"{{math.comb(n, k) * {a}**k * {b - a}**(n - k)}}/{{{b}**n}}"' if exact(s.n, s.p, s.k) else None
     return f"""
 import math
 
-from core.probability import binomial_pmf, de_moivre_laplace, {"" if flat else "gaussian_pdf, "}log_stirling, \
-total_variation{"" if flat else ", z_score"}
+from core.probability import {", ".join(sorted(names))}
 
 n, p, k = {s.n}, {s.p!r}, {s.k}
 mean, std = n * p, math.sqrt(n * p * (1 - p))
@@ -621,23 +632,32 @@ pmf, bell = binomial_pmf(n, p), de_moivre_laplace(n, p)
 probability = {chance}
 
 print("probability =", float(probability))
+print("fraction =", repr({counted}))
+print("mean =", mean)
+print("std =", std)
 print("z =", {"None" if flat else "float(z_score(k, mean, std))"})
 print("bell =", float({"k == mean" if flat else "gaussian_pdf(k, mean, std)"}))
+print("stirling =", {"stirling(n)" if small else "None"})
 print("log_stirling =", log_stirling(n))
 print("stirling_over_factorial =", math.exp(log_stirling(n) - math.lgamma(n + 1)))
 print("total_variation =", total_variation(pmf, bell / bell.sum()))
 print("pmf =", pmf.tolist())
+print("error =", (pmf - bell).tolist())
 """
 
 
 def code_tail(s: Settings) -> str:
     return f"""
+import math
+
 from core.probability import binomial_tail, normal_tail
 
 n, p, k = {s.n}, {s.p!r}, {s.k}
 print("exact =", binomial_tail(n, p, k))
 print("with_continuity_correction =", normal_tail(n, p, k, continuity=True))
 print("without_continuity_correction =", normal_tail(n, p, k, continuity=False))
+print("mean =", n * p)
+print("std =", math.sqrt(n * p * (1 - p)))
 """
 
 
@@ -647,7 +667,8 @@ def code_one_bell(s: Settings) -> str:
 import math
 
 n, p = {s.n}, {s.p!r}
-print("std =", math.sqrt(n * p * (1 - p)))  # no chance left, so z has no value
+print("std =", math.sqrt(n * p * (1 - p)))
+print("z =", None)  # no chance left
 """
     return f"""
 import math
@@ -658,29 +679,44 @@ from core.probability import binomial_pmf, de_moivre_laplace, total_variation, z
 
 n, p = {s.n}, {s.p!r}
 pmf, bell, std = binomial_pmf(n, p), de_moivre_laplace(n, p), math.sqrt(n * p * (1 - p))
-z = z_score(np.arange(n + 1), n * p, std)
+wide = 4.6 * std
+heads = np.arange(max(0, math.floor(n * p - wide)), min(n, math.ceil(n * p + wide)) + 1)
 print("std =", std)
+print("z =", z_score(heads, n * p, std).tolist())
+print("density =", (std * pmf[heads]).tolist())
 print("total_variation =", total_variation(pmf, bell / bell.sum()))
-for k in np.flatnonzero(np.abs(z) <= 4):
-    print(k, "heads are z =", float(z[k]), "with density", float(std * pmf[k]))
 """
 
 
 def code_speed(s: Settings) -> str:
     if s.p in (0, 1):
         return f"""
-from core.probability import kolmogorov_distance
+from core.probability import binomial_pmf, de_moivre_laplace, kolmogorov_distance, total_variation
 
-print("kolmogorov_distance =", kolmogorov_distance({s.n}, {s.p!r}))  # no chance left: bars and bell are the same
+n, p = {s.n}, {s.p!r}  # no chance left: bars and bell are the same
+print("total_variation =", total_variation(binomial_pmf(n, p), de_moivre_laplace(n, p)))
+print("kolmogorov_distance =", kolmogorov_distance(n, p))
+print("berry_esseen_bound =", None)
 """
     return f"""
+import numpy as np
+
 from core.probability import berry_esseen, binomial_pmf, de_moivre_laplace, kolmogorov_distance, total_variation
 
+
+def distances(n, p):
+    bell = de_moivre_laplace(n, p)
+    apart = total_variation(binomial_pmf(n, p), bell / bell.sum())
+    return apart, kolmogorov_distance(n, p), berry_esseen(n, p)
+
+
 n, p = {s.n}, {s.p!r}
-bell = de_moivre_laplace(n, p)
-print("total_variation =", total_variation(binomial_pmf(n, p), bell / bell.sum()))
-print("kolmogorov_distance =", kolmogorov_distance(n, p))
-print("berry_esseen_bound =", berry_esseen(n, p))
+for name, value in zip(("total_variation", "kolmogorov_distance", "berry_esseen_bound"), distances(n, p)):
+    print(name, "=", value)
+sizes = np.unique(np.concatenate([np.arange(1, 61), np.geomspace(60, 1000, 40).round()])).astype(int).tolist()
+print("sizes =", sizes)
+curves = [list(curve) for curve in zip(*[distances(size, p) for size in sizes])]
+print("curves =", dict(zip({CURVES!r}, curves)))
 """
 
 
@@ -696,6 +732,7 @@ counts = np.bincount(heads, minlength=n + 1)
 fit = chi_square(counts, binomial_pmf(n, p))
 print("counts =", counts.tolist())
 print("mean =", float(heads.mean()))
+print("expected_mean =", n * p)
 print("chi_square =", fit.statistic)
 print("degrees =", fit.degrees)
 print("p_value =", fit.p_value)
@@ -704,15 +741,26 @@ print("p_value =", fit.p_value)
 
 def code_steps(s: Settings) -> str:
     return f"""
+import math
+
 import numpy as np
 
-from core.probability import sums_of_steps
+from core.probability import gaussian_pdf, sums_of_steps, total_variation, z_score
 
 step = np.array({weights(s)})
-step = step / step.sum()
-*_, total = sums_of_steps(step, {TIMES})
-print("step_mean =", float(step @ np.arange(len(step))))
-print("sum_of_60 =", total.tolist())
+step = step / sum(step.tolist())
+sizes = np.arange(len(step))
+mean = float(step @ sizes)
+std = math.sqrt(float(step @ (sizes - mean) ** 2))
+apart = []
+for n, total in enumerate(sums_of_steps(step, {TIMES}), 1):
+    bell = gaussian_pdf(z_score(np.arange(len(total)), n * mean, math.sqrt(n) * std), 0, 1)
+    apart.append(total_variation(total, bell / bell.sum()))
+print("step =", step.tolist())
+print("step_mean =", mean)
+print("step_std =", std)
+print("total_variation =", apart)
+print("sum_of_{TIMES} =", total.tolist())
 """
 
 
@@ -724,6 +772,7 @@ from core.probability import random_walk
 
 positions = random_walk({PARTICLES}, {TIMES}, {s.size!r}, generator=np.random.default_rng({s.seed}))
 print("variance =", np.square(positions).mean((1, 2)).tolist())
+print("expected_variance =", (np.arange({TIMES} + 1) * {s.size!r}**2).tolist())
 """
 
 

@@ -262,7 +262,11 @@ print("lost_share =", float(lost.square().sum() / x.square().sum()))
 print("gain =", svd(shape, kernel).s[[0, -1]].tolist())
 """
         if s.side <= LARGEST_SVD
-        else ""
+        else """
+print("rank =", None)  # above {LARGEST_SVD} pixels A is not taken apart
+print("lost_share =", None)
+print("gain =", None)
+""".replace("{LARGEST_SVD}", str(LARGEST_SVD))
     )
     call, source, reading = in_code(s.picture)
     return f"""
@@ -282,6 +286,7 @@ y = clean + {s.noise!r} * noise
 
 print("equations =", y.numel())
 print("unknowns =", x.numel())
+print("variance =", float(x.var(correction=0)))
 print("Ax_y =", float((clean * y).sum()))
 print("x_Aty =", float((x * adjoint(y, kernel)).sum()))
 half = {s.width // 2}

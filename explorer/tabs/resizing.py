@@ -511,6 +511,8 @@ resize_weights({s.middle}, {s.large}, method, **options)
 weights = second @ first
 
 row, col = {row}, {col}
+print("sizes =", [small.shape[-1], middle.shape[-1], large.shape[-1]])
+print("pixel =", [row, col])
 for name, line in (("row_weights", weights[row]), ("column_weights", weights[col])):
     print(name, "=", [[i, w] for i, w in enumerate(line.tolist()) if abs(w) > 1e-12])
 print("value =", large[:, row, col].tolist())
@@ -559,6 +561,8 @@ made = {{
 }}
 {fitted.strip()}
 original = {call}({source}, {s.large})
+print("sizes =", [{s.small}, {s.middle}, {s.large}])
+print("kernel_side =", {"len(kernel)" if factor else None})
 for name, image in made.items():
     print(name, "=", [psnr(image, original), ssim(image, original)])
 """
@@ -577,9 +581,10 @@ from core.resizing import resize
 {reading}
 {started(s)}
 ours = resize(small, {s.large}, {s.method!r}, **{written(s)})
-for library, own in (("torch", dict(align_corners={s.align_corners})), ("Pillow", {{}}), ("scikit-image", {{}})):
+print("sizes =", [small.shape[-1], ours.shape[-1]])
+for library, more in (("torch", dict(align_corners={s.align_corners})), ("Pillow", {{}}), ("scikit-image", {{}})):
     try:
-        theirs = checks.library_resize(small, {size}, {s.method!r}, library, antialias={smooth}, **own)
+        theirs = checks.library_resize(small, {size}, {s.method!r}, library, antialias={smooth}, **more)
         print(library, "=", float((ours - torch.from_numpy(theirs)).abs().max()))
     except ValueError:
         print(library, "= None")
