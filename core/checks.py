@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -555,35 +555,87 @@ def posterior_variance(variance: ArrayLike | Tensor, name: str, **curve: Any) ->
     return _close("posterior variance is Bayes' rule's", variance, expected, 1e-8)
 
 
-def noising(
-    jump: Tensor, chain: Tensor, x0: Tensor, eps: Tensor, noises: Iterable[Tensor], t: int, T: int, name: str
-) -> Check:
-    """Both ways to x_t, from the betas alone: unrolled, the chain is one weighted sum of its t noises.
+def jump(x_t: Tensor, x0: Tensor, eps: Tensor, t: int, T: int, name: str) -> Check:
+    """One jump against sqrt(abar) x0 + sqrt(1 - abar) eps in float64, abar from the schedule's own formula."""
+    a = float(_alpha_bar(name, T)[t])
+    expected = math.sqrt(a) * x0.double() + math.sqrt(1 - a) * eps.double()
+    return _close("x_t = √ᾱ x₀ + √(1 − ᾱ) ε, pixel by pixel", x_t, expected, 1e-6)
 
-    x_t = prod_i sqrt(1 - beta_i) x0 + sum_i w_i z_i with w_i = sqrt(beta_i) prod_{j > i} sqrt(1 - beta_j), and the
-    squares of those weights must add up to the variance of the jump's single noise.
+
+def noising(x_t: Tensor, x_start: Tensor, noises: Sequence[Tensor], start: int, T: int, name: str) -> Check:
+    """A piece of the chain, from the betas alone: unrolled, it is one weighted sum of its noises.
+
+    x_t = prod_i sqrt(1 - beta_i) x_start + sum_i w_i z_i with w_i = sqrt(beta_i) prod_{j > i} sqrt(1 - beta_j).
+
+    Args:
+        x_t, x_start: its two ends. noises: the z of every step between them. start: the time it begins at.
     """
     alpha_bar = _alpha_bar(name, T)
-    keep = np.sqrt(alpha_bar[1 : t + 1] / alpha_bar[:t])
-    weights = np.sqrt(1 - keep**2) * np.append(np.cumprod(keep[::-1])[::-1][1:], 1.0)[:t]
-    signal = float(np.prod(keep)) * x0.double()
-    unrolled = signal + sum((w * z.double() for w, z in zip(weights, noises, strict=True)), torch.zeros(()))
-    noise = math.sqrt(math.fsum(weights**2))
-    return max(
-        _close("the chain is the sum of its small noises, one by one", chain, unrolled, 1e-4),
-        _close("the jump's noise is as large as the chain's together", jump, signal + noise * eps.double(), 1e-4),
-        key=lambda check: check.residual,
-    )
+    steps = range(start + 1, start + len(noises) + 1)
+    keep = [math.sqrt(alpha_bar[i] / alpha_bar[i - 1]) for i in steps]
+    expected = math.prod(keep) * x_start.double()
+    for place, z in enumerate(noises):
+        expected = expected + math.sqrt(1 - keep[place] ** 2) * math.prod(keep[place + 1 :]) * z.double()
+    return _close("the chain is the sum of its small noises, one by one", x_t, expected, 1e-4)
 
 
-def chain_moments(mean: float, variance: float, x0: float, t: int, T: int, name: str, draws: int) -> Check:
-    """Mean and variance of many chains from x0, step by step through the betas: in standard errors, 5 allowed."""
-    alpha_bar = _alpha_bar(name, T)
+def noised(x_t: Tensor, x0: Tensor, t: int, T: int, name: str) -> Check:
+    """What stands in x_t beside the picture must be N(0, 1 - abar): its mean and variance, in standard errors."""
+    a = float(_alpha_bar(name, T)[t])
+    z = (np.asarray(x_t, dtype=np.float64) - math.sqrt(a) * np.asarray(x0, dtype=np.float64)) / math.sqrt(1 - a)
+    off = max(abs(z.mean()) * math.sqrt(z.size), abs(z.var() - 1) * math.sqrt(z.size / 2))
+    return Check("its noise has mean 0 and variance 1 − ᾱ, in standard errors", float(off), 6)
+
+
+def pixel_moments(
+    mean: ArrayLike | Tensor,
+    variance: ArrayLike | Tensor,
+    x0: ArrayLike | Tensor,
+    t: int,
+    T: int,
+    name: str,
+    draws: int,
+) -> Check:
+    """Mean and variance of every pixel over many draws against the closed form: in standard errors, 6 allowed.
+
+    Each pixel by itself, and all together: the squares of their standardised errors must have the mean 1. The
+    variance's error is standardised by Wilson & Hilferty (1931): the cube root of chi^2 / k is nearly normal.
+
+    Args:
+        mean, variance: over the draws, of shape x0's; the variance with draws - 1 below.
+    """
+    mean, variance, x0 = (np.asarray(v, dtype=np.float64).ravel() for v in (mean, variance, x0))
     expected, spread = x0, 0.0
+    alpha_bar = _alpha_bar(name, T)
     for keep in alpha_bar[1 : t + 1] / alpha_bar[:t]:
         expected, spread = math.sqrt(keep) * expected, keep * spread + 1 - keep
-    errors = abs(mean - expected) / math.sqrt(spread / draws), abs(variance / spread - 1) * math.sqrt(draws / 2)
-    return Check("mean and variance of the chains are the closed form's, in standard errors", max(errors), 5)
+    claim = "mean and variance of every pixel are the closed form's, in standard errors"
+    if t == 0:
+        return Check(claim, 1e6 * float(np.abs(mean - x0).max() + np.abs(variance).max()), 6)
+    k = 2 / (9 * (draws - 1))
+    errors = (mean - expected) / math.sqrt(spread / draws), (np.cbrt(variance / spread) - 1 + k) / math.sqrt(k)
+    together = [abs(np.square(z).mean() - 1) * math.sqrt(z.size / 2) for z in errors]
+    alone = [np.abs(z).max() for z in errors]
+    return Check(claim, float(max(*together, *alone)), 6)
+
+
+def entropy(
+    value: float, error: float, means: ArrayLike | Tensor, std: float, t: int, T: int, name: str, reach: float = 7.0
+) -> Check:
+    """The entropy of noised points, by summing -q log q over a fine grid: in the standard errors of the estimate.
+
+    q is a sum of equal round Gaussians, each the product of one in x and one in y.
+
+    Args:
+        value: the estimate, in nats. error: its standard error. means: (K, 2) and std: of the clean Gaussians.
+    """
+    a, means = float(_alpha_bar(name, T)[t]), np.asarray(means, dtype=np.float64)
+    wide = math.sqrt(a * std**2 + 1 - a)
+    grid = np.linspace(-reach, reach, int(2 * reach / min(wide, 0.5) * 6) + 1)
+    across, down = (scipy.stats.norm.pdf(grid[:, None], math.sqrt(a) * m, wide) for m in means.T)
+    q = across @ down.T / len(means)
+    expected = float(scipy.special.entr(q).sum()) * (grid[1] - grid[0]) ** 2
+    return Check("entropy equals −∫ q log q over a fine grid, in standard errors", abs(value - expected) / error, 5)
 
 
 def sampling(
@@ -598,6 +650,7 @@ def sampling(
     eta: float = 0.0,
     noises: Sequence[ArrayLike | Tensor] = (),
     curve: Mapping[str, Any] | None = None,
+    mean: Callable[[np.ndarray, float], np.ndarray] | None = None,
 ) -> Check:
     """Every step of a walk over a data set of points, taken again in float64 by the sampler's other formula.
 
@@ -608,14 +661,16 @@ def sampling(
     Args:
         states: x at every time, each (N, D). times: as many. noises: the fresh noise of every step, if it draws any.
         curve: what else the schedule was made with, as in `schedule`.
+        mean: what x0 is taken for, from x and alpha_bar, if not E[x0 | x]: `led_mean`, `network_led_mean`.
     """
     alpha_bar, data = _alpha_bar(name, T, **(curve or {})), np.asarray(data, dtype=np.float64)
+    mean = mean or (lambda x, a: _posterior_mean(x, data, a, std))
     x0_last, h_last, residual = None, math.inf, 0.0
     kept, guesses = np.asarray(states[0], dtype=np.float64), []  # UniPC's corrected x, and x0 at all times so far
     for i, (t, s) in enumerate(pairwise(times)):
         x, x_next = np.asarray(states[i], dtype=np.float64), np.asarray(states[i + 1], dtype=np.float64)
         a, b = alpha_bar[t], alpha_bar[s]
-        x0 = _posterior_mean(x, data, a, std)
+        x0 = mean(x, a)
         z = np.asarray(noises[i], dtype=np.float64) if len(noises) else 0.0
         if a == 0:  # all noise: x is eps, there are no units of a signal, and every sampler's first step is DDIM's
             fresh = {"ddpm": 1.0, "euler_ancestral": 1.0, "ddim": eta}.get(sampler, 0.0)
@@ -643,7 +698,7 @@ def sampling(
         elif sampler == "heun":
             ahead = x_bar + (sigma_next - sigma) * slope
             if s and sigma <= 1000:  # from pure noise the step is Euler's
-                end = (ahead - _posterior_mean(math.sqrt(b) * ahead, data, b, std)) / sigma_next
+                end = (ahead - mean(math.sqrt(b) * ahead, b)) / sigma_next
                 ahead = x_bar + (sigma_next - sigma) * (slope + end) / 2
                 rounding = max(1.0, math.sqrt(b) * (sigma - sigma_next) / 2)  # the step enlarges float32's by this
             expected = math.sqrt(b) * ahead
@@ -665,6 +720,78 @@ def sampling(
         size = max(1.0, float(np.abs(expected).max()))
         residual = max(residual, float(np.abs(x_next - expected).max()) / size / rounding)
     return Check("every step equals its other formula, in float64", residual, 1e-5)
+
+
+def led_mean(
+    data: ArrayLike | Tensor, chosen: ArrayLike | Tensor, std: float, scale: float
+) -> Callable[[np.ndarray, float], np.ndarray]:
+    """x0 of a walk guided to the chosen members of the data: the class's posterior mean, and that of all, combined."""
+    data, chosen = np.asarray(data, dtype=np.float64), np.asarray(chosen)
+
+    def mean(x: np.ndarray, a: float) -> np.ndarray:
+        return (1 - scale) * _posterior_mean(x, data, a, std) + scale * _posterior_mean(x, data[chosen], a, std)
+
+    return mean
+
+
+def network_led_mean(
+    data: ArrayLike | Tensor, weights: Mapping[str, Tensor], noisy: bool, y: int, std: float, scale: float
+) -> Callable[[np.ndarray, float], np.ndarray]:
+    """x0 of a walk led by a classifier of two hidden layers: its log p(y | x) in numpy, by central differences."""
+    data = np.asarray(data, dtype=np.float64)
+    layers = [np.asarray(value, dtype=np.float64) for value in weights.values()]
+
+    def log_class(x: np.ndarray, a: float) -> np.ndarray:
+        told = np.clip(math.log(math.sqrt(1 / a - 1)) / 4, -2, 2) if noisy else 0.0
+        h = np.append(x, np.full((len(x), 1), told), axis=1)
+        for i in (0, 2):
+            h = h @ layers[i].T + layers[i + 1]
+            h = h * scipy.special.expit(h)
+        return scipy.special.log_softmax(h @ layers[4].T + layers[5], axis=1)[:, y]
+
+    def mean(x: np.ndarray, a: float) -> np.ndarray:
+        tiny = 1e-5 * np.eye(x.shape[1])
+        slope = np.stack([(log_class(x + h, a) - log_class(x - h, a)) / 2e-5 for h in tiny], 1)
+        return _posterior_mean(x, data, a, std) + scale * (1 - a) / math.sqrt(a) * slope
+
+    return mean
+
+
+def class_score(gradient: Tensor, x: Tensor, means: Tensor, chosen: Tensor, std: float, alpha_bar: float) -> Check:
+    """The gradient of log p(y | x_t) against autograd through torch.distributions, all members equally likely."""
+    x = x.detach().double().requires_grad_()
+    width = math.sqrt(alpha_bar * std**2 + 1 - alpha_bar)
+    each = torch.distributions.Independent(
+        torch.distributions.Normal(math.sqrt(alpha_bar) * means.double(), torch.tensor(width).double()), 1
+    )
+    log = each.log_prob(x[:, None])
+    torch.where(chosen, log, -math.inf).logsumexp(1).sub(log.logsumexp(1)).sum().backward()
+    return _close("the gradient of log p(y | x) is autograd's", gradient, x.grad, 1e-4, 1.0)  # type: ignore[arg-type]
+
+
+def probability_flow(
+    ends: Tensor, starts: Tensor, data: Tensor, std: float, alpha_bars: tuple[float, float], tolerance: float
+) -> Check:
+    """Where the flow takes points between two noise levels, by scipy's Runge-Kutta of order 8 over log sigma."""
+    members = np.asarray(data, dtype=np.float64)
+    logs = [0.5 * math.log(1 / a - 1) for a in alpha_bars]
+
+    def velocity(log: float, flat: np.ndarray) -> np.ndarray:
+        a, x_bar = 1 / (1 + math.exp(2 * log)), flat.reshape(starts.shape)
+        return (x_bar - _posterior_mean(math.sqrt(a) * x_bar, members, a, std)).ravel()
+
+    begin = np.asarray(starts, dtype=np.float64) / math.sqrt(alpha_bars[0])
+    path = scipy.integrate.solve_ivp(velocity, logs, begin.ravel(), "DOP853", rtol=1e-8, atol=1e-9)
+    expected = math.sqrt(alpha_bars[1]) * path.y[:, -1].reshape(starts.shape)
+    return _close("ends where scipy's solve_ivp does", ends, expected, tolerance, 1.0)
+
+
+def energy_distance(value: float, x: Tensor, y: Tensor) -> Check:
+    """By scipy's distances; of a cloud with itself, each pair once."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    own = sum(2 * scipy.spatial.distance.pdist(cloud).sum() / len(cloud) ** 2 for cloud in (x, y))
+    expected = 2 * scipy.spatial.distance.cdist(x, y).mean() - own
+    return _close("energy distance by scipy's cdist and pdist", value, expected, 1e-9, 1.0)
 
 
 def denoising(
@@ -903,6 +1030,20 @@ def without_skips(answer: Tensor, unet: torch.nn.Module, *inputs: Tensor) -> Che
             resnet.own = below if i == 0 else widths[len(widths) - 1 - level]
     with torch.no_grad():
         return _close("equals a copy whose way up forgets the skips", answer, blind(*inputs), 1e-4)
+
+
+def above(loss: float, floor: float, share: float = 0.01) -> Check:
+    """No network's loss lies below that of the exact answer on the same draws, but for ``share`` of chance."""
+    return Check("no better than the best possible answer", max(0.0, 1 - loss / floor), share)
+
+
+def level_sizes(sides: Sequence[int]) -> Check:
+    """Sides of the maps through a U: a stride of 2 keeps every second place, and the way up mirrors the way down."""
+    half = (len(sides) - 1) // 2
+    down = [sides[0]]
+    for _ in range(half - 1):
+        down.append(len(range(0, down[-1], 2)))
+    return _close("sides of the maps are counts of every second place", sides, [*down, down[-1], *down[::-1]], 0)
 
 
 def points_network(

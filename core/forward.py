@@ -35,16 +35,18 @@ def add_noise(x0: torch.Tensor, eps: torch.Tensor, t: int | torch.Tensor, schedu
 
 
 def forward_chain(
-    x0: torch.Tensor, schedule: NoiseSchedule, *, generator: torch.Generator | None = None
+    x0: torch.Tensor, schedule: NoiseSchedule, *, start: int = 0, generator: torch.Generator | None = None
 ) -> Iterator[torch.Tensor]:
     """Noise x0 one small step at a time; yields x_1 .. x_T, each of x0's shape.
 
     x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) z with a fresh z at every step.
 
+    Args:
+        start: the time x0 is of, if the chain is to go on from x_start; then x_{start+1} .. x_T come.
     Source: Ho et al. (2020), arXiv 2006.11239, equation 2.
     """
     x = x0
-    for beta in schedule.beta[1:].tolist():
+    for beta in schedule.beta[start + 1 :].tolist():
         x = (1 - beta) ** 0.5 * x + beta**0.5 * randn_like(x, generator)
         yield x
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
 Kind = Literal["number", "choice", "flag", "text", "grid"]
-Look = Literal["cells", "paint", "bars", "points"]
+Look = Literal["cells", "paint", "bars", "points", "button"]
 T = TypeVar("T")
 
 
@@ -52,9 +52,13 @@ def number(
     key: str,
     group: str = "",
     hint: str = "",
+    look: Look = "cells",
 ) -> Any:
-    """A number in [low, high], shown as a slider, on a log scale if asked; annotate the field ``int`` if whole."""
-    return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step, log=log))
+    """A number in [low, high], shown as a slider, on a log scale if asked; annotate the field ``int`` if whole.
+
+    look: "button" counts a whole number up at every press; its hint names the way back to the default.
+    """
+    return _field(Spec("number", default, label, key, group, hint, low=low, high=high, step=step, log=log, look=look))
 
 
 def choice(
@@ -161,6 +165,7 @@ def widgets(cls: type) -> dict[str, Any]:
     """One Gradio component per field, placed where the call stands, with a small heading before each group."""
     import gradio as gr
 
+    from explorer.components.again import Again
     from explorer.components.dots import Dots
     from explorer.components.grid import GridInput
     from explorer.components.log_slider import LogSlider
@@ -176,6 +181,8 @@ def widgets(cls: type) -> dict[str, Any]:
             gr.HTML(f"<h3>{group}</h3>", elem_classes="group")
         shared: dict[str, Any] = {"label": spec.label, "info": spec.hint or None}
         match spec.kind:
+            case "number" if spec.look == "button":
+                made[name] = Again(spec)
             case "number" if spec.high - spec.low > 1e6:  # a seed: too many values for a slider
                 made[name] = gr.Number(
                     spec.default, minimum=spec.low, maximum=spec.high, precision=0 if spec.integer else None, **shared

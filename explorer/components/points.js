@@ -1,6 +1,6 @@
 const root = element.querySelector('.player'), panels = root.querySelector('.panels');
 const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7'];
-let now = null, data = null, colours = null, fields = [], behind = null, arrows = null, canvases = [];
+let now = null, data = null, colours = null, fields = [], behind = null, arrows = null, lines = [], canvases = [];
 const bar = transport(root, show);
 
 function build() {
@@ -44,6 +44,14 @@ function backgrounds() {
   });
 }
 
+// The lines of every step, each a flat array x y x y ...
+function contours() {
+  if (!now.contours) return [];
+  const points = unpack(now.contours.data, Float32Array);
+  let from = 0;
+  return now.contours.lengths.map((step) => step.map((length) => points.subarray(2 * from, 2 * (from += length))));
+}
+
 function arrow(c, x0, y0, x1, y1, head) {
   const long = Math.hypot(x1 - x0, y1 - y0);
   if (!(long > 0.5)) return;
@@ -78,6 +86,13 @@ function show(step) {
         c.stroke();
       }
     }
+    c.strokeStyle = ink;
+    c.lineWidth = 1.2 * devicePixelRatio;
+    for (const line of lines[step] ?? []) {
+      c.beginPath();
+      for (let k = 0; k < line.length; k += 2) c.lineTo(...place(line[k], line[k + 1]));
+      c.stroke();
+    }
     c.globalAlpha = N > 600 ? 0.55 : 0.8;
     for (let i = 0; i < N; i++) {
       const [x, y] = at(step, i);
@@ -86,12 +101,12 @@ function show(step) {
     }
     c.globalAlpha = 1;
     c.lineWidth = 1.5 * devicePixelRatio;
-    if (arrows) {
-      const A = arrows.length / Math.max(1, fields.length) / 4;
+    if (arrows && panel === now.arrows_in) {
+      const A = arrows.length / now.shape[0] / 4;
       c.strokeStyle = ink;
       c.globalAlpha = 0.75;
       c.beginPath();
-      for (let k = 4 * A * f; k < 4 * A * (f + 1); k += 4) arrow(c, ...place(arrows[k], arrows[k + 1]), ...place(arrows[k + 2], arrows[k + 3]), 3 * size);
+      for (let k = 4 * A * step; k < 4 * A * (step + 1); k += 4) arrow(c, ...place(arrows[k], arrows[k + 1]), ...place(arrows[k + 2], arrows[k + 3]), 3 * size);
       c.stroke();
       c.globalAlpha = 1;
     }
@@ -116,6 +131,7 @@ function load() {
   behind = now.behind && unpack(now.behind, Uint8Array);
   arrows = now.arrows && unpack(now.arrows, Float32Array);
   fields = backgrounds();
+  lines = contours();
   if (!same) build();
   bar.load(now.labels, now.at === null ? {} : { at: now.at });
   fit();

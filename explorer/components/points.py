@@ -1,5 +1,6 @@
 """Particles in the plane, step by step, on a canvas with the shared transport bar."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ class Cloud:
     colours: (N,) indices into the project's colours (0 signal, 1 noise, 2 prediction, 3 guidance), or None.
     field: (H, W) density drawn behind, first row at the top, or None; or several, (F, H, W), each in shades of its own.
     behind: (steps, panels) which of several fields; None is the first, everywhere.
-    arrows: (F, A, 4) with every field, each from x, y to x, y; NaN draws none.
+    arrows: (steps, A, 4), each from x, y to x, y, drawn in the panel `arrows_in`.
+    contours: for every step its lines, each (P, 2) of x and y; or None.
     paths: particles whose way so far is drawn, thinly where they are many.
     at: the step to open with; None keeps the step on the screen.
     """
@@ -30,6 +32,8 @@ class Cloud:
     field: np.ndarray | None = None
     behind: np.ndarray | None = None
     arrows: np.ndarray | None = None
+    arrows_in: int = 0
+    contours: Sequence[Sequence[np.ndarray]] | None = None
     paths: tuple[int, ...] = ()
     at: int | None = None
 
@@ -78,7 +82,18 @@ class Points(Piece):
             "field_shape": None if density is None else list(density.shape),
             "behind": None if value.behind is None else packed(value.behind, "u1"),
             "arrows": None if value.arrows is None else packed(value.arrows, "f4"),
+            "arrows_in": value.arrows_in,
+            "contours": None if value.contours is None else lines_of(value.contours),
             "paths": list(value.paths),
             "at": value.at,
             "data": packed(positions, "f4"),
         }
+
+
+def lines_of(contours: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
+    """The lines of all steps in one array, and how many points each line of each step has."""
+    flat = [line for step in contours for line in step]
+    return {
+        "lengths": [[len(line) for line in step] for step in contours],
+        "data": packed(np.concatenate([*flat, np.empty((0, 2))]), "f4"),
+    }

@@ -1,7 +1,8 @@
-"""Pixels on their way to the bell, and how much of the picture each time keeps."""
+"""Pixels and particles on their way to the bell, and how much of the picture each time keeps."""
 
 import numpy as np
 import plotly.graph_objects as go
+from skimage.measure import find_contours
 
 from explorer.figures import style
 
@@ -71,3 +72,99 @@ def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> go.Figure:
         )
     key(fig, ("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE))
     return fig
+
+
+def moments(expected: np.ndarray, jumps: np.ndarray, chains: np.ndarray, spread: float) -> go.Figure:
+    """Every pixel's mean over many draws, measured against the closed form, with two standard errors around it.
+
+    expected, jumps, chains: (P,). spread: the standard error of such a mean.
+    """
+    fig = style.figure(x="mean by the closed form", y="mean of the draws", x_range=[-1.1, 1.1], y_range=[-1.3, 1.3])
+    ends = np.array([-1.1, 1.1])
+    for side in (-2, 2):
+        fig.add_scatter(
+            x=ends,
+            y=ends + side * spread,
+            mode="lines",
+            line={"color": style.GREY, "width": 1, "dash": "dot"},
+            hoverinfo="skip",
+        )
+    for values, name, colour in ((jumps, "jumps", style.SIGNAL), (chains, "chains", style.GUIDANCE)):
+        fig.add_scatter(
+            x=expected,
+            y=values,
+            mode="markers",
+            marker={"color": colour, "size": 5, "opacity": 0.7},
+            hovertemplate=f"{name}: %{{y:.3f}}, closed form %{{x:.3f}}<extra></extra>",
+        )
+    key(fig, ("jumps", style.SIGNAL), ("chains", style.GUIDANCE), ("┄ two standard errors", style.GREY))
+    return fig
+
+
+def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> go.Figure:
+    """How the pixels' variances over many draws lie around the closed form's; jumps, chains: (P,)."""
+    top = max(2 * expected, 1e-6)
+    edges = np.linspace(0, top, 41)
+    fig = style.figure(x="variance of a pixel", y="pixels", x_range=[0, top])
+    for values, name, colour in ((jumps, "jumps", style.SIGNAL), (chains, "chains", style.GUIDANCE)):
+        counts, _ = np.histogram(np.clip(values, 0, top), edges)
+        fig.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2,
+            y=counts,
+            width=top / 40,
+            marker={"color": colour, "opacity": 0.55},
+            hovertemplate=f"{name}: %{{y}} pixels near %{{x:.3g}}<extra></extra>",
+        )
+    fig.add_vline(x=expected, line={"color": style.NOISE, "width": 3})
+    fig.update_layout(bargap=0, barmode="overlay")
+    key(fig, ("jumps", style.SIGNAL), ("chains", style.GUIDANCE), ("closed form 1 − ᾱ", style.NOISE))
+    return fig
+
+
+def steps(beta: np.ndarray, t: int) -> go.Figure:
+    """What each step takes from the mean and adds to the spread, in percent; beta: (T + 1,)."""
+    T = len(beta) - 1
+    keep = np.unique(np.append(np.linspace(1, T, min(T, 250)).round().astype(int), max(t, 1)))
+    curves = (
+        ("spread added √β", np.sqrt(beta), style.NOISE),
+        ("mean lost 1 − √(1 − β)", 1 - np.sqrt(1 - beta), style.SIGNAL),
+    )
+    fig = style.figure(x="time t", y="in one step", x_range=[0, T], y_range=[-5.3, 0.1])
+    for name, values, colour in curves:
+        said = f"{name}: %{{y:.3g}} at t = %{{x}}<extra></extra>"
+        fig.add_scatter(x=keep, y=values[keep], mode="lines", line={"color": colour, "width": 3}, hovertemplate=said)
+        if t:
+            fig.add_scatter(x=[t], y=[values[t]], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=6)
+    key(fig, *((name, colour) for name, _, colour in curves))
+    return fig
+
+
+def entropies(times: np.ndarray, values: np.ndarray, t: int, value: float) -> go.Figure:
+    """The particles' entropy over time, with that of N(0, 1) in the plane, which it comes to in the end."""
+    end = float(np.log(2 * np.pi * np.e))
+    low = min(-0.5, float(values.min()) - 0.2)
+    fig = style.figure(x="time t", y="entropy (nats)", x_range=[0, int(times[-1])], y_range=[low, end + 0.4])
+    fig.add_hline(y=end, line={"color": style.NOISE, "width": 2, "dash": "dot"})
+    said = "entropy %{y:.3f} at t = %{x}<extra></extra>"
+    fig.add_scatter(x=times, y=values, mode="lines", line={"color": style.SIGNAL, "width": 3}, hovertemplate=said)
+    fig.add_scatter(x=[t], y=[value], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
+    key(fig, ("the particles", style.SIGNAL), ("┄ N(0, 1) in the plane: ln 2πe = 2.838", style.NOISE))
+    return fig
+
+
+MARK = {"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}}
+SHARES = (0.2, 0.5, 0.8, 0.95)  # of the particles, inside each contour
+
+
+def contours(density: np.ndarray, extent: tuple[float, float, float, float]) -> list[np.ndarray]:
+    """The lines that enclose `SHARES` of a density (H, W), first row at the bottom: each (P, 2) of x and y."""
+    x_low, x_high, y_low, y_high = extent
+    falling = np.sort(density.ravel())[::-1]
+    within = np.cumsum(falling) / falling.sum()
+    scale = np.array([(x_high - x_low) / (density.shape[1] - 1), (y_high - y_low) / (density.shape[0] - 1)])
+    return [
+        np.array([x_low, y_low]) + line[:, ::-1] * scale
+        for share in SHARES
+        for line in find_contours(density, falling[np.searchsorted(within, share)])
+    ]

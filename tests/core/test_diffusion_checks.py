@@ -27,28 +27,75 @@ def test_schedule(name, T):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("t", [1, 7, 100])
-def test_noising(name, t):
+def test_jump(name, t):
     s = SCHEDULES[name](100)
     x0, eps = torch.rand(1, 8, 8), torch.randn(1, 8, 8, generator=seeded(1))
-    chain = [x for x, _ in zip(forward_chain(x0, s, generator=seeded(2)), range(t), strict=False)][-1]
+    x = add_noise(x0, eps, t, s)
+    assert checks.jump(x, x0, eps, t, 100, name).ok
+    assert not checks.jump(x + 1e-4, x0, eps, t, 100, name).ok
+    assert not checks.jump(add_noise(x0, -eps, t, s), x0, eps, t, 100, name).ok
+    assert not checks.jump(add_noise(x0, eps, t - 1, s), x0, eps, t, 100, name).ok
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("start, t", [(0, 1), (0, 7), (0, 100), (40, 43), (99, 100)])
+def test_noising(name, start, t):
+    s, x_start = SCHEDULES[name](100), torch.rand(1, 8, 8)
+    steps = zip(forward_chain(x_start, s, start=start, generator=seeded(2)), range(t - start), strict=False)
+    x = [x for x, _ in steps][-1]
     g = seeded(2)
-    noises = [randn_like(x0, g) for _ in range(t)]
-    jump = add_noise(x0, eps, t, s)
-    assert checks.noising(jump, chain, x0, eps, noises, t, 100, name).ok
-    assert not checks.noising(jump + 0.001, chain, x0, eps, noises, t, 100, name).ok
-    assert not checks.noising(jump, chain + 0.001, x0, eps, noises, t, 100, name).ok
-    assert not checks.noising(add_noise(x0, -eps, t, s), chain, x0, eps, noises, t, 100, name).ok
-    assert not checks.noising(add_noise(x0, eps, t - 1, s), chain, x0, eps, noises, t, 100, name).ok
+    noises = [randn_like(x_start, g) for _ in range(t - start)]
+    assert checks.noising(x, x_start, noises, start, 100, name).ok
+    assert not checks.noising(x + 0.001, x_start, noises, start, 100, name).ok
+    assert not checks.noising(x, x_start, [-z for z in noises], start, 100, name).ok
+    if start and t < 100:
+        assert not checks.noising(x, x_start, noises, start - 5, 100, name).ok
 
 
-def test_chain_moments():
-    s, n = linear(60, 1e-4, 0.02), 20_000
-    chains = list(forward_chain(torch.full((n,), -0.6), s, generator=seeded(3)))
-    for t in (1, 20, 60):
-        x = chains[t - 1]
-        assert checks.chain_moments(x.mean().item(), x.var().item(), -0.6, t, 60, "linear", n).ok
-        assert not checks.chain_moments(-x.mean().item(), x.var().item(), -0.6, t, 60, "linear", n).ok
-        assert not checks.chain_moments(x.mean().item(), 1.2 * x.var().item(), -0.6, t, 60, "linear", n).ok
+@pytest.mark.parametrize("t", [1, 20, 60])
+def test_noised(t):
+    s, x0 = linear(60, 1e-4, 0.02), torch.rand(30_000)
+    x = list(forward_chain(x0, s, generator=seeded(3)))[t - 1]
+    assert checks.noised(x, x0, t, 60, "linear").ok
+    assert not checks.noised(x, -x0, t, 60, "linear").ok
+    assert not checks.noised(s.signal[t] * x0 + 1.03 * (x - s.signal[t] * x0), x0, t, 60, "linear").ok
+
+
+@pytest.mark.parametrize("t", [1, 20, 60])
+def test_pixel_moments(t):
+    s, n = linear(60, 1e-4, 0.02), 400
+    x0 = torch.linspace(-1, 1, 90)
+    variance, mean = torch.var_mean(list(forward_chain(x0.expand(n, -1), s, generator=seeded(3)))[t - 1], 0)
+
+    def ok(m, v):
+        return checks.pixel_moments(m, v, x0, t, 60, "linear", n).ok
+
+    assert ok(mean, variance)
+    assert not ok(-mean, variance) and not ok(mean, 1.1 * variance) and not ok(mean, 0.9 * variance)
+    assert not ok(mean + 0.2 * variance.mean().sqrt(), variance)
+    assert not ok(s.signal[t] * x0, variance)  # too good to be a sample
+    wrong = mean.clone()
+    wrong[7] += 8 * (variance.mean() / n).sqrt()  # one pixel alone
+    assert not ok(wrong, variance)
+
+
+def test_pixel_moments_of_the_picture_itself():
+    x0 = torch.linspace(-1, 1, 90)
+    assert checks.pixel_moments(x0, 0 * x0, x0, 0, 60, "linear", 9).ok
+    assert not checks.pixel_moments(x0 + 1e-3, 0 * x0, x0, 0, 60, "linear", 9).ok
+
+
+@pytest.mark.parametrize("t", [0, 3, 400, 1000])
+def test_entropy(t):
+    points, s = mixture("swiss roll"), linear()
+    x0 = points.sample(2000, generator=seeded(0))
+    x = add_noise(x0, torch.randn(2000, 2, generator=seeded(1)), t, s)
+    logs = points.log_density(x, t, s).double()
+    value, error = -float(logs.mean()), float(logs.std()) / 2000**0.5
+    std = float(points.stds[0])
+    assert checks.entropy(value, error, points.means, std, t, 1000, "linear").ok
+    assert not checks.entropy(value + 0.2, error, points.means, std, t, 1000, "linear").ok
+    assert not checks.entropy(-value, error, points.means, std, t, 1000, "linear").ok
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

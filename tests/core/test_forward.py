@@ -41,6 +41,17 @@ def test_chain_draws_one_noise_a_step():
         assert torch.allclose(got, x, rtol=1e-6)
 
 
+def test_a_chain_goes_on_from_where_it_stood():
+    """The same generator, stopped after four steps and gone on, walks the same way."""
+    schedule, x0, g = linear(9, 0.01, 0.3), torch.ones(2, 3), seeded(4)
+    whole = list(forward_chain(x0, schedule, generator=seeded(4)))
+    first = [x for _, x in zip(range(4), forward_chain(x0, schedule, generator=g), strict=False)]
+    state = g.get_state()
+    rest = list(forward_chain(first[-1], schedule, start=4, generator=torch.Generator().set_state(state)))
+    assert len(rest) == 5 and all(torch.equal(a, b) for a, b in zip([*first, *rest], whole, strict=True))
+    assert list(forward_chain(x0, schedule, start=9)) == []
+
+
 @pytest.mark.parametrize("t, s", [(10, 9), (10, 4), (40, 1), (7, 0)])
 def test_posterior_is_bayes_rule_on_a_grid(t, s):
     """q(x_s | x_t, x0) is proportional to q(x_t | x_s) q(x_s | x0): integrate that product numerically."""

@@ -1,4 +1,4 @@
-"""Forward noise and Samplers: numbers against formulas written out here, code against the endpoint, red badges."""
+"""Samplers: numbers against formulas written out here, code against the endpoint, red badges."""
 
 import ast
 import contextlib
@@ -15,10 +15,9 @@ import torch
 from core import denoiser, forward, mixtures, samplers, schedule
 from explorer import frame
 from explorer.settings import parse
-from explorer.tabs import forward_noise
 from explorer.tabs import samplers as walks
 
-TABS = (forward_noise, walks)
+TABS = (walks,)
 PRESETS = [(tab, name) for tab in TABS for name in tab.PRESETS]
 
 
@@ -59,39 +58,6 @@ def test_the_first_preset_is_the_default_and_all_are_valid(tab):
 def linear(t, T=1000):
     """alpha_bar of Ho et al. by a plain product."""
     return math.prod(1 - (1e-4 + (s - 1) / (T - 1) * (0.02 - 1e-4)) for s in range(1, t + 1))
-
-
-@pytest.mark.parametrize("t", [0, 1, 3, 400, 1000])
-def test_forward_noise_numbers(t):
-    """The pictures' moments: signal x0 plus unit noise, within 5 standard errors over the pixels."""
-    settings = forward_noise.Settings(picture="ball", t=t)
-    got, x0 = forward_noise.update(settings).numbers, forward_noise.picture("ball")
-    a = linear(t)
-    assert got["alpha_bar"] == pytest.approx(a, rel=1e-9)
-    assert (got["signal"], got["noise"]) == pytest.approx((a**0.5, (1 - a) ** 0.5), abs=1e-9)
-    for route in ("jump", "chain"):
-        error = 5 * (1 - a) ** 0.5 / math.sqrt(x0.numel()) + 1e-6
-        assert abs(got[f"{route}_mean"] - a**0.5 * float(x0.mean())) < error
-        spread = math.sqrt(a * float(x0.var()) + 1 - a)
-        assert abs(got[f"{route}_std"] - spread) < 2 * error
-
-
-def test_forward_noise_frames_are_the_pictures():
-    view = forward_noise.update(forward_noise.Settings(picture="letter", t=137, T=500))
-    trajectory = view.stage[0]
-    assert trajectory.labels[trajectory.at].startswith("t = 137:")
-    jump, eps, chain = trajectory.frames[trajectory.at]
-    x0, a = forward_noise.picture("letter")[0].numpy(), linear(137, 500)
-    assert np.allclose(jump, a**0.5 * x0 + (1 - a) ** 0.5 * eps, atol=1e-5)
-    assert np.allclose(trajectory.frames[0, 0], x0) and np.allclose(trajectory.frames[0, 2], x0)
-    assert abs(np.corrcoef(chain.ravel() - a**0.5 * x0.ravel(), eps.ravel())[0, 1]) < 0.08  # its noise is its own
-
-
-def test_forward_noise_says_when_too_much_signal_is_left():
-    view = forward_noise.update(forward_noise.Settings(t=150, T=150))
-    assert "Too few steps" in view.notice and f"{100 * linear(150, 150) ** 0.5:.0f} %" in view.notice
-    with pytest.raises(ValueError, match="at most T = 50, got 51"):
-        forward_noise.update(forward_noise.Settings(t=51, T=50))
 
 
 def moons(x, a):
@@ -158,23 +124,6 @@ def shifted(right):
         return schedule.NoiseSchedule(torch.cat([s.alpha_bar[:1], s.alpha_bar[2:], s.alpha_bar[-1:] * 0.99]))
 
     return made
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "wrong"),
-    [
-        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, -eps, t, s)),
-        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s)),
-        (forward_noise, "forward_chain", lambda right: lambda x0, s, **k: (1.002 * x for x in right(x0, s, **k))),
-        (forward_noise, "named_schedule", shifted),
-    ],
-)
-def test_forward_badge_turns_red_when_core_is_wrong(monkeypatch, module, name, wrong):
-    forward_noise.chain_of.cache_clear()
-    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
-    view = forward_noise.update(forward_noise.Settings(picture="ball"))
-    forward_noise.chain_of.cache_clear()
-    assert not view.check.ok, view.check
 
 
 @pytest.mark.parametrize(

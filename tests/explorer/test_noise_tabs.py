@@ -1,6 +1,7 @@
 """Forward noise and Schedules: numbers against formulas written out here, code against the endpoint, red badges."""
 
 import ast
+import base64
 import contextlib
 import io
 import json
@@ -15,13 +16,14 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
-from core import samplers, schedule
+from core import mixtures, samplers, schedule
 from core.mixtures import GaussianMixture
+from core.pictures import NAMES, picture
 from explorer import frame
 from explorer.settings import from_query, parse, to_query
-from explorer.tabs import schedules
+from explorer.tabs import forward_noise, schedules
 
-TABS = (schedules,)
+TABS = (forward_noise, schedules)
 PRESETS = [(tab, name) for tab in TABS for name in tab.PRESETS]
 
 
@@ -239,3 +241,230 @@ def test_a_walk_of_fewer_times_waits_at_its_end():
     s = schedules.Settings(view=schedules.START, schedule="cosine", T=30, steps=200)
     cloud = schedules.update(replace(s)).stage[6]
     assert cloud.positions.shape[:2] == (len(cloud.labels), 3)
+
+
+# Forward noise
+
+
+def linear(t, T=1000):
+    """alpha_bar of Ho et al. by a plain product."""
+    return math.prod(1 - (1e-4 + (s - 1) / (T - 1) * (0.02 - 1e-4)) for s in range(1, t + 1))
+
+
+@pytest.mark.parametrize("t", [0, 1, 3, 400, 1000])
+def test_forward_noise_numbers(t):
+    """The pictures' moments: signal x0 plus unit noise, within 5 standard errors over the pixels."""
+    view = forward_noise.update(forward_noise.Settings(picture="ball", t=t))
+    got, x0, a = view.numbers, picture("ball", 64), linear(t)
+    assert view.check.ok, view.check
+    assert got["alpha_bar"] == pytest.approx(a, rel=1e-9)
+    assert (got["signal"], got["noise"]) == pytest.approx((a**0.5, (1 - a) ** 0.5), abs=1e-9)
+    for route in ("jump", "chain"):
+        error = 5 * (1 - a) ** 0.5 / math.sqrt(x0.numel()) + 1e-6
+        assert abs(got[f"{route}_mean"] - a**0.5 * float(x0.mean())) < error
+        spread = math.sqrt(a * float(x0.var()) + 1 - a)
+        assert abs(got[f"{route}_std"] - spread) < 2 * error
+    if t:
+        beta = 1 - linear(t) / linear(t - 1)
+        assert got["added_std"] == pytest.approx(beta**0.5, rel=5 / math.sqrt(2 * x0.numel()))
+
+
+def test_forward_noise_frames_are_the_pictures():
+    """The chain gone on from a kept time is the chain walked from the start, and the jump is its equation."""
+    view = forward_noise.update(forward_noise.Settings(picture="letter", t=137, T=500))
+    trajectory = view.stage[0]
+    assert trajectory.labels[trajectory.at].startswith("t = 137:")
+    jump, walked = trajectory.frames[trajectory.at]
+    x0, a = picture("letter", 64), linear(137, 500)
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    assert np.allclose(jump, (a**0.5 * x0 + (1 - a) ** 0.5 * eps)[0], atol=1e-5)
+    assert np.allclose(trajectory.frames[0], x0) and len(trajectory.labels) == 42
+    x, g = x0, torch.Generator().manual_seed(100_000)
+    for t in range(1, 138):
+        beta = 1 - linear(t, 500) / linear(t - 1, 500)
+        x = (1 - beta) ** 0.5 * x + beta**0.5 * torch.randn(x0.shape, generator=g)
+    assert np.allclose(walked, x[0], atol=1e-4)
+
+
+def test_forward_noise_keeps_little():
+    """What stays in memory for a moving t, and what travels: both bounded, whatever the size."""
+    for size, grey in ((28, True), (64, False), (256, False)):
+        s = forward_noise.Settings(picture="galaxy", size=size, grey=grey, T=60, t=30)
+        sent = forward_noise.update(s).stage[0].frames
+        assert sent.shape[2:4] == (size, size) and sent.size <= forward_noise.BUDGET + 2 * sent[0].size
+        kept = forward_noise.chain_of(s.picture, size, grey, s.schedule, 60, 0)
+        assert sum(x.numel() for x in kept.states) <= forward_noise.BUDGET
+    assert forward_noise.chain_of.cache_parameters()["maxsize"] == 2
+
+
+def test_forward_noise_says_when_too_much_signal_is_left():
+    view = forward_noise.update(forward_noise.Settings(t=150, T=150))
+    assert "Too few steps" in view.notice and f"{100 * linear(150, 150) ** 0.5:.0f} %" in view.notice
+    for name in (forward_noise.PLAY, forward_noise.PROOF, forward_noise.CLOUD):
+        with pytest.raises(ValueError, match="at most T = 50, got 51"):
+            forward_noise.update(forward_noise.Settings(view=name, t=51, T=50))
+    with pytest.raises(ValueError, match="go up to 42: T must be at least that, got 41"):
+        forward_noise.update(forward_noise.Settings(view=forward_noise.TABLE, T=41))
+
+
+@pytest.mark.parametrize("name", schedule.SCHEDULES)
+@pytest.mark.parametrize("view", forward_noise.SCREENS)
+def test_forward_noise_badge_is_green_everywhere(name, view):
+    for t in (0, 7, 50):
+        s = forward_noise.Settings(view=view, schedule=name, T=50, t=t, draws=60, picture="ball", size=28)
+        shown = forward_noise.update(s)
+        assert shown.check.ok, shown.check
+        assert "nan" not in shown.formula + shown.notice
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("grey", [False, True])
+def test_forward_noise_takes_every_start_picture(name, grey):
+    if name.startswith("drawn by"):
+        pytest.skip("takes the embedded model")
+    view = forward_noise.update(forward_noise.Settings(picture=name, size=48, grey=grey, T=20, t=5))
+    shape = view.stage[0].frames.shape
+    assert shape[2:4] == (48, 48) and (len(shape) == 4 or not grey) and view.check.ok
+
+
+def test_pictures_are_made_grey_as_pillow_averages():
+    from PIL import Image
+
+    x = picture("galaxy", 256)
+    source = np.asarray(Image.open(forward_noise.__file__.split("explorer")[0] + "assets/images/start/galaxy.png"))
+    assert np.allclose((x.permute(1, 2, 0).numpy() + 1) * 127.5, source, atol=1e-3)
+    assert np.allclose((picture("galaxy", 256, grey=True)[0].numpy() + 1) * 127.5, source.mean(2), atol=1e-3)
+
+
+def test_forward_noise_of_an_own_picture():
+    from PIL import Image
+
+    pixels, file = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8), io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    own = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    s = parse(forward_noise.Settings, {"picture": own, "size": 40, "t": 0})
+    view = forward_noise.update(s)
+    assert np.allclose(view.stage[0].frames[0, 0], pixels / 127.5 - 1, atol=1e-6)
+    assert "x" not in to_query(s) and "your picture.png" in forward_noise.code(s)
+    bad = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        forward_noise.update(replace(s, picture=bad))
+
+
+def test_forward_noise_proof_is_the_closed_form_for_every_pixel():
+    """Means within six standard errors of sqrt(abar) x0, x0 by Pillow's box filter; scipy for variances."""
+    from PIL import Image
+    from scipy.stats import chi2, kstest
+
+    got = forward_noise.update(forward_noise.PRESETS["are they the same?"]).numbers
+    x0 = picture("beach", 64).mean(0).numpy()
+    x0 = np.asarray(Image.fromarray(x0).resize((16, 16), Image.Resampling.BOX)).ravel()
+    a, n = linear(250), got["draws"]
+    for route in ("jump", "chain"):
+        z = (np.array(got[f"{route}_means"]) - a**0.5 * x0) / ((1 - a) / n) ** 0.5
+        assert np.abs(z).max() < 6 and kstest(z, "norm").pvalue > 1e-3
+        share = np.array(got[f"{route}_variances"]) / (1 - a) * (n - 1)
+        assert kstest(share, chi2(n - 1).cdf).pvalue > 1e-3
+
+
+def test_forward_noise_table_rows_are_their_equation():
+    s = forward_noise.PRESETS["deck 003 · the table"]
+    view = forward_noise.update(s)
+    assert view.numbers["amounts"] == [3, 14, 7, 42, 2, 21] == [int(row[0]) for row in view.stage[9].rows]
+    theirs = DDPMScheduler(num_train_timesteps=50, beta_schedule="squaredcos_cap_v2")
+    x0, g = picture("beach", 64), torch.Generator().manual_seed(500_000)
+    for t, row in zip(view.numbers["amounts"], view.stage[9].rows, strict=True):
+        eps = torch.randn(x0.shape, generator=g)
+        noisy = theirs.add_noise(x0[None], eps[None], torch.tensor([t - 1]))[0]
+        assert np.allclose(row[1], ((noisy + 1) / 2).clamp(0, 1).permute(1, 2, 0), atol=1e-4)
+        assert np.allclose(row[2], ((eps + 1) / 2).clamp(0, 1).permute(1, 2, 0), atol=1e-6)
+    assert max(view.numbers["largest_difference"]) < 1e-6
+    others = [forward_noise.update(replace(s, rows=n)).numbers["amounts"] for n in (1, 2)]
+    assert others[0] != others[1] and all(1 <= t <= 50 for row in others for t in row)
+
+
+def test_forward_noise_strips_grow_by_steps_and_by_factors():
+    got = forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP)).numbers
+    assert got["even_times"] == [0, 111, 222, 333, 444, 556, 667, 778, 889, 1000]
+    assert got["log_times"] == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    assert got["log_alpha_bar"] == pytest.approx([linear(t) for t in got["log_times"]], rel=1e-9)
+
+
+def test_forward_noise_entropy_of_one_gaussian_is_its_closed_form():
+    """ln(2 pi e v) in the plane for N(., v), and the particles' spread is that v."""
+    s = forward_noise.Settings(view=forward_noise.CLOUD, points="one Gaussian", t=300)
+    got = forward_noise.update(s).numbers
+    v = linear(300) * 0.45**2 + 1 - linear(300)
+    assert got["entropy"] == pytest.approx(math.log(2 * math.pi * math.e * v), abs=5 * got["entropy_error"])
+    assert got["std"] == pytest.approx([v**0.5] * 2, rel=5 / math.sqrt(4000))
+    assert got["entropies"] == sorted(got["entropies"], key=float) or np.diff(got["entropies"]).min() > -0.05
+
+
+def test_contours_of_a_round_gaussian_are_circles_of_the_right_radius():
+    """A share p of N(0, I) in the plane lies within sqrt(-2 ln(1 - p))."""
+    axis = np.linspace(-4, 4, 161)
+    density = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
+    lines = forward_noise.figures.contours(density, (-4, 4, -4, 4))
+    radii = [np.hypot(*line.T) for line in lines]
+    expected = [math.sqrt(-2 * math.log(1 - p)) for p in forward_noise.figures.SHARES]
+    assert [r.mean() for r in radii] == pytest.approx(expected, rel=0.02)
+    assert max(np.ptp(r) for r in radii) < 0.02
+
+
+CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.diffusion, forward_noise.density)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "settings"),
+    [
+        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, -eps, t, s), {}),
+        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s), {}),
+        (forward_noise, "forward_chain", lambda right: lambda *a, **k: (1.002 * x for x in right(*a, **k)), {}),
+        (forward_noise, "forward_chain", lambda right: lambda *a, **k: (-x for x in right(*a, **k)), {}),
+        (forward_noise, "named_schedule", off_by_one, {}),
+        (
+            forward_noise,
+            "forward_chain",
+            lambda right: lambda *a, **k: (1.2 * x for x in right(*a, **k)),
+            {"view": forward_noise.PROOF},
+        ),
+        (
+            forward_noise,
+            "add_noise",
+            lambda right: lambda x0, eps, t, s: right(-x0, eps, t, s),
+            {"view": forward_noise.PROOF},
+        ),
+        (
+            forward_noise,
+            "add_noise",
+            lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s),
+            {"view": forward_noise.TABLE},
+        ),
+        (
+            forward_noise,
+            "add_noise",
+            lambda right: lambda x0, eps, t, s: right(x0, -eps, t, s),
+            {"view": forward_noise.STRIP},
+        ),
+        (
+            forward_noise,
+            "forward_chain",
+            lambda right: lambda *a, **k: (1.2 * x for x in right(*a, **k)),
+            {"view": forward_noise.CLOUD},
+        ),
+        (
+            mixtures.GaussianMixture,
+            "log_density",
+            lambda right: lambda *a: 1.1 * right(*a),
+            {"view": forward_noise.CLOUD},
+        ),
+    ],
+)
+def test_forward_badge_turns_red_when_core_is_wrong(monkeypatch, module, name, wrong, settings):
+    for cache in CACHES:
+        cache.cache_clear()
+    monkeypatch.setattr(module, name, wrong(getattr(module, name)))
+    view = forward_noise.update(forward_noise.Settings(picture="ball", **settings))
+    for cache in CACHES:
+        cache.cache_clear()
+    assert not view.check.ok, view.check
