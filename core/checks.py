@@ -788,81 +788,9 @@ def probability_flow(
 
 def energy_distance(value: float, x: Tensor, y: Tensor) -> Check:
     """By scipy's distances; of a cloud with itself, each pair once."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    own = sum(2 * scipy.spatial.distance.pdist(cloud).sum() / len(cloud) ** 2 for cloud in (x, y))
-    expected = 2 * scipy.spatial.distance.cdist(x, y).mean() - own
-    return _close("energy distance by scipy's cdist and pdist", value, expected, 1e-9, 1.0)
-
-
-def led_mean(
-    data: ArrayLike | Tensor, chosen: ArrayLike | Tensor, std: float, scale: float
-) -> Callable[[np.ndarray, float], np.ndarray]:
-    """x0 of a walk guided to the chosen members of the data: the class's posterior mean, and that of all, combined."""
-    data, chosen = np.asarray(data, dtype=np.float64), np.asarray(chosen)
-
-    def mean(x: np.ndarray, a: float) -> np.ndarray:
-        return (1 - scale) * _posterior_mean(x, data, a, std) + scale * _posterior_mean(x, data[chosen], a, std)
-
-    return mean
-
-
-def network_led_mean(
-    data: ArrayLike | Tensor, weights: Mapping[str, Tensor], noisy: bool, y: int, std: float, scale: float
-) -> Callable[[np.ndarray, float], np.ndarray]:
-    """x0 of a walk led by a classifier of two hidden layers: its log p(y | x) in numpy, by central differences."""
-    data = np.asarray(data, dtype=np.float64)
-    layers = [np.asarray(value, dtype=np.float64) for value in weights.values()]
-
-    def log_class(x: np.ndarray, a: float) -> np.ndarray:
-        told = np.clip(math.log(math.sqrt(1 / a - 1)) / 4, -2, 2) if noisy else 0.0
-        h = np.append(x, np.full((len(x), 1), told), axis=1)
-        for i in (0, 2):
-            h = h @ layers[i].T + layers[i + 1]
-            h = h * scipy.special.expit(h)
-        return scipy.special.log_softmax(h @ layers[4].T + layers[5], axis=1)[:, y]
-
-    def mean(x: np.ndarray, a: float) -> np.ndarray:
-        tiny = 1e-5 * np.eye(x.shape[1])
-        slope = np.stack([(log_class(x + h, a) - log_class(x - h, a)) / 2e-5 for h in tiny], 1)
-        return _posterior_mean(x, data, a, std) + scale * (1 - a) / math.sqrt(a) * slope
-
-    return mean
-
-
-def class_score(gradient: Tensor, x: Tensor, means: Tensor, chosen: Tensor, std: float, alpha_bar: float) -> Check:
-    """The gradient of log p(y | x_t) against autograd through torch.distributions, all members equally likely."""
-    x = x.detach().double().requires_grad_()
-    width = math.sqrt(alpha_bar * std**2 + 1 - alpha_bar)
-    each = torch.distributions.Independent(
-        torch.distributions.Normal(math.sqrt(alpha_bar) * means.double(), torch.tensor(width).double()), 1
-    )
-    log = each.log_prob(x[:, None])
-    torch.where(chosen, log, -math.inf).logsumexp(1).sub(log.logsumexp(1)).sum().backward()
-    return _close("the gradient of log p(y | x) is autograd's", gradient, x.grad, 1e-4, 1.0)  # type: ignore[arg-type]
-
-
-def probability_flow(
-    ends: Tensor, starts: Tensor, data: Tensor, std: float, alpha_bars: tuple[float, float], tolerance: float
-) -> Check:
-    """Where the flow takes points between two noise levels, by scipy's Runge-Kutta of order 8 over log sigma."""
-    members = np.asarray(data, dtype=np.float64)
-    logs = [0.5 * math.log(1 / a - 1) for a in alpha_bars]
-
-    def velocity(log: float, flat: np.ndarray) -> np.ndarray:
-        a, x_bar = 1 / (1 + math.exp(2 * log)), flat.reshape(starts.shape)
-        return (x_bar - _posterior_mean(math.sqrt(a) * x_bar, members, a, std)).ravel()
-
-    begin = np.asarray(starts, dtype=np.float64) / math.sqrt(alpha_bars[0])
-    path = scipy.integrate.solve_ivp(velocity, logs, begin.ravel(), "DOP853", rtol=1e-8, atol=1e-9)
-    expected = math.sqrt(alpha_bars[1]) * path.y[:, -1].reshape(starts.shape)
-    return _close("ends where scipy's solve_ivp does", ends, expected, tolerance, 1.0)
-
-
-def energy_distance(value: float, x: Tensor, y: Tensor) -> Check:
-    """By scipy's distances; of a cloud with itself, each pair once."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    own = sum(2 * scipy.spatial.distance.pdist(cloud).sum() / len(cloud) ** 2 for cloud in (x, y))
-    expected = 2 * scipy.spatial.distance.cdist(x, y).mean() - own
+    clouds = [np.asarray(cloud, dtype=np.float64) for cloud in (x, y)]
+    own = sum(2 * scipy.spatial.distance.pdist(cloud).sum() / len(cloud) ** 2 for cloud in clouds)
+    expected = 2 * scipy.spatial.distance.cdist(*clouds).mean() - own
     return _close("energy distance by scipy's cdist and pdist", value, expected, 1e-9, 1.0)
 
 
@@ -933,7 +861,7 @@ def _corrected(kept: np.ndarray, guesses: Sequence[np.ndarray], a: Sequence[floa
         share = [0.5 * grow.sum()] * 2
     else:
         share = [(grow * math.prod((at - other) / (own - other) for other in lam if other != own)).sum() for own in lam]
-    bend = sum(w * guess for w, guess in zip(share, guesses[-len(share) :], strict=True))
+    bend = np.einsum("k,k...->...", np.array(share), np.stack(guesses[-len(share) :]))
     return math.sqrt((1 - a[-1]) / (1 - a[-2])) * kept + math.sqrt(a[-1]) * bend
 
 
