@@ -64,8 +64,9 @@ def ask(
     """
     said = torch.tensor(list(times if told is None else told))
     labels = None if label is None else [label] * len(x)
-    answer = model.unet(x, said - 1, model.context(labels, len(x)))  # networks count from 0
-    return READINGS[model.prediction_type](x, answer, model.schedule.alpha_bar[said])
+    context = model.context(labels, len(x))
+    answer = model.unet(x.to(context), said - 1, context)  # networks count from 0
+    return READINGS[model.prediction_type](x, answer.to(x), model.schedule.alpha_bar[said])
 
 
 def readings(prediction: Prediction, alpha_bar_t: float | Tensor) -> dict[str, Tensor]:

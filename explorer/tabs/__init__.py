@@ -8,6 +8,7 @@ TABS = (
     "deconvolution",
     "forward_noise",
     "schedules",
+    "denoising",
     "samplers",
     "text_to_image",
 )

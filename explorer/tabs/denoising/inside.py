@@ -1,0 +1,374 @@
+"""Inside the network: its maps with and without skips, the noise amount as an input, group norm and activations."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checks, inspection
+from core.networks import layers
+from core.networks.attention import Record
+from core.pipeline import READINGS
+from explorer import frame
+from explorer.components.pictures import Picture
+from explorer.components.player import Trajectory
+from explorer.figures import denoising as figures
+from explorer.figures import style
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.tabs.denoising import common
+from explorer.tabs.denoising.common import (
+    LEFT,
+    PLAYER,
+    RIGHT,
+    SHEET,
+    Idea,
+    bright,
+    chosen,
+    fitting,
+    head,
+    lines,
+    listed,
+    model,
+    number,
+    pictures,
+    players_times,
+    screen,
+    source,
+    tile,
+)  # fmt: skip
+from explorer.tabs.denoising.settings import Settings
+
+CHANNELS = 16  # of every map, in a square
+
+
+# Inside the U
+
+
+@lru_cache(maxsize=8)
+def _maps(
+    name: str, label: int | None, picture: int, t: int, seed: int, skips: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    whole = model(name)
+    x0, eps = chosen(Settings(label=common.LABELS[label], picture=picture, seed=seed))
+    x_t = inspection.noised(x0, eps, [t], whole.schedule)
+    record = Record()
+    with torch.no_grad():
+        answer = whole.unet(x_t.float(), torch.tensor([t - 1]), told(label), record=record, skips=skips)
+    return record.features, answer
+
+
+def told(label: int | None) -> Tensor:
+    return model().context(None if label is None else [label])
+
+
+def maps(s: Settings, skips: bool) -> tuple[dict[str, Tensor], Tensor]:
+    """Every level's feature map and the network's answer, (1, C, h, w)."""
+    return _maps(common.FASHION, number(s), s.picture, s.t, s.seed, skips)
+
+
+def inside(s: Settings) -> View:
+    whole = model()
+    t = fitting(s.t, whole.schedule.T)
+    x0, eps = chosen(s)
+    x_t = inspection.noised(x0, eps, [t], whole.schedule)
+    (features, answer), (blind, without) = maps(s, True), maps(s, False)
+    alpha_bar, read = whole.schedule.alpha_bar[t], READINGS[whole.prediction_type]
+    guess, guess_blind = (read(x_t, a.double(), alpha_bar).x0 for a in (answer, without))
+    side = x0.shape[-1]
+    way_up = [name for name in features if name.startswith("up")]
+    sheet = [
+        Picture(bright(x_t[0, 0].numpy()), "xₜ", f"1 × {side} × {side}"),
+        *(shown(name, features[name], side) for name in features if name not in way_up),
+        *(shown(name, features[name], side, " with skips") for name in way_up),
+        Picture(bright(guess[0, 0].numpy()), "x̂₀ with skips", f"off by {error(guess, x0):.3g}"),
+        *(shown(name, blind[name], side, " without") for name in way_up),
+        Picture(bright(guess_blind[0, 0].numpy()), "x̂₀ without skips", f"off by {error(guess_blind, x0):.3g}"),
+    ]
+    numbers = {
+        "label": s.label, "real_pictures": pictures(s).real,
+        "shapes": {name: list(f.shape[1:]) for name, f in features.items()},
+        "size_of_maps": {name: float(f.abs().mean()) for name, f in features.items()},
+        "weights": sum(w.numel() for w in whole.unet.parameters()),
+        "error_with_skips": error(guess, x0), "error_without_skips": error(guess_blind, x0),
+        "psnr_with_skips": inspection.psnr(guess, x0[None]),
+        "psnr_without_skips": inspection.psnr(guess_blind, x0[None]),
+    }  # fmt: skip
+    time = torch.tensor([t - 1])
+    return screen(
+        {SHEET: sheet},
+        inside_formula(numbers),
+        frame.weakest(
+            checks.without_skips(without, whole.unet, x_t.float(), time, told(number(s))),
+            checks.level_sizes([f.shape[-1] for f in features.values()]),
+            checks.squared_error(numbers["error_with_skips"], guess, x0[None]),
+            checks.squared_error(numbers["error_without_skips"], guess_blind, x0[None]),
+            checks.decibels(numbers["psnr_with_skips"], guess, x0[None]),
+        ),
+        inside_notice(s, numbers),
+        numbers,
+    )
+
+
+def shown(name: str, features: Tensor, side: int, how: str = "") -> Picture:
+    """The first channels of a map in a square, grey for 0, each as large as the picture."""
+    first = features[0, :CHANNELS, None].double()
+    most = float(first.abs().quantile(0.99)) or 1.0
+    tiled = tile(first / most, 4).repeat(max(1, side // features.shape[-1]), 0).repeat(
+        max(1, side // features.shape[-1]), 1
+    )  # fmt: skip
+    kind, _, level = name.partition("_blocks.")
+    title = "the middle" if name == "mid_block" else f"{kind} {int(level) + 1}{how}"
+    return Picture(bright(tiled), title, " × ".join(map(str, features.shape[1:])))
+
+
+def error(guess: Tensor, x0: Tensor) -> float:
+    return float((guess - x0).square().mean())
+
+
+def inside_formula(n: dict) -> str:
+    shapes = [rf"{c}\times{h}\times{w}" for c, h, w in n["shapes"].values()]
+    half = (len(shapes) - 1) // 2
+    down, middle, up = shapes[:half], shapes[half], shapes[half + 1 :]
+    return lines(
+        r"x_t\;\to\;" + r"\;\to\;".join(down) + rf"\;\to\;\underbrace{{{middle}}}_{{\text{{the middle}}}}\;\to\;"
+        + r"\;\to\;".join(up) + r"\;\to\;\text{answer}",
+        rf"\overline{{(\hat x_0-x_0)^2}}={tex(n['error_with_skips'])}\text{{ with skips}},\quad "
+        rf"{tex(n['error_without_skips'])}\text{{ with zeros in their place}}",
+    )  # fmt: skip
+
+
+def inside_notice(s: Settings, n: dict) -> str:
+    low = min(h for _, h, _ in n["shapes"].values())
+    return (
+        f"Down the U the picture is folded into more and more maps of fewer pixels, {low} × {low} at the bottom, "
+        "where one "
+        f"map sees it whole; the skips carry the fine detail past that bottleneck. With them x̂₀ is off by "
+        f"**{n['error_with_skips']:.3g}**, with zeros in their place by **{n['error_without_skips']:.3g}**.\n"
+        f"Of every map you see the first {CHANNELS} channels (grey is 0). This network was trained with skips: "
+        "one trained "
+        "without would manage better than this, but no fine detail fits through the middle. "
+        f"{source(n['real_pictures'])}"
+    )
+
+
+def inside_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.inspection import class_pictures, noised, psnr
+from core.networks.attention import Record
+from core.pipeline import READINGS, ClassToImage
+
+{head(s)}
+t = {s.t}
+x_t, context = noised(x0, eps, [t], schedule), model.context(None if label is None else [label])
+for skips in (True, False):
+    record = Record()
+    with torch.no_grad():
+        answer = model.unet(x_t.float(), torch.tensor([t - 1]), context, record=record, skips=skips)
+    x0_hat = READINGS[model.prediction_type](x_t, answer.double(), schedule.alpha_bar[t]).x0
+    how = "with" if skips else "without"
+    print(f"error_{{how}}_skips =", float((x0_hat - x0).square().mean()))
+    print(f"psnr_{{how}}_skips =", psnr(x0_hat, x0[None]))
+    if skips:
+        print("shapes =", {{name: list(f.shape[1:]) for name, f in record.features.items()}})
+"""
+
+
+# The noise amount as an input
+
+
+@lru_cache(maxsize=4)
+def _told(name: str, label: int | None, picture: int, t: int, seed: int, said: tuple[int, ...]):
+    whole = model(name)
+    x0, eps = chosen(Settings(label=common.LABELS[label], picture=picture, seed=seed))
+    x_t = inspection.noised(x0, eps, [t], whole.schedule)
+    return x0, x_t, inspection.ask(whole, x_t.expand(len(said), -1, -1, -1), [t] * len(said), label, told=said)
+
+
+def amount(s: Settings) -> View:
+    whole = model()
+    schedule, T = whole.schedule, whole.schedule.T
+    t, wrong = fitting(s.t, T), fitting(s.told, T, "the amount the network is told")
+    times = sorted({*players_times(wrong, T), t})
+    x0, x_t, said = _told(common.FASHION, number(s), s.picture, t, s.seed, tuple(times))
+    at, right = times.index(wrong), times.index(t)
+    off = (said.x0 - x0).square().flatten(1).mean(1)
+    dim = whole.unet.config.block_out_channels[0]
+    shown_times = np.unique(np.linspace(1, T, 200).round().astype(int))
+    waves = layers.timestep_embedding(torch.tensor(shown_times) - 1, dim)
+    here = layers.timestep_embedding(torch.tensor([t - 1, wrong - 1]), dim)
+    likeness = float(torch.cosine_similarity(here[:1], here[1:])[0])
+    numbers = {
+        "label": s.label, "real_pictures": pictures(s).real, "features": dim, "embedding": here[0].tolist(),
+        "embedding_told": here[1].tolist(), "likeness": likeness,
+        "error_told_right": float(off[right]), "error_told_wrong": float(off[at]),
+        "told": times, "errors": listed(off), "best_told": times[int(off.argmin())],
+    }  # fmt: skip
+    frames = torch.stack(
+        [x_t.expand_as(said.x0), said.x0[right].expand_as(said.x0), said.x0, said.x0 - said.x0[right]], 1
+    )
+    labels = tuple(
+        f"told t = {time}{', the truth' if time == t else ''}: off by {value:.3g}"
+        for time, value in zip(times, off.tolist(), strict=True)
+    )
+    titles = (f"xₜ at t = {t}", "x̂₀, told the truth", "x̂₀ as told", "what the lie changes")
+    return screen(
+        {
+            PLAYER: Trajectory(frames[:, :, 0].numpy(), titles, labels, at=at),
+            LEFT: figures.waves(waves.numpy(), shown_times.tolist(), t, wrong),
+            RIGHT: figures.curves(
+                times, {"error of x̂₀": (listed(off), style.PREDICTION, "solid")}, t, x_name="t the network is told",
+                x_range=(0, T),
+            ),
+        },
+        amount_formula(t, wrong, numbers),
+        frame.weakest(
+            checks.timestep_embedding(waves, shown_times - 1),
+            checks.timestep_embedding(here, [t - 1, wrong - 1]),
+            checks.squared_error(numbers["error_told_wrong"], said.x0[at], x0),
+            checks.squared_error(numbers["error_told_right"], said.x0[right], x0),
+            checks.readings(
+                x_t.expand_as(said.x0), said.x0, said.eps,
+                inspection.readings(said, schedule.alpha_bar[times])["v"], schedule.alpha_bar[times],
+            ),
+        ),
+        amount_notice(s, numbers),
+        numbers,
+    )  # fmt: skip
+
+
+def amount_formula(t: int, wrong: int, n: dict) -> str:
+    half = n["features"] // 2
+    first, last = n["embedding"][0], n["embedding"][half]
+    return lines(
+        rf"\text{{features of }}t:\quad\cos(\tau\omega_k),\;\sin(\tau\omega_k),\qquad\omega_k=10000^{{-k/{half}}},"
+        rf"\;k=0\dots{half - 1},\;\tau=t-1={t - 1}",
+        rf"k=0:\;\cos {t - 1}={tex(first)},\;\sin {t - 1}={tex(last)}\qquad"
+        rf"\cos\angle(\text{{features of }}{t},\,\text{{of }}{wrong})={tex(n['likeness'])}",
+    )
+
+
+def amount_notice(s: Settings, n: dict) -> str:
+    return (
+        f"The picture has t = **{s.t}**, the network is told **{s.told}**: x̂₀ is off by "
+        f"**{n['error_told_wrong']:.3g}** "
+        f"instead of {n['error_told_right']:.3g}. Of the times tried, {n['best_told']} serves it best.\n"
+        "Told too much noise it takes away picture, told too little it leaves noise in: play it through. "
+        + source(n["real_pictures"])
+    )
+
+
+def amount_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.inspection import ask, class_pictures, noised
+from core.networks.layers import timestep_embedding
+from core.pipeline import ClassToImage
+
+{head(s)}
+t, told = {s.t}, {s.told}
+x_t = noised(x0, eps, [t], schedule)
+right, wrong = ask(model, x_t, [t], label).x0, ask(model, x_t, [t], label, told=[told]).x0
+waves = timestep_embedding(torch.tensor([t - 1, told - 1]), model.unet.config.block_out_channels[0])
+print("error_told_right =", float((right - x0).square().mean()))
+print("error_told_wrong =", float((wrong - x0).square().mean()))
+print("likeness =", float(torch.cosine_similarity(waves[:1], waves[1:])[0]))
+print("embedding =", waves[0].tolist())
+"""
+
+
+# Group norm and GELU
+
+CURVE = np.linspace(-4, 4, 161)
+LAYER = "down_blocks.1"  # the map that is normalised here: the U's second level
+
+
+def norm(s: Settings) -> View:
+    whole = model()
+    fitting(s.t, whole.schedule.T)
+    features, groups = maps(s, True)[0][LAYER], int(s.groups)
+    normed = inspection.group_norm(features, groups)
+    before, after = ((x[0].mean((1, 2)).numpy(), x[0].std((1, 2)).numpy()) for x in (features, normed))
+    here = {name: float(f(torch.tensor(s.at, dtype=torch.float64))) for name, f in inspection.ACTIVATIONS.items()}
+    slopes = {name: inspection.slope(name, s.at) for name in inspection.ACTIVATIONS}
+    curve = {name: f(torch.from_numpy(CURVE)).numpy() for name, f in inspection.ACTIVATIONS.items()}
+    dead = float((features < 0).float().mean())
+    numbers = {
+        "label": s.label, "real_pictures": pictures(s).real, "shape": list(features.shape[1:]), "groups": groups,
+        "mean_before": float(features.mean()), "std_before": float(features.std()),
+        "mean_after": float(normed.mean()), "std_after": float(normed.std()),
+        "negative_share": dead, "values": here, "slopes": slopes,
+    }  # fmt: skip
+    return screen(
+        {LEFT: figures.channels(before, after, groups), RIGHT: figures.activations(CURVE, curve, s.at, here)},
+        norm_formula(s, numbers),
+        frame.weakest(
+            checks.group_norm(normed, features, groups),
+            *(checks.activation(curve[name], slopes[name], CURVE, s.at, name) for name in curve),
+            *(checks.activation([here[name]], slopes[name], [s.at], s.at, name) for name in curve),
+        ),
+        norm_notice(s, numbers),
+        numbers,
+    )
+
+
+def norm_formula(s: Settings, n: dict) -> str:
+    c, h, w = n["shape"]
+    cells = c * h * w // n["groups"]
+    return lines(
+        rf"\text{{group norm:}}\quad\hat h=\frac{{h-\mu_g}}{{\sqrt{{\sigma_g^2+10^{{-5}}}}}}\qquad\text{{over }}"
+        rf"{c}/{n['groups']}\cdot{h}\cdot{w}={cells}\text{{ cells a group, each picture alone}}",
+        rf"\operatorname{{GELU}}({s.at:g})={s.at:g}\,\Phi({s.at:g})={tex(n['values']['GELU'])},\quad"
+        rf"\operatorname{{ReLU}}({s.at:g})={tex(n['values']['ReLU'])},\quad"
+        rf"\operatorname{{SiLU}}({s.at:g})={tex(n['values']['SiLU'])}\qquad\text{{slopes }}"
+        rf"{tex(n['slopes']['GELU'], 3)},\;{tex(n['slopes']['ReLU'], 3)},\;{tex(n['slopes']['SiLU'], 3)}",
+    )
+
+
+def norm_notice(s: Settings, n: dict) -> str:
+    ones = "layer norm over the whole map" if n["groups"] == 1 else f"{n['groups']} groups of channels"
+    return (
+        f"A live map of this network ({' × '.join(map(str, n['shape']))}, at t = {s.t}) has mean "
+        f"{n['mean_before']:.2f} and "
+        f"deviation {n['std_before']:.2f}; after group norm with {ones}, **{n['mean_after']:.2f}** and "
+        f"**{n['std_after']:.2f}**. No other picture of the batch takes part, so a batch of one is no worse.\n"
+        f"**{100 * n['negative_share']:.0f} %** of its cells are negative: ReLU would cut them, and learn "
+        "nothing from them "
+        "(slope 0); GELU and SiLU let a little through. This U-Net has SiLU in its residual blocks and GELU in "
+        "its transformers."
+    )
+
+
+def norm_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.inspection import ACTIVATIONS, class_pictures, group_norm, noised, slope
+from core.networks.attention import Record
+from core.pipeline import ClassToImage
+
+{head(s)}
+record = Record()
+with torch.no_grad():
+    x_t, context = noised(x0, eps, [{s.t}], schedule), model.context(None if label is None else [label])
+    model.unet(x_t.float(), torch.tensor([{s.t} - 1]), context, record=record)
+features = record.features[{LAYER!r}]
+normed = group_norm(features, {s.groups})
+print("mean_before =", float(features.mean()))
+print("std_before =", float(features.std()))
+print("mean_after =", float(normed.mean()))
+print("std_after =", float(normed.std()))
+print("values =", {{name: float(f(torch.tensor({s.at!r}, dtype=torch.float64))) for name, f in ACTIVATIONS.items()}})
+print("slopes =", {{name: slope(name, {s.at!r}) for name in ACTIVATIONS}})
+"""
+
+
+IDEAS = {
+    "inside": Idea((SHEET,), ("label", "picture", "t", "seed"), inside_code, show=inside),
+    "amount": Idea((PLAYER, LEFT, RIGHT), ("label", "picture", "t", "told", "seed"), amount_code, show=amount),
+    "norm": Idea((LEFT, RIGHT), ("label", "picture", "t", "groups", "at", "seed"), norm_code, show=norm),
+}
