@@ -13,6 +13,7 @@ from gradio.events import api
 from core.checks import Check
 from explorer import errors
 from explorer.components.address import Address, Chips
+from explorer.components.base import script
 from explorer.settings import from_query, parse, signature, to_query, widgets
 
 KATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
@@ -63,7 +64,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                 with gr.Row(elem_classes="run", elem_id=f"{module.NAME}-run", visible=hasattr(module, "stream")):
                     start = gr.Button(getattr(module, "START", "Generate"), variant="primary", elem_classes="start")
                     stop = gr.Button("Stop", elem_classes="stop")
-                message = gr.HTML("", elem_classes="message", container=False)
+                message = gr.HTML("", elem_classes="message", container=False, js_on_load=script("message"))
             with gr.Column(elem_classes="stage"):
                 for piece in stage:
                     if piece.is_rendered:

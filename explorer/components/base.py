@@ -21,6 +21,14 @@ def packed(values: Any, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
 
 
+def payload(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON: its arrays packed (numbers float32, places int16, marks bytes), with their shapes."""
+    kinds, fields = {"f": "f4", "i": "i2", "b": "u1"}, vars(value)
+    arrays = {name: field for name, field in fields.items() if isinstance(field, np.ndarray)}
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    return fields | {"shapes": shapes} | {name: packed(a, kinds[a.dtype.kind]) for name, a in arrays.items()}
+
+
 class Unstubbed(type(gr.HTML)):
     """Gradio's rules for a component's class, less two that our pieces have no use for.
 

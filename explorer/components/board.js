@@ -17,7 +17,8 @@ const tight = (text) => (cell < 52 ? text.replace(/^(−?)0\./, '$1.') : text);
 // A grid of cells that are touched only when they change. look: '' | ghost | empty | product.
 function board(parent, title, [rows, cols]) {
   const figure = parent.appendChild(document.createElement('figure'));
-  figure.appendChild(document.createElement('figcaption')).textContent = title;
+  const caption = figure.appendChild(document.createElement('figcaption'));
+  caption.textContent = title;
   const svg = make(figure, 'svg', { viewBox: `-3 -3 ${cols * SIDE + 6} ${rows * SIDE + 6}`, class: 'cells', role: 'img', 'aria-label': title });
   const drawn = [];
   const nodes = Array.from({ length: rows * cols }, (_, i) => {
@@ -29,7 +30,7 @@ function board(parent, title, [rows, cols]) {
       note: make(group, 'text', { x: x + SIDE / 2, y: y + 12, class: 'note' }),
     };
   });
-  const [reach, edge, mark] = ['reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
+  const [crosses, reach, edge, mark] = ['crosses', 'reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
   const around = (indices) => indices.filter((i) => i >= 0).map((i) =>
     `M${(i % cols) * SIDE} ${Math.floor(i / cols) * SIDE}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
   return {
@@ -56,5 +57,9 @@ function board(parent, title, [rows, cols]) {
       mark.setAttribute('d', path);
     },
     reach: (indices) => reach.setAttribute('d', around(indices)),
+    cross(indices) {
+      crosses.setAttribute('d', indices.map((i) => `M${(i % cols) * SIDE} ${Math.floor(i / cols) * SIDE}l${SIDE} ${SIDE}m0 ${-SIDE}l${-SIDE} ${SIDE}`).join(''));
+      caption.textContent = indices.length ? `${title}; no window reads what is crossed out` : title;
+    },
   };
 }

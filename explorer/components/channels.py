@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, payload, script
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Channels:
 
     sources (C_in, H, W), as padded; kernels (C_out, C_in, k, k) as applied; targets (C_out, H', W').
     ghost: bool (H, W), the cells of the sources that are padding. patches: int (steps, k * k), cells of the window.
-    names: of the channels in. labels: one per step.
+    titles: of the channels in. labels: one per step.
     """
 
     sources: np.ndarray
@@ -23,7 +23,7 @@ class Channels:
     targets: np.ndarray
     ghost: np.ndarray
     patches: np.ndarray
-    names: tuple[str, ...]
+    titles: tuple[str, ...]
     labels: tuple[str, ...]
 
 
@@ -36,7 +36,7 @@ class ChannelsPlayer(Piece):
         super().__init__(
             f'<div class="player channels" tabindex="0" role="group" aria-label="{label}"><style>{style}{own}</style>'
             f'<div class="boards table" style="min-height:{height}px"></div></div>',
-            script("transport", "cells", "board", "channels"),
+            script("transport", "cells", "board", "steps", "channels"),
             name="channels-piece",
             value=value,
             render=render,
@@ -44,15 +44,4 @@ class ChannelsPlayer(Piece):
         )
 
     def postprocess(self, value: Channels | None) -> dict[str, Any] | None:
-        if value is None:
-            return None
-        return {
-            "shapes": [list(a.shape) for a in (value.sources, value.kernels, value.targets)],
-            "sources": packed(value.sources, "f4"),
-            "kernels": packed(value.kernels, "f4"),
-            "targets": packed(value.targets, "f4"),
-            "ghost": packed(value.ghost, "u1"),
-            "patches": packed(value.patches, "i2"),
-            "names": list(value.names),
-            "labels": list(value.labels),
-        }
+        return None if value is None else payload(value)

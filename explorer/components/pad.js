@@ -1,11 +1,13 @@
-const place = element.querySelector('.pad-board'), size = element.querySelector('.grid-size output'), readout = element.querySelector('.hint');
+const place = root.querySelector('.pad-board'), readout = root.querySelector('.reading');
 const W = 272, H = 110, NS = 'http://www.w3.org/2000/svg';
-let row = [], mine = '', at = 0, drawing = false;
+let at = 0, drawing = false;
 
-function draw() {
-  const wide = W / row.length, svg = document.createElementNS(NS, 'svg');
+function build() {
+  at = Math.min(at, rows[0].length - 1);
+}
+function paint() {
+  const [row] = rows, wide = W / row.length, svg = document.createElementNS(NS, 'svg');
   svg.setAttribute('viewBox', `0 0 ${W} ${H + 20}`);
-  svg.style.cssText = 'display:block;width:100%';
   const add = (tag, attributes, text) => {
     const node = svg.appendChild(document.createElementNS(NS, tag));
     Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
@@ -19,28 +21,21 @@ function draw() {
   });
   add('path', { d: `M0 ${H}H${W}`, stroke: 'var(--ink)' });
   place.replaceChildren(svg);
-  size.textContent = row.length;
   readout.textContent = `size ${at}: weight ${row[at]}`;
   place.setAttribute('aria-label', readout.textContent);
 }
-function send() {
-  mine = JSON.stringify([row]);
-  props.value = JSON.parse(mine);
-  trigger('input');
-  draw();
-}
 function set(value) {
   const next = Math.max(LOW, Math.min(HIGH, Math.round(value * 10) / 10));
-  if (row[at] === next) return;
-  row[at] = next;
+  if (rows[0][at] === next) return;
+  rows[0][at] = next;
   send();
 }
 function follow(event) {
-  const box = place.getBoundingClientRect();
-  at = Math.max(0, Math.min(row.length - 1, Math.floor(((event.clientX - box.left) / box.width) * row.length)));
+  const box = place.getBoundingClientRect(), { length } = rows[0];
+  at = Math.max(0, Math.min(length - 1, Math.floor(((event.clientX - box.left) / box.width) * length)));
   const y = ((event.clientY - box.top) / box.height) * (H + 20);
   set(LOW + ((H - y) / (H - 6)) * (HIGH - LOW));
-  draw();
+  paint();
 }
 place.addEventListener('pointerdown', (event) => { drawing = true; place.setPointerCapture(event.pointerId); follow(event); });
 place.addEventListener('pointermove', (event) => { if (drawing) follow(event); });
@@ -49,24 +44,10 @@ place.addEventListener('keydown', (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key], by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
   if (!step && !by) return;
   event.preventDefault();
-  if (by) return set(row[at] + by * (HIGH - LOW) / 20);
-  at = Math.max(0, Math.min(row.length - 1, at + step));
-  draw();
+  if (by) return set(rows[0][at] + by * (HIGH - LOW) / 20);
+  at = Math.max(0, Math.min(rows[0].length - 1, at + step));
+  paint();
 });
-for (const name of ['focus', 'blur']) place.addEventListener(name, draw);
-element.addEventListener('click', (event) => {
-  const by = +event.target.dataset?.by, to = row.length + by;
-  if (!by || to < 2 || to > MOST) return;
-  row = Array.from({ length: to }, (_, j) => row[j] ?? LOW);
-  at = Math.min(at, to - 1);
-  send();
-});
-function load() {
-  if (!props.value || JSON.stringify(props.value) === mine) return;
-  mine = JSON.stringify(props.value);
-  row = JSON.parse(mine)[0];
-  at = Math.min(at, row.length - 1);
-  draw();
-}
+for (const name of ['focus', 'blur']) place.addEventListener(name, paint);
 watch('value', load);
 load();

@@ -1,16 +1,15 @@
-const root = element.querySelector('.player'), place = root.querySelector('.boards');
-let now = null, data = null, boards = null, narrow = false;
-const bar = transport(root, show), readout = root.querySelector('.transport-step');
-const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
-const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
+let boards = null, narrow = false;
+const sizes = () => ['source', 'kernel', 'target'].map((name) => now.shapes[name]);
 const single = () => (now.kind === 'gather' ? boards[2] : boards[0]);
 const spread = () => (now.kind === 'gather' ? boards[0] : boards[2]);
 
 function show(step) {
   (now.kind === 'gather' ? slide : stamp)(step);
+  data.kernel.forEach((v, i) => boards[1].paint(i, v, data.bound));
   single().mark([step]);
   spread().mark(patch(step));
   tell(step);
+  caption.textContent = now.labels[step];
   readout.textContent = `${narrow ? '' : 'step '}${step + 1} / ${now.labels.length}`;
 }
 
@@ -48,19 +47,15 @@ function build() {
   place.replaceChildren();
   boards = now.titles.map((title, i) => {
     if (i) place.appendChild(Object.assign(document.createElement('span'), { className: 'sign', textContent: (now.kind === 'gather' ? ['∗', '='] : ['×', '→'])[i - 1] }));
-    return board(place, title, now.shapes[i]);
+    return board(place, title, sizes()[i]);
   });
   const [one, many] = [single(), spread()];
-  const under = (event) => event.target.closest('[data-cell]')?.dataset.cell;
-  one.svg.addEventListener('pointerover', (event) => { const i = under(event); if (i !== undefined) show(+i); });
-  one.svg.addEventListener('click', (event) => { const i = under(event); if (i !== undefined) { bar.stop(); bar.go(+i); } });
+  pick(one);
   many.svg.addEventListener('pointerover', (event) => {
     const i = under(event);
     if (i !== undefined) one.reach(now.labels.flatMap((_, step) => (patch(step).includes(+i) ? [step] : [])));
   });
   many.svg.addEventListener('pointerleave', () => one.reach([]));
-  one.svg.addEventListener('pointerleave', () => show(bar.step()));
-  one.svg.classList.add('pick');
   fit();
 }
 
@@ -68,8 +63,8 @@ function build() {
 function fit() {
   const [a, b, c] = [0, 1, 2], wide = place.clientWidth, tall = 640, edge = 6, gap = 52;
   const side = (lines) => Math.min(84,
-    ...lines.map((line) => (wide - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + now.shapes[i][1], 0)),
-    tall / lines.reduce((sum, line) => sum + Math.max(...line.map((i) => now.shapes[i][0])), 0));
+    ...lines.map((line) => (wide - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + sizes()[i][1], 0)),
+    tall / lines.reduce((sum, line) => sum + Math.max(...line.map((i) => sizes()[i][0])), 0));
   const sides = [[[a, b, c]], [[a], [b, c]], [[a, b], [c]], [[a], [b], [c]]].map(side), most = Math.max(...sides);
   const best = sides.findIndex((px) => px >= Math.min(36, most));
   place.dataset.rows = ['one', 'top', 'bottom', 'stack'][best];
@@ -78,17 +73,5 @@ function fit() {
   boards.forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
 }
 
-function load() {
-  if (!props.value) return;
-  const same = now && JSON.stringify([now.kind, now.shapes, now.titles]) === JSON.stringify([props.value.kind, props.value.shapes, props.value.titles]);
-  now = props.value;
-  data = { ghost: unpack(now.ghost, Uint8Array), patches: unpack(now.patches, Int16Array), taps: now.shapes[1][0] * now.shapes[1][1] };
-  for (const name of ['source', 'kernel', 'target', 'products', 'after']) data[name] = unpack(now[name], Float32Array);
-  data.bound = Math.max(...['source', 'kernel', 'products', 'target'].map((name) => largest(data[name])));
-  if (!same) build();
-  data.kernel.forEach((v, i) => boards[1].paint(i, v, data.bound));
-  bar.load(now.labels);
-}
-new ResizeObserver(() => { if (now && place.clientWidth) { fit(); show(bar.step()); } }).observe(place);
-watch('value', load);
+const readFrom = () => (now.kind === 'gather' ? [boards[0]] : []);
 load();

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from core.convolution import Pair, ScatterStep, WindowStep
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, payload, script
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,13 @@ def gather(
     titles: tuple[str, str, str],
 ) -> Windows:
     """The steps of a convolution over ``source``, which is the picture as padded."""
-    rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
-    (down, across), (high, wide) = _pair(stride), _pair(dilation)
-    taps_y, taps_x = (a.ravel() * apart for a, apart in zip(np.indices(kernel.shape), (high, wide), strict=True))
-    patches = [(s.row * down + taps_y) * source.shape[1] + s.col * across + taps_x for s in steps]
-    target = np.full((rows, cols), np.nan)
-    for step in steps:
-        target[step.row, step.col] = float(step.value)
     return Windows(
         kind="gather",
         source=source,
         kernel=kernel,
-        target=target,
+        target=placed(steps),
         ghost=ghost,
-        patches=np.array(patches),
+        patches=windows_of(steps, source.shape[1], kernel.shape, stride, dilation),
         products=np.array([step.products.numpy().ravel() for step in steps]),
         after=np.array([[float(step.value)] for step in steps]),
         titles=titles,
@@ -68,6 +61,24 @@ def gather(
             f"output[{s.row}, {s.col}] = {_sum(s, kernel)} = {_digits(float(s.value), bare=True)}" for s in steps
         ),
     )
+
+
+def windows_of(
+    steps: Sequence[WindowStep], width: int, taps: Sequence[int], stride: Pair, dilation: Pair
+) -> np.ndarray:
+    """Index of every cell that each step's window reads of a source so many cells wide: int (steps, k * k)."""
+    (down, across), apart = _pair(stride), _pair(dilation)
+    taps_y, taps_x = (a.ravel() * d for a, d in zip(np.indices(taps), apart, strict=True))
+    return np.array([(s.row * down + taps_y) * width + s.col * across + taps_x for s in steps])
+
+
+def placed(steps: Sequence[WindowStep]) -> np.ndarray:
+    """The value of every step where the step says it stands: (..., H', W'), NaN where there is none."""
+    rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
+    target = np.full((*steps[0].value.shape, rows, cols), np.nan)
+    for step in steps:
+        target[..., step.row, step.col] = step.value
+    return target
 
 
 def scatter(
@@ -115,7 +126,7 @@ class WindowPlayer(Piece):
         super().__init__(
             f'<div class="player windows" tabindex="0" role="group" aria-label="{label}"><style>{style}</style>'
             f'<div class="boards" style="min-height:{height}px"></div></div>',
-            script("transport", "cells", "board", "window_player"),
+            script("transport", "cells", "board", "steps", "window_player"),
             name="windows-piece",
             value=value,
             render=render,
@@ -124,23 +135,6 @@ class WindowPlayer(Piece):
 
     def postprocess(self, value: Windows | None) -> dict[str, Any] | None:
         return None if value is None else payload(value)
-
-
-def payload(value: Windows) -> dict[str, Any]:
-    """Windows as JSON: numbers as float32, places as int16."""
-    return {
-        "kind": value.kind,
-        "shapes": [list(grid.shape) for grid in (value.source, value.kernel, value.target)],
-        "source": packed(value.source, "f4"),
-        "kernel": packed(value.kernel, "f4"),
-        "target": packed(value.target, "f4"),
-        "ghost": packed(value.ghost, "u1"),
-        "patches": packed(value.patches, "i2"),
-        "products": packed(value.products, "f4"),
-        "after": packed(value.after, "f4"),
-        "titles": list(value.titles),
-        "labels": list(value.labels),
-    }
 
 
 def _pair(value: Pair) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from explorer import frame
 from explorer.components.channels import Channels, ChannelsPlayer
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
-from explorer.components.window_player import WindowPlayer, gather
+from explorer.components.window_player import WindowPlayer, gather, placed, windows_of
 from explorer.frame import View
 from explorer.settings import Grid, choice, flag, grid, number
 
@@ -160,13 +160,10 @@ def update(settings: Settings) -> View:
     return SCREENS[settings.view](settings)
 
 
-def screen(s: Settings, shown: tuple[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
-    """A view with its own piece (place in the stage, value), less the controls it does not read."""
-    place, value = shown
+def screen(s: Settings, shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
+    """A view of its own pieces (place in the stage: value), less the controls it does not read."""
     hidden = (*unused, *(() if s.per_axis else ("stride_x", "padding_x", "dilation_x")))
-    stage = [None, None, None, Showing((place,), hidden)]
-    stage[place] = value
-    return View(tuple(stage), *rest)
+    return View((*(shown.get(place) for place in range(3)), Showing(tuple(shown), hidden)), *rest)
 
 
 def tensor(rows: Grid) -> Tensor:
@@ -198,6 +195,7 @@ def step_by_step(s: Settings) -> View:
     size, size_checks = sizes(s, shape(s.image))
     padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones_like(image), window["padding"])
     applied = (kernel.flip(0, 1) if s.flip else kernel).numpy()
+    pictures, photograph, photograph_check = photographed(s)
     numbers = {
         "output_size": size,
         "output": output.tolist(),
@@ -207,6 +205,7 @@ def step_by_step(s: Settings) -> View:
         ],
         "padded": padded.tolist(),
         "never_read": never_read(s, shape(s.image), size),
+        "photograph": [photograph["minimum"], photograph["maximum"]],
     }
     around = any(padding for _, padding, _ in axes(s))
     player = gather(
@@ -220,13 +219,14 @@ def step_by_step(s: Settings) -> View:
     )
     return screen(
         s,
-        (0, player),
-        ("photo", "mix"),
+        {0: player, 2: pictures},
+        ("mix",),
         formula(s, numbers, applied),
         frame.weakest(
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.target), image, kernel, **options),
             checks.padding(padded, image, window["padding"], s.padding_mode),
+            photograph_check,
             *size_checks,
         ),
         notice(s, numbers),
@@ -238,15 +238,13 @@ COLOURS = ("red", "green", "blue")
 
 
 def channels_in(s: Settings) -> Tensor:
-    """The photograph in a few cells, (3, CELLS, CELLS), to two digits."""
-    return resize(picture(s.photo, SIDE), CELLS, "area").mul(100).round() / 100
+    """As many of the photograph's channels as the shares have columns, in a few cells, to two digits."""
+    return resize(picture(s.photo, SIDE)[: len(s.mix[0])], CELLS, "area").mul(100).round() / 100
 
 
 def several_channels(s: Settings) -> View:
     window = window_of(s)
     options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
-    if len(s.mix[0]) != 3:
-        raise ValueError(f"the shares need 3 columns, for red, green and blue; got {len(s.mix[0])}")
     image, kernel = channels_in(s), tensor(s.mix)[:, :, None, None] * tensor(s.kernel)
     output, steps = convolve(image, kernel, **options), list(convolution_steps(image, kernel, **options))
     size, size_checks = sizes(s, (CELLS, CELLS))
@@ -262,23 +260,20 @@ def several_channels(s: Settings) -> View:
         "multiplications": multiplies,
         "never_read": never_read(s, (CELLS, CELLS), size),
     }
-    stepped = torch.stack([step.value for step in steps], -1).reshape(output.shape)
-    taps = [a.ravel() * d for a, (_, _, d) in zip(np.indices((rows, cols)), axes(s), strict=True)]
-    (down, _, _), (across, _, _) = axes(s)
     player = Channels(
         sources=padded.numpy(),
         kernels=(kernel.flip(2, 3) if s.flip else kernel).numpy(),
-        targets=stepped.numpy(),
+        targets=placed(steps),
         ghost=inside.numpy() == 0,
-        patches=np.array([(t.row * down + taps[0]) * padded.shape[2] + t.col * across + taps[1] for t in steps]),
-        names=COLOURS,
+        patches=windows_of(steps, padded.shape[2], (rows, cols), window["stride"], window["dilation"]),
+        titles=COLOURS[:into],
         labels=tuple(channel_sums(steps)),
     )
     first = next(iter(steps))
     by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in first.products[0].sum((1, 2)).tolist())
     return screen(
         s,
-        (1, player),
+        {1: player},
         ("image",),
         r"$$y_o[i,j]=\sum_{c}\sum_{u,v} x_c[\dots]\;k_{o,c}[u,v]\qquad "
         rf"y_1[0,0]={by_channel}={float(first.value[0]):.3g}$$"
@@ -289,13 +284,13 @@ def several_channels(s: Settings) -> View:
         rf"\text{{ multiplications}}$$",
         frame.weakest(
             checks.convolution(output, image, kernel, **options),
-            checks.convolution(stepped, image, kernel, **options),
+            checks.convolution(torch.tensor(player.targets), image, kernel, **options),
             checks.padding(padded, image, window["padding"], s.padding_mode),
             *size_checks,
         ),
-        f"{into} channels in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together {parameters} "
-        f"parameters (a network adds {out} biases) and {multiplies:,} multiplications.\nEvery output looks at **all** "
-        "channels at one place: it answers to what they do together, here "
+        f"{into} channel{'s' * (into > 1)} in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together "
+        f"{parameters} parameters (a network adds {out} biases) and {multiplies:,} multiplications.\nEvery "
+        "output looks at **all** channels at one place: it answers to what they do together, here "
         + " and ".join(mixture(row) for row in s.mix)
         + ".",
         numbers,
@@ -303,7 +298,7 @@ def several_channels(s: Settings) -> View:
 
 
 def mixture(shares: tuple[float, ...]) -> str:
-    parts = (f"{share:+.3g} {name}".replace("-", "−") for share, name in zip(shares, COLOURS, strict=True) if share)
+    parts = (f"{share:+.3g} {name}".replace("-", "−") for share, name in zip(shares, COLOURS, strict=False) if share)
     return "“" + (" ".join(parts).removeprefix("+") or "nothing") + "”"
 
 
@@ -318,38 +313,44 @@ def channel_sums(steps: list[WindowStep]) -> Iterator[str]:
         yield ";  ".join(outputs)
 
 
-def on_a_photograph(s: Settings) -> View:
+def photographed(s: Settings) -> tuple[list[Picture], dict[str, Any], checks.Check]:
+    """The photograph before and after the kernel, what its values became, and the check of it."""
     image, kernel = grey(s.photo, SIDE), tensor(s.kernel)
     options: dict[str, Any] = window_of(s) | {"padding_mode": s.padding_mode, "flip": s.flip}
     output = convolve(image, kernel, **options)
-    size, size_checks = sizes(s, (SIDE, SIDE))
-    total, low, high = float(kernel.sum()), float(output.min()), float(output.max())
-    if min(low, 0) >= -0.25 and abs(total - 1) < 0.25:
+    low, high = float(output.min()), float(output.max())
+    if min(low, 0) >= -0.25 and abs(float(kernel.sum()) - 1) < 0.25:
         shown, scale = output, "black is 0, white is 1"
     else:
         bound = max(abs(low), abs(high), 1e-9)
         shown, scale = 0.5 + output / (2 * bound), f"black is −{bound:.3g}, grey 0, white {bound:.3g}"
     numbers = {
-        "output_size": size,
+        "output_size": list(output.shape),
         "minimum": low,
         "maximum": high,
         "mean": float(output.mean()),
-        "middle_row": output[size[0] // 2].tolist(),
-        "multiplications": kernel.numel() * math.prod(size),
+        "middle_row": output[len(output) // 2].tolist(),
+        "multiplications": kernel.numel() * output.numel(),
     }
     pictures = [
         Picture(image.numpy(), f"{s.photo}, {SIDE} × {SIDE}", "black is 0, white is 1"),
-        Picture(shown.numpy(), f"after the kernel, {size[0]} × {size[1]}", scale),
+        Picture(shown.numpy(), "the same kernel on it, {} × {}".format(*output.shape), scale),
     ]
+    return pictures, numbers, checks.convolution(output, image, kernel, **options)
+
+
+def on_a_photograph(s: Settings) -> View:
+    pictures, numbers, check = photographed(s)
+    size, size_checks = sizes(s, (SIDE, SIDE))
     return screen(
         s,
-        (2, pictures),
+        {2: pictures},
         ("image", "mix"),
         "\n\n".join(f"$${line}$$" for line in size_lines(s, (SIDE, SIDE), size)),
-        frame.weakest(checks.convolution(output, image, kernel, **options), *size_checks),
+        frame.weakest(check, *size_checks),
         f"The same {len(s.kernel)} × {len(s.kernel[0])} kernel at {math.prod(size):,} places: "
-        f"**{numbers['multiplications']:,}** multiplications. Values now run from **{low:.3g}** to **{high:.3g}**.\n"
-        f"{brightness(s)}{word(s)}",
+        f"**{numbers['multiplications']:,}** multiplications. Values now run from **{numbers['minimum']:.3g}** to "
+        f"**{numbers['maximum']:.3g}**.\n{brightness(s)}{word(s)}",
         numbers,
     )
 
@@ -383,15 +384,15 @@ def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[s
 
 
 def products(step: dict, settings: Settings, kernel: np.ndarray) -> str:
-    """The sum behind one output cell in TeX; products that are 0 are left out when there are many."""
+    """The sum behind one output cell in TeX; when products are many, those that are 0 go, then those in the middle."""
     written = [
         rf"{frame.sensible(value / tap)}\cdot{bracketed(tap)}" if tap else "0"
         for value, tap in zip(np.ravel(step["products"]), kernel.ravel(), strict=True)
         if value or kernel.size <= 4
     ]
-    if not 1 <= len(written) <= 9:
-        return frame.sensible(step["value"])
-    return "+".join(written) + "=" + frame.sensible(step["value"])
+    if len(written) > 5:
+        written[2:-1] = [r"\dots"]
+    return "=".join(["+".join(written)] * bool(written) + [frame.sensible(step["value"])])
 
 
 def bracketed(value: float) -> str:
@@ -463,7 +464,7 @@ from core.convolution import convolve
 from core.photographs import picture
 from core.resizing import resize
 
-image = resize(picture({s.photo!r}, {SIDE}), {CELLS}, "area").mul(100).round() / 100
+image = resize(picture({s.photo!r}, {SIDE})[:{len(s.mix[0])}], {CELLS}, "area").mul(100).round() / 100
 shares = torch.tensor({literal(s.mix, 23)}, dtype=torch.float64)
 {kernel}
 kernels = shares[:, :, None, None] * kernel  # (out, in, rows, columns)
@@ -477,6 +478,7 @@ print("output =", output.tolist())
 import torch
 
 from core.convolution import convolution_steps, convolve
+from core.photographs import grey
 
 image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
 {kernel}
@@ -485,6 +487,9 @@ for step in convolution_steps(image, kernel, **window):
 output = convolve(image, kernel, **window)
 print("output_size =", list(output.shape))
 print("output =", output.tolist())
+
+after = convolve(grey({s.photo!r}, {SIDE}), kernel, **window)  # the same on a photograph
+print("photograph =", [after.min().item(), after.max().item()])
 """
 
 
@@ -501,6 +506,6 @@ def build() -> None:
             WindowPlayer("The kernel's window on the picture, and the output"),
             ChannelsPlayer("Three channels, their kernels, and the outputs"),
             Pictures("A photograph before and after the kernel", columns=2, side=340, height=330),
-            Views(NAME, Showing((0,), ("photo", "mix", "stride_x", "padding_x", "dilation_x"))),
+            Views(NAME, Showing((0, 2), ("mix", "stride_x", "padding_x", "dilation_x"))),
         ],
     )

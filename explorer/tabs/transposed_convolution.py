@@ -65,7 +65,9 @@ SMALL_KERNELS = {name: rows for name, rows in KERNELS.items()} | {"2 × 2 of 1":
 @dataclass(frozen=True)
 class Settings:
     show: str = choice(BOTH, options=(BOTH, ARTEFACT, SIZES), label="Show", key="show")
-    image: tuple[tuple[float, ...], ...] = grid(CHECKERBOARD, label="Picture", key="x", max_side=8, fills=SMALL)
+    image: tuple[tuple[float, ...], ...] = grid(
+        CHECKERBOARD, label="Picture", key="x", max_side=8, look="paint", fills=SMALL
+    )
     kernel: tuple[tuple[float, ...], ...] = grid(QUARTERS, label="Kernel", key="k", max_side=7, fills=SMALL_KERNELS)
     view: str = choice(SLIDES, options=(SLIDES, FRAMEWORK), label="Padding means", key="v")
     stride: int = number(2, low=1, high=4, label="Stride", key="s")

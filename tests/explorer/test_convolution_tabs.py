@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import inspect
 import io
 import json
 import struct
@@ -19,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core import convolution as core
 from explorer.components.paint import PaintInput
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import convolution, transposed_convolution
@@ -165,29 +167,28 @@ def compare(printed, numbers):
     assert steps == expected
 
 
-def negated(result):
-    return -result
-
-
-def moved(result):
-    return result.roll(1, -1)
-
-
-def one_more(result):
-    return result + 1
-
-
 def each(change):
-    """The change made to what every step says it has computed."""
-
-    def changed(steps):
-        for step in steps:
-            yield replace(step, **{"value" if hasattr(step, "window") else "output": change(step)})
-
-    return changed
+    """The change made to every step."""
+    return lambda steps: (change(step) for step in steps)
 
 
-SLIP_OF_STEPS = each(lambda step: step.value + 1e-6 if hasattr(step, "window") else step.output.roll(1, -1))
+def result_of(step):
+    return "value" if hasattr(step, "window") else "output"
+
+
+def negated(step):
+    return replace(step, **{result_of(step): -getattr(step, result_of(step))})
+
+
+def misplaced(step):
+    return replace(step, col=step.col + 1) if hasattr(step, "window") else replace(step, output=step.output.roll(1, -1))
+
+
+# A wrong sign, and an off-by-one, in what a function returns.
+PICTURE = (lambda result: -result, lambda result: result.roll(1, -1))
+SIZE = (lambda size: -size, lambda size: size + 1)
+STEPPED = (each(negated), each(misplaced))
+WAVES = (lambda pair: (pair[0], -pair[1]), lambda pair: (pair[0], pair[1].roll(1)))
 CROSS = convolution.PRESETS["cross-correlation"]
 STAMPS = transposed_convolution.PRESETS["framework · out padding 1"]
 MIXED = convolution.PRESETS["3 channels in, 2 out"]
@@ -197,37 +198,40 @@ SAME = transposed_convolution.PRESETS["two sizes, one output"]
 TURNED = replace(STAMPS, view=SLIDES)
 
 
+SLIPS = [
+    (convolution, CROSS, "convolve", PICTURE),
+    (convolution, CROSS, "convolution_steps", STEPPED),
+    (convolution, CROSS, "output_size", SIZE),
+    (convolution, replace(CROSS, padding=1, padding_mode="replicate"), "pad", PICTURE),
+    (convolution, MIXED, "convolve", PICTURE),
+    (convolution, MIXED, "convolution_steps", STEPPED),
+    (convolution, MIXED, "output_size", SIZE),
+    (convolution, replace(MIXED, padding=1, padding_mode="circular"), "pad", PICTURE),
+    (convolution, PHOTO, "convolve", PICTURE),
+    (convolution, PHOTO, "output_size", SIZE),
+    (transposed_convolution, STAMPS, "transposed_convolve", PICTURE),
+    (transposed_convolution, STAMPS, "transposed_steps", STEPPED),
+    (transposed_convolution, STAMPS, "transposed_output_size", SIZE),
+    (transposed_convolution, STAMPS, "convolution_steps", STEPPED),
+    (transposed_convolution, TURNED, "convolve", PICTURE),
+    (transposed_convolution, TURNED, "convolution_steps", STEPPED),
+    (transposed_convolution, TURNED, "transposed_steps", STEPPED),
+    (transposed_convolution, replace(TURNED, padding=4), "insert_zeros", PICTURE),
+    (transposed_convolution, BOARD, "transposed_convolve", PICTURE),
+    (transposed_convolution, BOARD, "convolve", PICTURE),
+    (transposed_convolution, BOARD, "resize", PICTURE),
+    (transposed_convolution, BOARD, "spectrum", WAVES),
+    (transposed_convolution, SAME, "transposed_output_size", SIZE[1:]),
+    (transposed_convolution, SAME, "output_size", SIZE[1:]),
+]
+
+
 @pytest.mark.parametrize(
     ("tab", "chosen", "name", "slip"),
     [
-        (convolution, CROSS, "convolve", negated),
-        (convolution, CROSS, "convolve", moved),
-        (convolution, CROSS, "convolution_steps", SLIP_OF_STEPS),
-        (convolution, CROSS, "output_size", one_more),
-        (convolution, replace(CROSS, padding=1, padding_mode="replicate"), "pad", moved),
-        (transposed_convolution, STAMPS, "transposed_convolve", negated),
-        (transposed_convolution, STAMPS, "transposed_convolve", moved),
-        (transposed_convolution, STAMPS, "transposed_steps", SLIP_OF_STEPS),
-        (transposed_convolution, STAMPS, "transposed_output_size", one_more),
-        (transposed_convolution, TURNED, "convolve", negated),
-        (transposed_convolution, TURNED, "convolve", moved),
-        (transposed_convolution, TURNED, "convolution_steps", SLIP_OF_STEPS),
-        (transposed_convolution, TURNED, "insert_zeros", negated),
-        (transposed_convolution, replace(TURNED, padding=4), "insert_zeros", moved),
-        (transposed_convolution, TURNED, "transposed_steps", SLIP_OF_STEPS),
-        (transposed_convolution, STAMPS, "convolution_steps", SLIP_OF_STEPS),
-        (convolution, MIXED, "convolve", negated),
-        (convolution, MIXED, "convolution_steps", SLIP_OF_STEPS),
-        (convolution, MIXED, "output_size", one_more),
-        (convolution, replace(MIXED, padding=1, padding_mode="circular"), "pad", moved),
-        (convolution, PHOTO, "convolve", moved),
-        (convolution, PHOTO, "output_size", one_more),
-        (transposed_convolution, BOARD, "transposed_convolve", moved),
-        (transposed_convolution, BOARD, "convolve", one_more),
-        (transposed_convolution, BOARD, "resize", one_more),
-        (transposed_convolution, BOARD, "spectrum", lambda pair: (pair[0], 2 * pair[1])),
-        (transposed_convolution, SAME, "transposed_output_size", one_more),
-        (transposed_convolution, SAME, "output_size", one_more),
+        pytest.param(tab, chosen, name, slip, id=f"{tab.NAME} {name} {i}")
+        for tab, chosen, name, slips in SLIPS
+        for i, slip in enumerate(slips)
     ],
 )
 def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip):
@@ -235,6 +239,16 @@ def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip
     right = getattr(tab, name)
     monkeypatch.setattr(tab, name, lambda *args, **options: slip(right(*args, **options)))
     assert not tab.update(chosen).check.ok
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_core_function_of_a_tab_is_among_the_slips(tab):
+    used = {
+        name
+        for name, thing in vars(tab).items()
+        if getattr(thing, "__module__", "") == core.__name__ and inspect.isfunction(thing)
+    }
+    assert used == {name for other, _, name, _ in SLIPS if other is tab} - {"resize"}
 
 
 def test_the_deck_s_four_steps():
@@ -324,7 +338,6 @@ def test_impossible_settings_say_what_would_fit(tab, values, message):
 @settings(max_examples=40, deadline=None)
 @given(any_settings(convolution, view=CHANNELS))
 def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
-    chosen = replace(chosen, mix=tuple((*row, 0.0, 0.0)[:3] for row in chosen.mix))
     (rows, cols), stride, dilation = pairs(chosen)
     image = convolution.channels_in(chosen)[None]
     kernel = torch.tensor(chosen.mix, dtype=torch.float64)[:, :, None, None] * torch.tensor(chosen.kernel).double()
@@ -340,13 +353,13 @@ def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
     player, numbers = view.stage[1], view.numbers
     np.testing.assert_allclose(numbers["output"], expected[0], atol=1e-9)
     assert view.check.ok, view.check
-    weights = torch.nn.Conv2d(3, len(chosen.mix), kernel.shape[2:], bias=False).weight
+    weights = torch.nn.Conv2d(len(chosen.mix[0]), len(chosen.mix), kernel.shape[2:], bias=False).weight
     assert numbers["parameters"] == weights.numel()
     assert numbers["multiplications"] == weights.numel() * expected[0, 0].numel()
     for o, plane in enumerate(player.targets):  # every window, read where the player marks it
-        windows = player.sources.reshape(3, -1)[:, player.patches].transpose(1, 0, 2)
+        windows = player.sources.reshape(len(image[0]), -1)[:, player.patches].transpose(1, 0, 2)
         np.testing.assert_allclose(
-            np.einsum("nct,ct->n", windows, player.kernels[o].reshape(3, -1)), plane.ravel(), atol=1e-9
+            np.einsum("nct,ct->n", windows, player.kernels[o].reshape(len(image[0]), -1)), plane.ravel(), atol=1e-9
         )
 
 
@@ -359,6 +372,9 @@ def test_a_photograph_is_convolved_whole():
     assert view.numbers["output_size"] == [256, 256] == list(after.pixels.shape)
     assert view.numbers["minimum"] == pytest.approx(float(expected.min()))
     assert view.numbers["middle_row"] == pytest.approx(expected[0, 0, 128].tolist())
+    beside = convolution.update(replace(chosen, view=STEPS))  # the same pictures beside the steps
+    np.testing.assert_array_equal(beside.stage[2][1].pixels, after.pixels)
+    assert beside.numbers["photograph"] == [view.numbers["minimum"], view.numbers["maximum"]]
 
 
 @pytest.mark.parametrize("show", [ARTEFACT, SIZES])

@@ -1,0 +1,15 @@
+// What cannot be done is said at the control that was moved last; after a preset or an address, under all controls.
+const panel = element.closest('[id^="tab-"]'), note = Object.assign(document.createElement('p'), { className: 'message' });
+note.setAttribute('role', 'alert');
+let last = null;
+for (const kind of ['input', 'click', 'keydown']) panel.addEventListener(kind, ({ target }) => {
+  const control = target.closest(`[id^="${panel.id.slice(4)}-"]`);
+  if (control || target.closest('.chips')) last = control?.matches('.run') ? null : control;
+}, true);
+watch('value', () => {
+  const there = Boolean(props.value && last?.clientHeight);
+  note.innerHTML = props.value;
+  element.style.display = there ? 'none' : '';
+  if (there) last.append(note);
+  else note.remove();
+});

@@ -1,0 +1,35 @@
+// What players of windows share: their numbers, the cells of each step, pointing at a cell to see its step.
+// The player's own script has build(), which draws its boards anew, fit(), which sizes them,
+// show(step), and readFrom(), the boards that windows read; it calls load().
+const root = element.querySelector('.player'), place = root.querySelector('.boards');
+const bar = transport(root, show), readout = root.querySelector('.transport-step'), caption = root.querySelector('.transport-label');
+let now = null, data = {};
+const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
+const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
+const under = (event) => event.target.closest('[data-cell]')?.dataset.cell;
+
+// Pointing at a cell of a board with one cell a step shows that step; a click stays there.
+function pick({ svg }) {
+  svg.classList.add('pick');
+  svg.addEventListener('pointerover', (event) => { const i = under(event); if (i !== undefined) show(+i); });
+  svg.addEventListener('click', (event) => { const i = under(event); if (i !== undefined) { bar.stop(); bar.go(+i); } });
+  svg.addEventListener('pointerleave', () => show(bar.step()));
+}
+// The cells of a source that no window reads are crossed out, and its title says so.
+function cross() {
+  const read = new Set(data.patches);
+  for (const one of readFrom()) one.cross(Array.from({ length: one.rows * one.cols }, (_, i) => i).filter((i) => !read.has(i)));
+}
+function load() {
+  if (!props.value) return;
+  const drawn = (v) => JSON.stringify([v?.kind, v?.shapes, v?.titles]), same = drawn(now) === drawn(props.value);
+  now = props.value;
+  for (const name of Object.keys(now.shapes)) data[name] = unpack(now[name], { ghost: Uint8Array, patches: Int16Array }[name] ?? Float32Array);
+  data.taps = now.shapes.patches[1];
+  data.bound = Math.max(...Object.values(data).filter((values) => values instanceof Float32Array).map(largest));
+  if (!same) build();
+  cross();
+  bar.load(now.labels);
+}
+new ResizeObserver(() => { if (now && place.clientWidth) { fit(); show(bar.step()); } }).observe(place);
+watch('value', load);

@@ -1,0 +1,62 @@
+"""What the widgets of a `grid` setting share: rows of numbers, named tables to fill them, rows and columns to add."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from explorer.components.base import Piece, script
+from explorer.settings import Spec
+
+
+class Table(Piece):
+    """A setting's rows of numbers in the place ``board``, drawn by the script ``kind``; its value is a list of rows.
+
+    axes: what can be added and taken away, each with its word for the visitor; never fewer than ``least``.
+    tools: HTML beside their buttons. scripts: that ``kind`` needs. constants: for them, besides MOST, LEAST, LOW, HIGH
+    and FILLS.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        kind: str,
+        board: str,
+        *,
+        value: Any,
+        render: bool,
+        axes: dict[str, str] | None = None,
+        least: int = 1,
+        tools: str = "",
+        scripts: tuple[str, ...] = (),
+        **constants: Any,
+    ):
+        style = Path(__file__).with_name("table.css").read_text(encoding="utf-8")
+        names = "".join(f"<option>{html.escape(name)}</option>" for name, _ in spec.fills)
+        own = '<option value="">your own</option>'
+        fill = f'<select aria-label="Fill the {spec.label.lower()} with">{own}{names}</select>'
+        hint = f'<span class="hint">{spec.hint}</span>' if spec.hint else ""
+        steppers = "".join(
+            f'<span class="stepper">{word} <button type="button" data-axis="{axis}" data-by="-1" '
+            f'aria-label="Fewer {word}">−</button><output class="{axis}"></output><button type="button" '
+            f'data-axis="{axis}" data-by="1" aria-label="More {word}">+</button></span>'
+            for axis, word in (axes or {"rows": "rows", "columns": "columns"}).items()
+        )
+        known = {"MOST": spec.max_side, "LEAST": least, "LOW": spec.low, "HIGH": spec.high, "FILLS": dict(spec.fills)}
+        super().__init__(
+            f'<style>{style}</style><fieldset class="grid-input {kind}"><legend>{spec.label}</legend>'
+            f'{fill if spec.fills else ""}{hint}{board}<div class="table-tools">{steppers}{tools}</div>'
+            f'<p class="told" role="status"></p></fieldset>',
+            "".join(f"const {name} = {json.dumps(value)};\n" for name, value in (known | constants).items())
+            + script("cells", "table", *scripts, kind),
+            name=f"{kind}-piece",
+            value=spec.default if value is None else value,
+            render=render,
+            label=spec.label,
+        )
+
+    def postprocess(self, value: Any) -> list[list[float]] | None:
+        return None if value is None else [list(row) for row in value]
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
