@@ -44,7 +44,7 @@ def test_only_the_named_endpoints_are_public(page):
 
 def test_tabs_stand_in_lecture_order():
     playgrounds = ("coin_flips", "convolution", "transposed_convolution", "resizing", "deconvolution")
-    order = (*playgrounds, "forward_noise", "samplers", "text_to_image")
+    order = (*playgrounds, "forward_noise", "schedules", "denoising", "samplers", "text_to_image")
     assert list(TABS) == [name for name in order if name in TABS]
 
 
