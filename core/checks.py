@@ -444,6 +444,19 @@ def _whole_factor(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
 # Deconvolution
 
 
+def blur(kernel: Tensor, name: str, width: int) -> Check:
+    """A kernel against its shape by scipy and numpy, divided by its sum."""
+    line = np.ones(width) if name == "box" else scipy.signal.windows.gaussian(width, width / 4)
+    shape = np.outer(line, line)
+    if name == "motion":
+        shape = np.eye(width)
+    if name == "disc":
+        cells = product(range(width), repeat=2)
+        inside = [math.dist((i, j), ((width - 1) / 2,) * 2) <= width / 2 for i, j in cells]
+        shape = np.reshape(inside, (width, width)).astype(float)
+    return _close("the kernel is scipy's and adds up to 1", kernel, shape / shape.sum(), 1e-12)
+
+
 def adjoint_identity(answer: Tensor, y: Tensor, x: Tensor, kernel: Tensor) -> Check:
     """<A x, y> = <x, A' y> with A by torch's conv2d; relative to the lengths of A x and y."""
     seen = F.conv2d(x.double()[None, None], kernel.double()[None, None])[0, 0]

@@ -99,14 +99,16 @@ def screen(
     return View(stage, formula, check, notice, numbers)
 
 
-def coin(s: Settings) -> tuple[float, float, np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Mean, deviation, bars, bell at 0..n, and the bell drawn finely: flat 0 where no chance is left."""
+def coin(s: Settings) -> tuple[float, float, np.ndarray, tuple[np.ndarray, np.ndarray], list[Check]]:
+    """Mean, deviation, bars, the bell drawn finely (flat 0 where no chance is left), and their checks."""
     n, p = s.n, s.p
     mean, std = n * p, math.sqrt(n * p * (1 - p))
-    pmf, bell = probability.binomial_pmf(n, p), probability.de_moivre_laplace(n, p)
-    x = np.linspace(*figures.window(n, mean, std), 241)
-    curve = probability.gaussian_pdf(x, mean, std) if std else np.zeros_like(x)
-    return mean, std, pmf, bell, (x, curve)
+    pmf, x = probability.binomial_pmf(n, p), np.linspace(*figures.window(n, mean, std), 241)
+    found = [checks.binomial(pmf, n, p)]
+    if not std:
+        return mean, std, pmf, (x, np.zeros_like(x)), found
+    curve = probability.gaussian_pdf(x, mean, std)
+    return mean, std, pmf, (x, curve), [*found, checks.gaussian(curve, x, mean, std)]
 
 
 def no_chance(s: Settings) -> str:
@@ -121,7 +123,8 @@ def no_chance(s: Settings) -> str:
 
 def bars_and_bell(s: Settings) -> View:
     n, p, k = s.n, s.p, s.k
-    mean, std, pmf, bell, curve = coin(s)
+    mean, std, pmf, curve, found = coin(s)
+    bell = probability.de_moivre_laplace(n, p)
     log_stirling = probability.log_stirling(n)
     certain = float(k == mean)
     z = float(probability.z_score(k, mean, std)) if std else None
@@ -145,7 +148,7 @@ def bars_and_bell(s: Settings) -> View:
         {0: figures.bars_and_bell(pmf, bell, k, curve)},
         "\n\n".join(f"$${line}$$" for line in lines),
         frame.weakest(
-            checks.binomial(pmf, n, p),
+            *found,
             checks.de_moivre_laplace(bell, n, p),
             *([checks.z_score(z, k, mean, std)] if z is not None else []),
             *([checks.gaussian(numbers["bell"], k, mean, std)] if std else []),
@@ -237,7 +240,7 @@ def percent(share: float) -> str:
 
 def tail(s: Settings) -> View:
     n, p, k = s.n, s.p, s.k
-    mean, std, pmf, _, curve = coin(s)
+    mean, std, pmf, curve, found = coin(s)
     sure, halved, plain = (
         probability.binomial_tail(n, p, k),
         probability.normal_tail(n, p, k, continuity=True),
@@ -274,7 +277,7 @@ def tail(s: Settings) -> View:
             checks.binomial_tail(sure, n, p, k),
             checks.normal_tail(halved, n, p, k, continuity=True),
             checks.normal_tail(plain, n, p, k, continuity=False),
-            checks.binomial(pmf, n, p),
+            *found,
         ),
         says if std else no_chance(s),
         numbers,
@@ -333,7 +336,8 @@ def one_bell(s: Settings) -> View:
     sizes, frames = family(p, n)
     std = math.sqrt(n * p * (1 - p))
     _, _, heights = standardised(n, p)
-    apart_here = at_size(n, p)[0]
+    bars, bell = probability.binomial_pmf(n, p), probability.de_moivre_laplace(n, p)
+    apart_here = probability.total_variation(bars, bell / bell.sum())
     low, high = reach(n, p)
     here = np.arange(low, high + 1)
     numbers = {
@@ -352,15 +356,16 @@ def one_bell(s: Settings) -> View:
         curve=bell_over_z(),
         at=sizes.index(n),
     )
-    full = probability.binomial_pmf(n, p)
-    full[low : high + 1] = heights / std
+    bars[low : high + 1] = heights / std
     return screen(
         s,
         {1: shown},
         rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{frame.sensible(n * p)}}}{{{frame.sensible(std)}}}\qquad "
         rf"P(X=k)\,\sqrt{{np(1-p)}}\;\to\;\frac{{e^{{-z^2/2}}}}{{\sqrt{{2\pi}}}}$$",
         frame.weakest(
-            checks.binomial(full, n, p),
+            checks.binomial(bars, n, p),
+            checks.de_moivre_laplace(bell, n, p),
+            checks.total_variation(apart_here, bars, bell / bell.sum()),
             checks.z_score(numbers["z"], here, n * p, std),
             checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
         ),
@@ -410,6 +415,7 @@ def how_fast(s: Settings) -> View:
         rf"$$\tfrac12\sum_k|P(X=k)-\mathcal N(k)|={tex(apart)}$$",
         frame.weakest(
             checks.total_variation(apart, pmf, bell / bell.sum()),
+            checks.de_moivre_laplace(bell, n, p),
             checks.kolmogorov_distance(gap, n, p),
             checks.berry_esseen_bound(bound, n, p),
             checks.berry_esseen(pmf, n, p),
@@ -558,6 +564,8 @@ def any_steps(s: Settings) -> View:
         frame.weakest(
             checks.sum_of_steps(sums[-1], step, TIMES),
             checks.sum_of_steps(sums[1], step, 2),
+            checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
+            checks.gaussian(bell, z, 0, 1),  # type: ignore[possibly-undefined]
             checks.total_variation(apart[-1], sums[-1], bell / bell.sum()),  # type: ignore[possibly-undefined]
             checks.z_score(z, np.arange(len(sums[-1])), TIMES * mean, wide),  # type: ignore[possibly-undefined]
         ),

@@ -132,6 +132,8 @@ def update(settings: Settings) -> View:
         checks.regularised(answers["wiener"] - mean, y - mean, kernel, s.regularisation, exact=small),
         checks.richardson_lucy(answers["richardson_lucy"], y, kernel, s.iterations),
         *(checks.psnr(ratios[name], answers[name], x) for name in ANSWERS),
+        checks.psnr(numbers["psnr_seen"], y, middle),
+        checks.blur(kernel, s.blur, s.width),
     ]
     pictures = [
         Picture(x.numpy(), "x, what it was", f"{s.side} × {s.side}"),

@@ -2,13 +2,17 @@
 
 import ast
 import contextlib
+import inspect
 import io
 import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import settings as effort
@@ -16,6 +20,7 @@ from hypothesis import strategies as st
 from scipy import signal, special, stats
 
 from core import probability
+from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import coin_flips
 from explorer.tabs.coin_flips import (
@@ -30,12 +35,14 @@ from explorer.tabs.coin_flips import (
     SUMS,
     TAIL,
     TIMES,
+    UNIFORM,
     Settings,
     exact,
     update,
 )
 
 VIEWS = specs(Settings)["view"].options
+CACHES = coin_flips.distances, coin_flips.family, coin_flips.run
 SLIDES = [s for s in PRESETS.values() if s.view == Settings().view]
 
 
@@ -43,7 +50,7 @@ SLIDES = [s for s in PRESETS.values() if s.view == Settings().view]
 def nothing_remembered():
     """What a perturbed core left behind must not reach the next test."""
     yield
-    for cache in (coin_flips.distances, coin_flips.family, coin_flips.run):
+    for cache in CACHES:
         cache.cache_clear()
 
 
@@ -53,10 +60,16 @@ def test_numbers_are_scipys(settings):
     mean, std = stats.binom.mean(n, p), stats.binom.std(n, p)
     assert got["probability"] == pytest.approx(stats.binom.pmf(k, n, p), rel=1e-9)
     assert got["pmf"] == pytest.approx(stats.binom.pmf(range(n + 1), n, p), abs=1e-12)
+    bell = stats.norm.pdf(range(n + 1), mean, std)
     assert got["bell"] == pytest.approx(stats.norm.pdf(k, mean, std), rel=1e-9)
-    assert got["z"] == pytest.approx((k - mean) / std)
+    assert (got["mean"], got["std"], got["z"]) == pytest.approx((mean, std, (k - mean) / std))
+    assert got["error"] == pytest.approx(stats.binom.pmf(range(n + 1), n, p) - bell, abs=1e-12)
+    shared = np.minimum(stats.binom.pmf(range(n + 1), n, p), bell / bell.sum()).sum()
+    assert got["total_variation"] == pytest.approx(1 - shared, abs=1e-10)
+    assert got["fraction"] is None or float(Fraction(got["fraction"])) == pytest.approx(got["probability"], rel=1e-12)
     stirling = math.log(2 * math.pi * n) / 2 + n * math.log(n / math.e)
     assert got["log_stirling"] == pytest.approx(stirling)
+    assert got["stirling"] == (pytest.approx(math.exp(stirling), rel=1e-11) if n <= 170 else None)
     assert got["stirling_over_factorial"] == pytest.approx(math.exp(stirling - special.gammaln(n + 1)), rel=1e-9)
 
 
@@ -66,27 +79,50 @@ def test_tails_are_scipys(continuity):
     assert got["exact"] == pytest.approx(stats.binom.sf(36, 100, 0.3))
     name = f"{'with' if continuity else 'without'}_continuity_correction"
     assert got[name] == pytest.approx(stats.norm.sf(37 - continuity / 2, 30, math.sqrt(21)))
+    assert (got["mean"], got["std"]) == pytest.approx((30, math.sqrt(21)))
 
 
-def test_the_standardised_bars_are_a_density_that_nears_the_bell():
-    player = update(Settings(view=ONE_BELL, p=0.3)).stage[1]
-    gaps = []
-    for first, apart, heights in player.frames:
-        z = first + apart * np.arange(len(heights))
-        assert (heights * apart).sum() == pytest.approx(1, abs=1e-4)
-        gaps.append(np.abs(heights - stats.norm.pdf(z)).max())
-    assert player.labels[-1].startswith("n = 1000") and gaps[-1] < 0.01 < gaps[1]
+@pytest.mark.parametrize(("n", "p"), [(4, 0.3), (777, 0.62)])
+def test_the_standardised_bars_are_scipys(n, p):
+    view = update(Settings(view=ONE_BELL, n=n, p=p))
+    player, got = view.stage[1], view.numbers
+    sizes = [int(label.split()[2].rstrip(":")) for label in player.labels]
+    assert sizes[player.at] == n and sizes[0] == 1 and sizes[-1] == 1000
+    for size, (first, apart, heights) in zip(sizes, player.frames, strict=True):
+        mean, std = size * p, math.sqrt(size * p * (1 - p))
+        k = np.rint(mean + std * (first + apart * np.arange(len(heights))))
+        assert (first, apart) == pytest.approx(((k[0] - mean) / std, 1 / std))
+        assert heights == pytest.approx(std * stats.binom.pmf(k, size, p), rel=1e-8, abs=1e-12)
+        assert (
+            stats.binom.cdf(k[-1], size, p) - stats.binom.cdf(k[0] - 1, size, p) > 0.998
+        )  # nothing that counts is cut
+    _, _, heights = player.frames[player.at]
+    assert got["density"] == heights.tolist()
+    k = np.rint(n * p + got["std"] * np.array(got["z"]))
+    assert got["z"] == pytest.approx((k - n * p) / got["std"], abs=1e-12)
+    bell = stats.norm.pdf(np.arange(n + 1), n * p, got["std"])
+    both = np.minimum(bell / bell.sum(), stats.binom.pmf(np.arange(n + 1), n, p))
+    assert got["total_variation"] == pytest.approx(1 - both.sum(), abs=1e-10)
 
 
 @pytest.mark.parametrize("p", [0.5, 0.07])
-def test_distances_against_n(p):
+def test_distances_against_n_are_scipys(p):
     got = update(Settings(view=SPEED, n=200, p=p)).numbers
-    k = np.arange(201)
-    cdf, bell = stats.binom.cdf(k, 200, p), stats.norm.cdf(k, 200 * p, math.sqrt(200 * p * (1 - p)))
-    gap = max(np.abs(cdf - bell).max(), np.abs(np.append(0, cdf[:-1]) - bell).max())
-    assert got["kolmogorov_distance"] == pytest.approx(gap) and gap < got["berry_esseen_bound"]
-    for apart, gap, bound in zip(*got["curves"].values(), strict=True):
-        assert 0 < gap < bound and apart < 1
+
+    def expected(n):
+        k, std = np.arange(n + 1), math.sqrt(n * p * (1 - p))
+        cdf, pmf = stats.binom.cdf(k, n, p), stats.binom.pmf(k, n, p)
+        under, bell = stats.norm.cdf(k, n * p, std), stats.norm.pdf(k, n * p, std)
+        gap = max(np.abs(cdf - under).max(), np.abs(np.append(0, cdf[:-1]) - under).max())
+        bound = 0.4748 * ((1 - p) * p**3 + p * (1 - p) ** 3) / ((p * (1 - p)) ** 1.5 * math.sqrt(n))
+        return np.abs(pmf - bell / bell.sum()).sum() / 2, gap, bound
+
+    here = [got[name] for name in ("total_variation", "kolmogorov_distance", "berry_esseen_bound")]
+    assert here == pytest.approx(expected(200), rel=1e-6)
+    assert (got["sizes"][0], got["sizes"][-1]) == (1, 1000)
+    curves = np.array(list(got["curves"].values()))
+    for at in range(0, len(got["sizes"]), 7):
+        assert curves[:, at] == pytest.approx(expected(got["sizes"][at]), rel=1e-6, abs=1e-14)
 
 
 def test_coins_are_counted_and_every_ball_ends_in_its_bar():
@@ -101,16 +137,37 @@ def test_coins_are_counted_and_every_ball_ends_in_its_bar():
     merged = [(np.append(x[:9], x[9:].sum())) for x in (np.bincount(heads, minlength=11), due)]  # 5 of the last two
     test = stats.chisquare(*merged)
     assert (got["chi_square"], got["p_value"]) == pytest.approx((test.statistic, test.pvalue))
+    assert (got["degrees"], got["expected_mean"]) == (9, 4)
+    for size, (first, _, heights) in zip((1, 2, 3), player.frames, strict=False):
+        assert (first, (heights * size).tolist()) == (0, np.bincount(heads[:size], minlength=11).tolist())
+    assert player.frames[-1][2] == pytest.approx(np.bincount(heads, minlength=11) / 3000)
+    assert player.outline[2] == pytest.approx(stats.binom.pmf(np.arange(11), 10, 0.4))
 
 
-@pytest.mark.parametrize("step", [COIN, EXPONENTIAL, DRAWN])
+@pytest.mark.parametrize("step", [COIN, UNIFORM, EXPONENTIAL, DRAWN])
 def test_sums_of_steps_are_convolutions(step):
-    got = update(Settings(view=SUMS, step=step, p=0.3)).numbers
-    one = total = np.array(got["step"])
-    for _ in range(TIMES - 1):
+    view = update(Settings(view=SUMS, step=step, p=0.3))
+    got, frames = view.numbers, view.stage[1].frames
+    chances = {
+        COIN: [0.7, 0.3],
+        UNIFORM: [1 / 8] * 8,
+        EXPONENTIAL: stats.planck(1 / 3).pmf(np.arange(24)) / stats.planck(1 / 3).cdf(23),
+        DRAWN: np.array([6, 1, 0, 0, 3, 0, 0, 9]) / 19,
+    }[step]
+    assert got["step"] == pytest.approx(chances)
+    sizes = np.arange(len(chances))
+    mean, std = np.average(sizes, weights=chances), math.sqrt(np.cov(sizes, aweights=chances, bias=True))
+    assert (got["step_mean"], got["step_std"]) == pytest.approx((mean, std))
+    total, one = np.ones(1), np.array(chances)
+    for n in range(1, TIMES + 1):
         total = signal.fftconvolve(total, one)
+        bell = stats.norm.pdf(np.arange(len(total)), n * mean, math.sqrt(n) * std)
+        apart = np.abs(total - bell / bell.sum()).sum() / 2
+        assert got["total_variation"][n - 1] == pytest.approx(apart, abs=1e-10)
+        first, distance, heights = frames[n - 1]
+        k = np.rint(n * mean + math.sqrt(n) * std * (first + distance * np.arange(len(heights)))).astype(int)
+        assert heights == pytest.approx(math.sqrt(n) * std * total[k], abs=1e-10)
     assert got["sum_of_60"] == pytest.approx(total, abs=1e-12)
-    assert got["total_variation"][-1] < min(0.035, got["total_variation"][0])
 
 
 def test_steps_that_skip_sizes_are_taken_in_their_own_unit():
@@ -129,9 +186,15 @@ def test_one_size_of_step_leaves_nothing_to_chance(settings):
 
 
 def test_particles_spread_by_the_square_root_of_time():
-    got = update(Settings(view=CLOUD, size=0.5)).numbers
+    view = update(Settings(view=CLOUD, size=0.5, seed=4))
+    got = view.numbers
+    walk = 0.5 * np.random.default_rng(4).standard_normal((TIMES, 400, 2)).cumsum(0)
     assert got["expected_variance"] == pytest.approx([0.25 * t for t in range(TIMES + 1)])
-    assert got["variance"][1:] == pytest.approx(got["expected_variance"][1:], rel=0.25)
+    assert got["variance"] == pytest.approx([0, *(walk**2).mean((1, 2))])
+    assert view.stage[2].positions[1:] == pytest.approx(walk)
+    spread = np.array(got["variance"][1:]) / got["expected_variance"][1:]
+    # the sum of 800 squares of N(0, 1) is chi-square; 60 looks at it, each missed once in 10^8
+    assert (stats.chi2.ppf(1e-8, 800) / 800 < spread).all() and (spread < stats.chi2.isf(1e-8, 800) / 800).all()
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -190,25 +253,24 @@ def test_more_heads_than_flips_cannot_happen():
     assert "cannot happen" in view.notice
 
 
-@pytest.mark.parametrize("settings", [*PRESETS.values(), Settings(n=3, k=9), *(Settings(view=v, p=0.0) for v in VIEWS)])
+@pytest.mark.parametrize("settings", [Settings(n=3, k=9), *(Settings(view=v, p=0.0) for v in VIEWS if v != SUMS)])
 def test_code_prints_the_endpoints_numbers(settings):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(coin_flips.code(settings), {})
-    compare(out.getvalue(), update(settings).numbers)
+    assert printed(out.getvalue()) == update(settings).numbers
 
 
 @pytest.mark.parametrize("settings", PRESETS.values(), ids=PRESETS)
 def test_code_runs_in_a_fresh_interpreter(settings):
     code = coin_flips.code(settings)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    compare(out.stdout, update(settings).numbers)
+    assert printed(out.stdout) == update(settings).numbers
 
 
-def compare(printed, numbers):
-    lines = [line.split(" = ") for line in printed.strip().splitlines() if " are z = " not in line]
-    assert lines
-    assert {name: ast.literal_eval(value) for name, value in lines} == {name: numbers[name] for name, _ in lines}
+def printed(out):
+    """Every line is a name and its value."""
+    return {name: ast.literal_eval(value) for name, value in (line.split(" = ", 1) for line in out.splitlines())}
 
 
 @pytest.mark.parametrize("settings", PRESETS.values())
@@ -216,55 +278,129 @@ def test_badge_is_green(settings):
     assert update(settings).check.ok
 
 
-def scaled(by):
-    return lambda right, *a, **o: by * right(*a, **o)
+def test_every_figure_is_one_that_plotly_knows():
+    for settings in (*PRESETS.values(), *(Settings(view=v, p=1.0, n=60) for v in VIEWS if v != SUMS)):
+        for piece in update(settings).stage:
+            if isinstance(piece, Figure):
+                known = go.Figure(piece.to_dict())  # refuses what it does not know
+                assert len(known.data) == len(json.loads(piece.to_json())["data"])
+
+
+def by(factor):
+    return lambda right, *a, **o: factor * right(*a, **o)
+
+
+def more(n, step=1):
+    """The same for one flip more."""
+    return lambda right, *a, **o: right(*(v + step if i == n else v for i, v in enumerate(a)), **o)
 
 
 def each(change):
     return lambda right, *a, **o: (change(item) for item in right(*a, **o))
 
 
-@pytest.mark.parametrize(
-    ("settings", "name", "wrong"),
-    [
-        (Settings(), "binomial_pmf", lambda right, *a: right(*a)[::-1] + 1e-6),
-        (Settings(), "de_moivre_laplace", scaled(1.001)),
-        (Settings(), "gaussian_pdf", scaled(1.001)),
-        (Settings(), "z_score", lambda right, x, mean, std: right(x, mean, std) + 0.01),
-        (Settings(), "total_variation", scaled(2)),
-        (Settings(), "log_stirling", lambda right, n: right(n) - math.log(n) / 2),  # the n the slide lost
-        (Settings(view=TAIL, k=3), "binomial_tail", lambda right, n, p, k: right(n, p, k + 1)),
-        (Settings(view=TAIL, k=3), "normal_tail", lambda right, n, p, k, **o: right(n, p, k + 1, **o)),
-        (Settings(view=TAIL, k=3), "normal_tail", lambda right, *a, **o: 1 - right(*a, **o)),
-        (Settings(view=ONE_BELL), "binomial_pmf", lambda right, *a: np.roll(right(*a), 1)),
-        (Settings(view=ONE_BELL), "z_score", scaled(-1)),
-        (Settings(view=ONE_BELL), "gaussian_pdf", scaled(1.001)),
-        (Settings(view=SPEED), "kolmogorov_distance", scaled(0.99)),
-        (Settings(view=SPEED), "berry_esseen", lambda right, n, p: right(n + 1, p)),
-        (Settings(view=SPEED), "total_variation", scaled(-1)),
-        (Settings(view=COINS), "chi_square", lambda right, counts, pmf: right(counts + 1, pmf)),
-        (Settings(view=COINS), "flip_coins", lambda right, n, *a, **o: n - right(n, *a, **o)),
-        (Settings(view=COINS), "flip_coins", lambda right, n, *a, **o: right(n - 1, *a, **o)),
-        (Settings(view=COINS, p=0.3), "toss", lambda right, *a, **o: (~flip for flip in right(*a, **o))),
-        (Settings(view=SUMS), "sums_of_steps", each(lambda pmf: np.roll(pmf, 1))),
-        (Settings(view=SUMS), "sums_of_steps", lambda right, step, n: right(step[::-1] + np.arange(len(step)), n)),
-        (Settings(view=SUMS), "z_score", scaled(-1)),
-        (Settings(view=CLOUD), "random_walk", scaled(1.5)),
-        (Settings(view=CLOUD), "random_walk", lambda right, *a, **o: right(*a, **o)[::-1]),
-    ],
-)
+def one_place_on(right, *a, **o):
+    return np.roll(right(*a, **o), 1, axis=0)
+
+
+SLIPS = [
+    (Settings(), "binomial_pmf", by(-1)),
+    (Settings(), "binomial_pmf", one_place_on),
+    (Settings(n=20, p=0.1), "binomial_pmf", lambda right, n, p: right(n, 1 - p)),
+    (Settings(), "de_moivre_laplace", by(-1)),
+    (Settings(n=20, p=0.1), "de_moivre_laplace", one_place_on),
+    (Settings(), "gaussian_pdf", by(-1)),
+    (Settings(), "gaussian_pdf", more(0)),
+    (Settings(k=3), "z_score", by(-1)),
+    (Settings(k=3), "z_score", more(0)),
+    (Settings(), "total_variation", by(-1)),
+    (Settings(), "total_variation", lambda right, p, q: right(p[1:], q[:-1])),
+    (Settings(), "log_stirling", by(-1)),
+    (Settings(), "log_stirling", more(0)),
+    (Settings(), "log_stirling", lambda right, n: right(n) - math.log(n) / 2),  # the n the slide lost
+    (Settings(), "stirling", by(-1)),
+    (Settings(), "stirling", more(0)),
+    (Settings(), "stirling", lambda right, n: right(n) / math.sqrt(n)),
+    (Settings(view=TAIL, k=3), "binomial_tail", by(-1)),
+    (Settings(view=TAIL, k=3), "binomial_tail", more(2)),
+    (Settings(view=TAIL, k=3), "binomial_pmf", one_place_on),
+    (Settings(view=TAIL, k=3), "gaussian_pdf", by(-1)),
+    (Settings(view=TAIL, k=3), "z_score", more(0)),
+    (Settings(view=TAIL, k=3), "normal_tail", by(-1)),
+    (Settings(view=TAIL, k=3), "normal_tail", more(2)),
+    (Settings(view=TAIL, k=3), "normal_tail", lambda right, *a, continuity: right(*a, continuity=not continuity)),
+    (Settings(view=ONE_BELL), "binomial_pmf", by(-1)),
+    (Settings(view=ONE_BELL), "binomial_pmf", one_place_on),
+    (Settings(view=ONE_BELL), "z_score", by(-1)),
+    (Settings(view=ONE_BELL), "z_score", more(0)),
+    (Settings(view=ONE_BELL), "gaussian_pdf", by(-1)),
+    (Settings(view=ONE_BELL), "total_variation", by(-1)),
+    (Settings(view=ONE_BELL), "de_moivre_laplace", one_place_on),
+    (Settings(view=SPEED), "kolmogorov_distance", by(-1)),
+    (Settings(view=SPEED), "kolmogorov_distance", more(0)),
+    (Settings(view=SPEED), "berry_esseen", by(-1)),
+    (Settings(view=SPEED), "berry_esseen", more(0)),
+    (Settings(view=SPEED), "total_variation", by(-1)),
+    (Settings(view=SPEED), "gaussian_pdf", by(-1)),
+    (Settings(view=SPEED), "z_score", more(0)),
+    (Settings(view=SPEED), "binomial_pmf", one_place_on),
+    (Settings(view=SPEED), "de_moivre_laplace", one_place_on),
+    (Settings(view=COINS), "chi_square", lambda right, counts, pmf: right(counts + 1, pmf)),
+    (Settings(view=COINS), "chi_square", lambda right, *a: replace(right(*a), degrees=right(*a).degrees + 1)),
+    (Settings(view=COINS), "chi_square", lambda right, *a: replace(right(*a), statistic=-right(*a).statistic)),
+    (Settings(view=COINS), "binomial_pmf", one_place_on),
+    (Settings(view=COINS), "flip_coins", more(0, -1)),
+    (Settings(view=COINS), "flip_coins", lambda right, n, *a, **o: n - right(n, *a, **o)),
+    (Settings(view=COINS, p=0.3), "toss", each(lambda flip: ~flip)),
+    (Settings(view=SUMS), "sums_of_steps", each(lambda pmf: -pmf)),
+    (Settings(view=SUMS), "sums_of_steps", each(lambda pmf: np.roll(pmf, 1))),
+    (Settings(view=SUMS, step=DRAWN), "sums_of_steps", lambda right, step, n: right(step[::-1], n)),
+    (Settings(view=SUMS), "z_score", by(-1)),
+    (Settings(view=SUMS), "z_score", more(0)),
+    (Settings(view=SUMS), "gaussian_pdf", by(-1)),
+    (Settings(view=SUMS), "gaussian_pdf", more(0)),
+    (Settings(view=SUMS), "total_variation", by(-1)),
+    (Settings(view=CLOUD), "random_walk", one_place_on),
+    (Settings(view=CLOUD), "random_walk", by(1.5)),
+    (Settings(view=CLOUD), "random_walk", lambda right, *a, **o: right(*a, **o)[::-1]),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "wrong"), SLIPS)
 def test_badge_turns_red_when_core_is_wrong(monkeypatch, settings, name, wrong):
     assert update(settings).check.ok
-    nothing_remembered_yet = (coin_flips.distances, coin_flips.family, coin_flips.run)
-    for cache in nothing_remembered_yet:
+    for cache in CACHES:
         cache.cache_clear()
     right = getattr(probability, name)
     monkeypatch.setattr(probability, name, lambda *a, **o: wrong(right, *a, **o))
     assert not update(settings).check.ok
 
 
+def test_every_core_function_of_every_view_was_made_wrong():
+    """Which functions of core each view calls is watched, not listed."""
+    tried = {(settings.view, name) for settings, name, _ in SLIPS}
+    for view in VIEWS:
+        for cache in CACHES:
+            cache.cache_clear()
+        assert called(Settings(view=view)) <= {name for v, name in tried if v == view}, view
+
+
+def watched(names, right):
+    return lambda *a, **o: names.add(right.__name__) or right(*a, **o)
+
+
+def called(settings):
+    names = set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in vars(probability).items():
+            if inspect.isfunction(function) and not name.startswith("_"):
+                patch.setattr(probability, name, watched(names, function))
+        update(settings)
+    return names
+
+
 def test_axes_rest_while_the_slider_moves():
-    ranges = {tuple(update(Settings(n=n)).stage[0].layout.xaxis.range) for n in range(11, 21)}
+    ranges = {tuple(update(Settings(n=n)).stage[0].layout["xaxis"]["range"]) for n in range(11, 21)}
     assert len(ranges) == 1
 
 
