@@ -622,7 +622,7 @@ def pixel_moments(
     alpha_bar = _alpha_bar(name, T)
     for keep in alpha_bar[1 : t + 1] / alpha_bar[:t]:
         expected, spread = math.sqrt(keep) * expected, keep * spread + 1 - keep
-    claim = "mean and variance of every pixel are the closed form's, in standard errors"
+    claim = "every pixel's mean and variance, in standard errors"
     if t == 0:
         return Check(claim, 1e6 * float(np.abs(mean - x0).max() + np.abs(variance).max()), 6)
     k = 2 / (9 * (draws - 1))
@@ -648,7 +648,7 @@ def entropy(
     across, down = (scipy.stats.norm.pdf(grid[:, None], math.sqrt(a) * m, wide) for m in means.T)
     q = across @ down.T / len(means)
     expected = float(scipy.special.entr(q).sum()) * (grid[1] - grid[0]) ** 2
-    return Check("entropy equals −∫ q log q over a fine grid, in standard errors", abs(value - expected) / error, 5)
+    return Check("is −∫ q ln q over a fine grid, in standard errors", abs(value - expected) / error, 5)
 
 
 def sampling(

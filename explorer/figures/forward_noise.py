@@ -1,18 +1,18 @@
 """Pixels and particles on their way to the bell, and how much of the picture each time keeps."""
 
 import numpy as np
-import plotly.graph_objects as go
 from skimage.measure import find_contours
 
 from explorer.figures import style
+from explorer.figures.plot import Figure
 
 EDGES = np.linspace(-4, 4, 65)
 
 
-def pixel_values(jump: np.ndarray, chain: np.ndarray) -> go.Figure:
+def pixel_values(jump: np.ndarray, chain: np.ndarray) -> Figure:
     """How often each pixel value occurs: in the jump's picture (bars), in the chain's (steps), and under N(0, 1)."""
     centre, width = (EDGES[1:] + EDGES[:-1]) / 2, EDGES[1] - EDGES[0]
-    fig = style.figure(x="pixel value", y="density", x_range=[-4, 4], y_range=[0, 0.85])
+    fig = Figure(style.layout(x="pixel value", y="density", x_range=[-4, 4], y_range=[0, 0.85]))
     fig.add_bar(
         x=centre,
         y=density(jump),
@@ -35,11 +35,11 @@ def pixel_values(jump: np.ndarray, chain: np.ndarray) -> go.Figure:
     return fig
 
 
-def key(fig: go.Figure, *entries: tuple[str, str]) -> None:
+def key(fig: Figure, *entries: tuple[str, str]) -> None:
     """What the colours mean, in one line above the axes, clear of every curve."""
     text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
-    fig.add_annotation(x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", text=text, yshift=4)
-    fig.update_annotations(showarrow=False)
+    where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
+    fig.add_annotation(text=text, showarrow=False, **where)
     fig.update_layout(margin={"l": 64, "r": 28, "t": 32, "b": 52})
 
 
@@ -49,11 +49,11 @@ def density(values: np.ndarray) -> np.ndarray:
     return counts / values.size / np.diff(edges)
 
 
-def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> go.Figure:
+def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> Figure:
     """sqrt(alpha_bar) and sqrt(1 - alpha_bar) over all times, (T + 1,) each, with time t marked."""
     T = len(signal) - 1
     keep = np.unique(np.append(np.linspace(0, T, min(T, 250) + 1).round().astype(int), t))
-    fig = style.figure(x="time t", y="amplitude", x_range=[0, T], y_range=[0, 1.06])
+    fig = Figure(style.layout(x="time t", y="amplitude", x_range=[0, T], y_range=[0, 1.06]))
     for values, name, colour in ((signal, "signal", style.SIGNAL), (noise, "noise", style.NOISE)):
         fig.add_scatter(
             x=keep,
@@ -74,12 +74,14 @@ def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> go.Figure:
     return fig
 
 
-def moments(expected: np.ndarray, jumps: np.ndarray, chains: np.ndarray, spread: float) -> go.Figure:
+def moments(expected: np.ndarray, jumps: np.ndarray, chains: np.ndarray, spread: float) -> Figure:
     """Every pixel's mean over many draws, measured against the closed form, with two standard errors around it.
 
     expected, jumps, chains: (P,). spread: the standard error of such a mean.
     """
-    fig = style.figure(x="mean by the closed form", y="mean of the draws", x_range=[-1.1, 1.1], y_range=[-1.3, 1.3])
+    fig = Figure(
+        style.layout(x="mean by the closed form", y="mean of the draws", x_range=[-1.1, 1.1], y_range=[-1.3, 1.3])
+    )
     ends = np.array([-1.1, 1.1])
     for side in (-2, 2):
         fig.add_scatter(
@@ -101,11 +103,11 @@ def moments(expected: np.ndarray, jumps: np.ndarray, chains: np.ndarray, spread:
     return fig
 
 
-def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> go.Figure:
+def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> Figure:
     """How the pixels' variances over many draws lie around the closed form's; jumps, chains: (P,)."""
     top = max(2 * expected, 1e-6)
     edges = np.linspace(0, top, 41)
-    fig = style.figure(x="variance of a pixel", y="pixels", x_range=[0, top])
+    fig = Figure(style.layout(x="variance of a pixel", y="pixels", x_range=[0, top]))
     for values, name, colour in ((jumps, "jumps", style.SIGNAL), (chains, "chains", style.GUIDANCE)):
         counts, _ = np.histogram(np.clip(values, 0, top), edges)
         fig.add_bar(
@@ -115,13 +117,15 @@ def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> go.Figu
             marker={"color": colour, "opacity": 0.55},
             hovertemplate=f"{name}: %{{y}} pixels near %{{x:.3g}}<extra></extra>",
         )
-    fig.add_vline(x=expected, line={"color": style.NOISE, "width": 3})
+    fig.add_shape(
+        type="line", x0=expected, x1=expected, y0=0, y1=1, yref="paper", line={"color": style.NOISE, "width": 3}
+    )
     fig.update_layout(bargap=0, barmode="overlay")
     key(fig, ("jumps", style.SIGNAL), ("chains", style.GUIDANCE), ("closed form 1 − ᾱ", style.NOISE))
     return fig
 
 
-def steps(beta: np.ndarray, t: int) -> go.Figure:
+def steps(beta: np.ndarray, t: int) -> Figure:
     """What each step takes from the mean and adds to the spread, in percent; beta: (T + 1,)."""
     T = len(beta) - 1
     keep = np.unique(np.append(np.linspace(1, T, min(T, 250)).round().astype(int), max(t, 1)))
@@ -129,7 +133,7 @@ def steps(beta: np.ndarray, t: int) -> go.Figure:
         ("spread added √β", np.sqrt(beta), style.NOISE),
         ("mean lost 1 − √(1 − β)", 1 - np.sqrt(1 - beta), style.SIGNAL),
     )
-    fig = style.figure(x="time t", y="in one step", x_range=[0, T], y_range=[-5.3, 0.1])
+    fig = Figure(style.layout(x="time t", y="in one step", x_range=[0, T], y_range=[-5.3, 0.1]))
     for name, values, colour in curves:
         said = f"{name}: %{{y:.3g}} at t = %{{x}}<extra></extra>"
         fig.add_scatter(x=keep, y=values[keep], mode="lines", line={"color": colour, "width": 3}, hovertemplate=said)
@@ -137,15 +141,17 @@ def steps(beta: np.ndarray, t: int) -> go.Figure:
             fig.add_scatter(x=[t], y=[values[t]], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
     fig.update_yaxes(type="log", exponentformat="power", nticks=6)
     key(fig, *((name, colour) for name, _, colour in curves))
+    fig.update_layout(margin={"l": 78})
     return fig
 
 
-def entropies(times: np.ndarray, values: np.ndarray, t: int, value: float) -> go.Figure:
+def entropies(times: np.ndarray, values: np.ndarray, t: int, value: float) -> Figure:
     """The particles' entropy over time, with that of N(0, 1) in the plane, which it comes to in the end."""
     end = float(np.log(2 * np.pi * np.e))
     low = min(-0.5, float(values.min()) - 0.2)
-    fig = style.figure(x="time t", y="entropy (nats)", x_range=[0, int(times[-1])], y_range=[low, end + 0.4])
-    fig.add_hline(y=end, line={"color": style.NOISE, "width": 2, "dash": "dot"})
+    fig = Figure(style.layout(x="time t", y="entropy (nats)", x_range=[0, int(times[-1])], y_range=[low, end + 0.4]))
+    line = {"color": style.NOISE, "width": 2, "dash": "dot"}
+    fig.add_shape(type="line", x0=0, x1=1, xref="paper", y0=end, y1=end, line=line)
     said = "entropy %{y:.3f} at t = %{x}<extra></extra>"
     fig.add_scatter(x=times, y=values, mode="lines", line={"color": style.SIGNAL, "width": 3}, hovertemplate=said)
     fig.add_scatter(x=[t], y=[value], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)

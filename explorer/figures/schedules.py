@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 
 from explorer.figures import style
 from explorer.figures.forward_noise import key
+from explorer.figures.plot import Figure
 
 MOST = 250  # points of a drawn curve
 LOW, HIGH = 1e-9, 1e7  # what log scales show
@@ -23,14 +23,22 @@ class Line:
     dash: str = "solid"
 
 
-def over_time(lines: Sequence[Line], t: int, y: str, y_range: tuple[float, float], *, log: bool = False) -> go.Figure:
+def over_time(
+    lines: Sequence[Line],
+    t: int,
+    y: str,
+    y_range: tuple[float, float],
+    *,
+    log: bool = False,
+    names: Sequence[tuple[str, str]] = (),
+) -> Figure:
     """The curves with time t marked; on a log scale values outside [LOW, HIGH] are left out.
 
-    y_range: fixed, in powers of ten on a log scale.
+    y_range: fixed, in powers of ten on a log scale. names: what the colours mean, if not each line's own name.
     """
     T = len(lines[0].values) - 1
     keep = np.unique(np.concatenate([np.linspace(0, T, min(T, MOST) + 1).round().astype(int), [1, T - 1, t]]))
-    fig = style.figure(x="time t", y=y, x_range=[0, T], y_range=list(y_range))
+    fig = Figure(style.layout(x="time t", y=y, x_range=[0, T], y_range=list(y_range)))
     for line in lines:
         values = np.where((line.values >= LOW) & (line.values <= HIGH), line.values, np.nan) if log else line.values
         said = f"{line.name} %{{y:.3g}} at t = %{{x}}<extra></extra>"
@@ -52,5 +60,6 @@ def over_time(lines: Sequence[Line], t: int, y: str, y_range: tuple[float, float
             )
     if log:
         fig.update_yaxes(type="log", exponentformat="power", nticks=5)
-    key(fig, *((("┄ " if line.dash != "solid" else "") + line.name, line.colour) for line in lines))
+    key(fig, *(names or [(("┄ " if line.dash != "solid" else "") + line.name, line.colour) for line in lines]))
+    fig.update_layout(margin={"l": 78})
     return fig

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -249,7 +249,7 @@ def play_notice(s: Settings, numbers: dict) -> str:
         f"Step {t} takes {100 * (1 - (1 - numbers['beta']) ** 0.5):.2g} % off the mean and adds noise of spread "
         f"√β = **{numbers['beta'] ** 0.5:.4f}**; over the picture's pixels it was {numbers['added_std']:.4f}, with the "
         f"mean {numbers['added_mean']:.4f}."
-    )
+    ).replace("-", "−")
     if left > 0.1:
         return (
             f"**Too few steps:** at T = {T} this schedule still leaves **{100 * left:.0f} %** of the picture's "
@@ -266,24 +266,22 @@ def play_notice(s: Settings, numbers: dict) -> str:
 
 
 @lru_cache(maxsize=4)
-def many_chains(
-    name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int, draws: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def many_chains(name: str, schedule_name: str, T: int, seed: int, draws: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of every pixel over many chains, at every time: each (T + 1, SIDE * SIDE)."""
-    x0, schedule = small(start(name, size, grey)), named_schedule(schedule_name, T=T)
+    x0, schedule = small(name), named_schedule(schedule_name, T=T)
     found = [torch.var_mean(x, 0) for x in forward_chain(x0.expand(draws, -1), schedule, generator=chance(seed, 2))]
     return torch.stack([x0, *(m for _, m in found)]), torch.stack([0 * x0, *(v for v, _ in found)])
 
 
-def small(x: torch.Tensor) -> torch.Tensor:
+def small(name: str) -> torch.Tensor:
     """The picture's grey in SIDE x SIDE pixels, flat, float32."""
-    return resize(x.double().mean(0), SIDE, "area").flatten().float()
+    return resize(start(name, 64, True)[0].double(), SIDE, "area").flatten().float()
 
 
 def proof(s: Settings) -> View:
-    x, schedule = begin(s)
-    x0, t, n = small(x), s.t, s.draws
-    means, spreads = many_chains(s.picture, s.size, s.grey, s.schedule, s.T, s.seed, n)
+    _, schedule = begin(s)
+    x0, t, n = small(s.picture), s.t, s.draws
+    means, spreads = many_chains(s.picture, s.schedule, s.T, s.seed, n)
     many = x0.expand(n, -1)
     variance, mean = torch.var_mean(add_noise(many, randn_like(many, chance(s.seed, 3)), t, schedule), 0)
     expected, spread = schedule.signal[t] * x0, float(1 - schedule.alpha_bar[t])
@@ -304,7 +302,7 @@ def proof(s: Settings) -> View:
             5: figures.moments(expected.numpy(), mean.numpy(), means[t].numpy(), (spread / n) ** 0.5),
             6: figures.variances(spread, variance.numpy(), spreads[t].numpy()),
         },
-        ("picture", "grey", "t", "draws"),
+        ("picture", "t", "draws"),
         formula=formula(t, numbers),
         check=max(found, key=lambda check: check.residual),
         notice=proof_notice(s, numbers, spread),
@@ -383,7 +381,8 @@ def log_times(T: int) -> list[int]:
 
 
 def signal_left(schedule: NoiseSchedule, t: int) -> str:
-    return f"ᾱ = {frame.sensible(float(schedule.alpha_bar[t]))}"
+    left = float(schedule.alpha_bar[t])
+    return f"ᾱ = {left:.4f}" if left >= 1e-3 else f"ᾱ = {frame.sensible(left)}"
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:
@@ -460,7 +459,7 @@ class Diffusion:
 def diffusion(points: str, schedule_name: str, T: int, seed: int, t: int) -> Diffusion:
     data, schedule = mixture(points), named_schedule(schedule_name, T=T)
     x0 = data.sample(PARTICLES, generator=chance(seed, 0))
-    keep = {*np.linspace(0, T, min(T, CLOUD_FRAMES) + 1).round().astype(int).tolist(), t}
+    keep = cloud_times(T, t)
     chain = enumerate(forward_chain(x0, schedule, generator=chance(seed, 1)), start=1)
     states = {0: x0} | {time: x for time, x in chain if time in keep}
     densities = [density(points, schedule_name, T, time) for time in states]
@@ -471,6 +470,11 @@ def diffusion(points: str, schedule_name: str, T: int, seed: int, t: int) -> Dif
         tuple(lines for _, lines in densities),
         tuple(-float(data.log_density(x, time, schedule).mean()) for time, x in states.items()),
     )
+
+
+def cloud_times(T: int, t: int) -> list[int]:
+    """When the particles are shown: evenly from 0 to T, and at t."""
+    return sorted({*np.linspace(0, T, min(T, CLOUD_FRAMES) + 1).round().astype(int).tolist(), t})
 
 
 @lru_cache(maxsize=256)
@@ -503,7 +507,8 @@ def particles(s: Settings) -> View:
     }
     ends = numbers["entropy"], numbers["entropy_error"]
     found = [checks.entropy(*ends, data.means, float(data.stds[0]), t, s.T, s.schedule)]
-    found += [checks.noised(x, run.states[0], t, s.T, s.schedule)] * (t > 0)
+    if t:
+        found.append(checks.noised(x, run.states[0], t, s.T, s.schedule))
     cloud = Cloud(
         torch.stack(run.states).numpy(),
         labels=tuple(
@@ -578,6 +583,11 @@ def chance(stream):
 """
 
 
+def reading(t: int) -> str:
+    return f"""for name in ("alpha_bar", "signal", "noise", "beta"):
+    print(name, "=", float(getattr(schedule, name)[{t}]))"""
+
+
 def play_code(s: Settings) -> str:
     chain = f"chain = [x0, *forward_chain(x0, schedule, generator=chance(1))]\nwalked = chain[{s.t}]"
     added = (
@@ -594,10 +604,8 @@ t = {s.t}
 jump = add_noise(x0, randn_like(x0, chance(0)), t, schedule)
 {chain}
 
-print("alpha_bar =", float(schedule.alpha_bar[t]))
-print("signal =", float(schedule.signal[t]))
-print("noise =", float(schedule.noise[t]))
-print("beta =", float(schedule.beta[t]))
+{reading(s.t)}
+print("signal_at_T =", float(schedule.signal[-1]))
 print("jump_mean =", float(jump.mean()))
 print("jump_std =", float(jump.std()))
 print("chain_mean =", float(walked.mean()))
@@ -615,17 +623,21 @@ def proof_code(s: Settings) -> str:
         break
 """
     )
-    return f"""{opened(s, "add_noise, forward_chain, randn_like", more)}
-small = resize(x0.double().mean(0), {SIDE}, "area").flatten().float()
+    return f"""{opened(replace(s, size=64, grey=True), "add_noise, forward_chain, randn_like", more)}
+small = resize(x0[0].double(), {SIDE}, "area").flatten().float()
 many = small.expand({s.draws}, -1)
 jumps = add_noise(many, randn_like(many, chance(3)), {s.t}, schedule)
 {chain}
 expected = schedule.signal[{s.t}] * small
+{reading(s.t)}
+print("draws =", len(many))
+print("standard_error_of_a_mean =", float((1 - schedule.alpha_bar[{s.t}]) / len(many)) ** 0.5)
 for name, draws in (("jump", jumps), ("chain", chains)):
     variance, mean = torch.var_mean(draws, 0)
     print(f"{{name}}_mean_off =", float((mean - expected).square().mean().sqrt()))
     print(f"{{name}}_variance =", float(variance.mean()))
     print(f"{{name}}_means =", mean.tolist())
+    print(f"{{name}}_variances =", variance.tolist())
 """
 
 
@@ -653,6 +665,7 @@ for t in amounts:
 
 print("amounts =", amounts)
 print("signal =", [float(schedule.signal[t]) for t in amounts])
+print("noise =", [float(schedule.noise[t]) for t in amounts])
 print("largest_difference =", off)
 print("noise_mean_and_std =", noises)
 """
@@ -660,6 +673,8 @@ print("noise_mean_and_std =", noises)
 
 def cloud_code(s: Settings) -> str:
     return f"""
+import math
+
 import torch
 
 from core.forward import forward_chain
@@ -674,13 +689,20 @@ def chance(stream):
 
 
 x0 = data.sample({PARTICLES}, generator=chance(0))
-x = [x0, *forward_chain(x0, schedule, generator=chance(1))][{s.t}]
-logs = data.log_density(x, {s.t}, schedule)
+chain = [x0, *forward_chain(x0, schedule, generator=chance(1))]
+times = {cloud_times(s.T, s.t)}
+x, logs = chain[{s.t}], data.log_density(chain[{s.t}], {s.t}, schedule)
+entropies = [-float(data.log_density(chain[t], t, schedule).mean()) for t in times]
 
+{reading(s.t)}
 print("mean =", x.mean(0).tolist())
 print("std =", x.std(0).tolist())
 print("entropy =", -float(logs.mean()))
 print("entropy_error =", float(logs.double().std()) / {PARTICLES}**0.5)
+print("entropy_of_pure_noise =", math.log(2 * math.pi * math.e))
+print("times =", times)
+print("entropies =", entropies)
+print("first_particle =", [chain[t][0].tolist() for t in times])
 """
 
 

@@ -77,9 +77,7 @@ class Settings:
     end: float = number(3.0, low=-7, high=8, step=0.1, label="Curve to", key="e")
     sigma_min: float = number(0.002, low=0.001, high=1, step=0.001, log=True, label="Least σ", key="l")
     sigma_max: float = number(80.0, low=1, high=200, step=0.5, log=True, label="Largest σ", key="h")
-    shift: float = number(
-        1.0, low=0.1, high=10, step=0.1, log=True, label="Shift", key="sh", hint="σ times this: 1 changes nothing"
-    )
+    shift: float = number(1.0, low=0.1, high=10, step=0.1, log=True, label="Shift", key="sh", hint="multiplies σ")
     repair: bool = flag(False, label="Repair: zero signal at T", key="z")
     other: str = choice("cosine", options=(NOTHING, BEFORE, *SCHEDULES), label="Compare with", key="c")
     t: int = number(400, low=1, high=2000, label="Look at time t", key="t")
@@ -244,10 +242,12 @@ def figures(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, t
             ("noise √(1 − ᾱ)", style.NOISE, lambda one: one.noise),
         )
     ]
+    names = [("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE)]
+    names += [(f"┄ {other_title(s)}", style.GREY)] * (other is not None)
     return [
         over_time(lines(style.SIGNAL, lambda one: one.alpha_bar), t, "signal’s share ᾱ", (0, 1.05)),
-        over_time(amplitudes, t, "amplitude", (0, 1.05)),
-        over_time(lines(style.SIGNAL, lambda one: one.snr), t, "SNR = ᾱ / (1 − ᾱ)", (-9, 6), log=True),
+        over_time(amplitudes, t, "amplitude", (0, 1.05), names=names),
+        over_time(lines(style.SIGNAL, lambda one: one.snr), t, "SNR", (-9, 6), log=True),
         over_time(lines(style.NOISE, lambda one: one.beta), t, "noise added, β", (-7, 0.2), log=True),
         over_time(lines(style.PREDICTION, posterior_variances), t, "posterior variance", (-7, 0.2), log=True),
     ]
@@ -424,7 +424,7 @@ def cloud(s: Settings, run: Walks, apart: list[float]) -> Cloud:
     ways = [[*way, *[way[-1]] * (longest - len(way))] for way in ways]
     times = [run.steps[0][0].t, *(step.t_next for step in run.steps[0])]
     times += [0] * (longest - len(times))
-    low, high = -2.5, max(2.5, s.away + 1.9)
+    low, high = -2.5, max(2.5, s.away + 2.2)
     axis = np.linspace(low, high, 128)
     lattice = torch.tensor(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
     density = run.data.log_density(lattice, 0, run.schedules[0]).exp().view(128, 128).numpy()
@@ -482,11 +482,14 @@ def code(settings: Settings) -> str:
 
 def made(s: Settings) -> str:
     """The lines that make the schedule, and the names they import."""
-    ends = "".join(f", {name}={value!r}" for name, value in ends_of(s).items())
-    lines = [f"schedule = named_schedule({s.schedule!r}, T={s.T}{ends})"]
+    lines = [f"schedule = named_schedule({s.schedule!r}, T={s.T}{written_ends(s)})"]
     lines += [f"schedule = shifted(schedule, {s.shift!r})"] * (s.shift != 1)
     lines += ["schedule = zero_terminal_snr(schedule)"] * s.repair
     return "\n".join(lines)
+
+
+def written_ends(s: Settings) -> str:
+    return "".join(f", {name}={value!r}" for name, value in ends_of(s).items())
 
 
 def imported(s: Settings, *more: str) -> str:
@@ -495,22 +498,37 @@ def imported(s: Settings, *more: str) -> str:
 
 
 def curves_code(s: Settings) -> str:
+    second = {
+        NOTHING: "",
+        BEFORE: f"named_schedule({s.schedule!r}, T={s.T}{written_ends(s)})",
+    }.get(s.other, f"named_schedule({s.other!r}, T={s.T})")
+    other = f'\nnumbers["other"] = read({second})' if second else ""
     return f"""
+import math
+
 import torch
 
 from core.forward import posterior
 from core.schedule import {imported(s)}
 
 {made(s)}
-t, nothing = {min(s.t, s.T)}, torch.zeros(1, dtype=torch.float64)
+t = {min(s.t, s.T)}
 
-print("beta =", float(schedule.beta[t]))
-print("alpha_bar =", float(schedule.alpha_bar[t]))
-print("snr =", float(schedule.snr[t]))
-print("signal =", float(schedule.signal[t]))
-print("noise =", float(schedule.noise[t]))
-print("posterior_variance =", float(posterior(nothing, nothing, t, t - 1, schedule)[1]))
-print("signal_at_T =", float(schedule.signal[-1]))
+
+def read(one):
+    steps, nothing = torch.arange(1, one.T + 1), torch.zeros(one.T, 1, dtype=torch.float64)
+    back = torch.cat([nothing[0], posterior(nothing, nothing, steps, steps - 1, one)[1].flatten()])
+    curves = {{name: getattr(one, name).tolist() for name in ("beta", "alpha_bar", "snr", "signal", "noise")}}
+    curves |= {{"snr": [v if math.isfinite(v) else None for v in curves["snr"]], "posterior_variance": back.tolist()}}
+    sigma = float(one.sigma[t])
+    numbers = {{name: values[t] for name, values in curves.items()}}
+    numbers |= {{"sigma": sigma if math.isfinite(sigma) else None, "signal_at_T": float(one.signal[-1])}}
+    return numbers | {{"curves": curves}}
+
+
+numbers = {{"T": schedule.T, "t": t}} | read(schedule){other}
+for name, value in numbers.items():
+    print(name, "=", value)
 """
 
 
@@ -531,6 +549,9 @@ means = points.means - points.weights @ points.means + {s.away!r}
 data = GaussianMixture(means, points.stds, points.weights)
 
 
+times = schedule.times({min(s.steps, s.T)})
+
+
 def end(schedule, x):
     for step in ddim(data.denoiser(schedule), schedule, x, schedule.times({min(s.steps, s.T)})):
         x = step.x_next
@@ -547,10 +568,14 @@ ends = {{
     "repaired": end(repaired, noise),
 }}
 
+print("T =", schedule.T)
 print("signal_at_T =", float(schedule.signal[-1]))
+print("times =", times.tolist())
+print("data_mean =", (data.weights @ data.means).tolist())
 for name, x in ends.items():
     print(f"mean_{{name}} =", x.mean(0).tolist())
     print(f"distance_{{name}} =", energy_distance(x, fresh))
+print("distance_of_a_fresh_draw =", float(torch.cdist(fresh, fresh).mean()) * (1 / {N} + 1 / {DATA}))
 """
 
 

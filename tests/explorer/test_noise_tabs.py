@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
@@ -20,6 +21,7 @@ from core import mixtures, samplers, schedule
 from core.mixtures import GaussianMixture
 from core.pictures import NAMES, picture
 from explorer import frame
+from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, to_query
 from explorer.tabs import forward_noise, schedules
 
@@ -34,11 +36,22 @@ def test_code_prints_the_endpoints_numbers(tab, name):
         exec(tab.code(settings), {})
     printed = dict(line.split(" = ", 1) for line in out.getvalue().strip().splitlines())
     view = tab.update(settings)
-    assert len(printed) >= 3
+    assert set(printed) == set(view.numbers)
     for key, value in printed.items():
-        assert np.allclose(ast.literal_eval(value), view.numbers[key], rtol=1e-5, atol=1e-6), key
+        assert alike(ast.literal_eval(value), view.numbers[key]), key
     assert view.check.ok, view.check
     assert "nan" not in view.formula and "nan" not in view.notice
+    for figure in (shown for shown in view.stage if isinstance(shown, Figure)):
+        go.Figure(figure.to_dict())  # refuses what plotly does not have
+
+
+def alike(a, b):
+    """Equal to six digits, lists and tables of numbers too."""
+    if isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in b)
+    if isinstance(b, list):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return a == b or a == pytest.approx(b, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("tab", TABS)
