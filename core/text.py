@@ -43,6 +43,8 @@ class TextConfig:
 
     pad_token_id: what follows the end mark: 49407 in Stable Diffusion 1, 0 in 2.
     add_embeddings: add to each state the normalised word vector it came from, so that a young tower loses no word.
+    whiten: pass each state through a stored linear map that makes the states of the training captions uncorrelated and
+        of variance 1 (see `whitening`), so that what tells two names apart is as large as what tells two styles apart.
     zero_after_end: set the states after the end mark to zero (the embedded models), rather than let the U-Net attend to
         what the tower makes of padding (Stable Diffusion).
     """
@@ -58,6 +60,7 @@ class TextConfig:
     projection_dim: int = 128
     zero_after_end: bool = False
     add_embeddings: bool = False
+    whiten: bool = False
 
 
 class TextEncoder(nn.Module):
@@ -84,6 +87,7 @@ class TextEncoder(nn.Module):
             act_layer=QuickGELU if config.hidden_act == "quick_gelu" else nn.GELU,
             output_tokens=True,
         )
+        self.whiten = nn.Linear(config.hidden_size, config.hidden_size) if config.whiten else nn.Identity()
         everything = torch.ones(config.vocab_size, dtype=torch.bool)
         self.register_buffer("known", everything if known is None else known, persistent=False)
 
@@ -126,6 +130,7 @@ class TextEncoder(nn.Module):
         if self.config.add_embeddings:
             words = self.tower.token_embedding(ids) + self.tower.positional_embedding[: ids.shape[1]]
             states = states + nn.functional.layer_norm(words, words.shape[-1:])
+        states = self.whiten(states)
         return states.masked_fill(after[:, :, None], 0) if self.config.zero_after_end else states
 
     def embed(self, prompts: Sequence[str]) -> Tensor:
@@ -157,10 +162,23 @@ class TextEncoder(nn.Module):
         if "text_projection.weight" not in state:  # Stable Diffusion's towers come without; only `embed` needs it
             state["text_projection.weight"] = torch.zeros(c.projection_dim, c.hidden_size)
         try:
+            if c.whiten:
+                encoder.whiten.load_state_dict({kind: state[f"whiten.{kind}"] for kind in ("weight", "bias")})
             weights.fill(encoder.tower, open_clip_names(state, c.num_hidden_layers), "the text encoder")
         except KeyError as error:
             raise ValueError(f"the text encoder's weights lack {error}") from None
         return encoder.eval().requires_grad_(False)
+
+
+def whitening(states: Tensor) -> dict[str, Tensor]:
+    """z = W (x - mean) with W = (C + 0.01)^-1/2 for states (N, D) of covariance C: the weights of a tower's ``whiten``.
+
+    Then the states have mean 0 and covariance 1, but for directions in which they hardly differ.
+    Source: Kessy, Lewin & Strimmer (2018), arXiv 1512.00809, equation 8 (ZCA).
+    """
+    mean, (value, vector) = states.double().mean(0), torch.linalg.eigh(torch.cov(states.double().T))
+    w = vector * (value + 0.01).rsqrt() @ vector.T
+    return {"whiten.weight": w.float(), "whiten.bias": -(w @ mean).float()}
 
 
 # transformers' name -> open_clip's, inside one layer.

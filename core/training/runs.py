@@ -1,7 +1,7 @@
 """What each recipe trains, on which batches, and how its result is saved and looked at."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,7 +93,7 @@ def emoji_vae(recipe: Recipe, data: str | None, out: Path, resume: Path | None, 
 def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 
-    from core.text import TextConfig, token_ids, transformers_names
+    from core.text import TextConfig, TextEncoder, token_ids, transformers_names, whitening
 
     c: CLIPConfig = recipe.network
     vision = CLIPVisionCfg(
@@ -125,6 +125,8 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
             known[ids.flatten().cpu()] = True
             yield x, ids
 
+    pairs = noted(stream(seen))
+
     def save(network: CustomTextCLIP, card: Card) -> None:
         config = TextConfig(
             hidden_size=c.text_width, intermediate_size=4 * c.text_width, num_hidden_layers=c.text_layers,
@@ -132,7 +134,12 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
             add_embeddings=True,
         )  # fmt: skip
         state = transformers_names(network.text, known)
-        weights.save(out / "text_encoder", asdict(config) | {"_class_name": "CLIPTextModel"}, state, card)
+        encoder = TextEncoder.from_state(asdict(config), state)
+        batches.read_captions_only(encoder.tower)
+        ids = torch.cat([next(pairs)[1].cpu() for _ in range(-(-4096 // recipe.batch))])
+        state |= whitening(encoder.states(ids)[ids != 0])
+        config = asdict(replace(config, whiten=True)) | {"_class_name": "CLIPTextModel"}
+        weights.save(out / "text_encoder", config, state, card)
         tower = asdict(vision) | {"embed_dim": c.embed_dim, "logit_scale": network.logit_scale.item()}
         weights.save(out / "image_encoder", tower, network.visual.state_dict(), card)
 
@@ -153,7 +160,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         share = {f"unseen_picture_to_name_top{k}": round((place < k).float().mean().item(), 4) for k in (1, 5)}
         return share | {"names": len(names), "known_tokens": int(known.sum())}
 
-    return Run(clip, Contrast(clip), noted(stream(seen)), save, None, measure)
+    return Run(clip, Contrast(clip), pairs, save, None, measure)
 
 
 def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:

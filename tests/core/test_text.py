@@ -2,12 +2,14 @@
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import open_clip
 import pytest
+import scipy
 import torch
 import transformers
 
-from core.text import LENGTH, TextConfig, TextEncoder, open_clip_names, token_ids, transformers_names
+from core.text import LENGTH, TextConfig, TextEncoder, open_clip_names, token_ids, transformers_names, whitening
 
 SMALL = TextConfig(hidden_size=16, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, projection_dim=12)
 PROMPTS = ["a red apple, twemoji style", "", "cat", "rocket " * 100]
@@ -58,6 +60,27 @@ def test_the_two_activations_and_paddings_differ():
     assert relative(states["gelu", 0], states["quick_gelu", 0]) > 1e-4
     assert relative(states["gelu", 0], states["gelu", END]) > 1e-2
     assert torch.allclose(states["gelu", 0][:, :3], states["gelu", END][:, :3], atol=1e-6)  # attention is causal
+
+
+def test_whitening_is_scipys_and_is_applied_to_every_state():
+    x = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.tensor([9.0, 3, 1, 0.3])) + 2
+    x[:, 3] += x[:, 0]
+    weights = whitening(x)
+    wanted = np.linalg.inv(scipy.linalg.sqrtm(np.cov(x.double().numpy().T) + 0.01 * np.eye(4)))
+    assert np.allclose(weights["whiten.weight"], wanted, rtol=1e-4, atol=1e-5)
+    z = x @ weights["whiten.weight"].T + weights["whiten.bias"]
+    assert z.mean(0).abs().max() < 1e-4 and torch.allclose(torch.cov(z.T), torch.eye(4), atol=0.15)
+
+    plain, theirs = pair(zero_after_end=True)
+    ids = token_ids(PROMPTS)
+    weights = whitening(plain.states(ids)[ids != 0])
+    state = theirs.state_dict() | weights
+    ours = TextEncoder.from_state(asdict(replace(plain.config, whiten=True)), state)
+    z, inside = ours.states(ids), (ids != 0)[:, :, None]
+    wanted = plain.states(ids) @ weights["whiten.weight"].T + weights["whiten.bias"]
+    assert torch.allclose(z, wanted * inside, atol=1e-4)
+    with pytest.raises(ValueError, match=r"lack .whiten\.weight"):
+        TextEncoder.from_state(asdict(replace(plain.config, whiten=True)), theirs.state_dict())
 
 
 def test_zero_after_end():
