@@ -1,4 +1,4 @@
-const range = element.querySelector('[type=range]'), number = element.querySelector('[type=number]');
+const range = element.querySelector('[type=range]'), number = element.querySelector('[type=number]'), told = element.querySelector('.told');
 // The logarithm of the steps above the low end, so that the scale may begin at 0.
 const at = (value) => Math.log1p((value - LOW) / STEP) / Math.log1p((HIGH - LOW) / STEP);
 const back = (share) => LOW + STEP * Math.expm1(share * Math.log1p((HIGH - LOW) / STEP));
@@ -27,9 +27,14 @@ range.addEventListener('keydown', (event) => {
   send(Math.max(LOW, Math.min(HIGH, +(props.value + way * STEP).toPrecision(12))));
 });
 number.addEventListener('input', () => {
-  const value = number.valueAsNumber;
-  if (value >= LOW && value <= HIGH) send(value);
+  const value = number.valueAsNumber, whole = Number.isInteger(STEP) && !Number.isInteger(value);
+  const fits = value >= LOW && value <= HIGH && !whole;
+  told.textContent = fits ? '' : `${whole ? 'a whole number from ' : ''}${LOW} to ${HIGH} would fit; ${props.value} stays`;
+  if (fits) send(value);
 });
-number.addEventListener('blur', () => (number.value = props.value));
+number.addEventListener('blur', () => {
+  number.value = props.value;
+  told.textContent = '';
+});
 watch('value', () => show(props.value));
 show(props.value);

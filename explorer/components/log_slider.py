@@ -15,7 +15,8 @@ class LogSlider(Piece):
         super().__init__(
             f'<div class="log-slider"><div class="head"><label>{spec.label}{hint}</label>'
             f'<input type="number" min="{spec.low}" max="{spec.high}" step="{step}" aria-label="{spec.label}, number">'
-            f'</div><input type="range" min="0" max="1" step="any" aria-label="{spec.label}"></div>',
+            f'</div><input type="range" min="0" max="1" step="any" aria-label="{spec.label}">'
+            '<p class="told" role="status" style="margin:0;font-size:15px;color:var(--bad)"></p></div>',
             f"const LOW = {spec.low}, HIGH = {spec.high}, STEP = {step};\n" + script("log_slider"),
             name="log-slider-piece",
             value=spec.default if value is None else value,

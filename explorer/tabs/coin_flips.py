@@ -205,9 +205,14 @@ def stirling_line(n: int, numbers: dict) -> str:
     short = rf"\quad\text{{too small by a factor of }}{numbers['stirling_over_factorial']:.5f}"
     if value is None:
         return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={log_value:.2f}{short}"
+    lost = rf"\quad(\text{{the slide lost the }}n\text{{ under the root: }}{large(value / math.sqrt(n))})"
+    return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={large(value)}{short}{lost}"
+
+
+def large(value: float) -> str:
+    """Four digits, and a power of ten from a million on."""
     mantissa, power = f"{value:.3e}".split("e")
-    written = f"{value:.4g}" if value < 1e6 else rf"{mantissa}\cdot10^{{{int(power)}}}"
-    return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={written}{short}"
+    return f"{value:.4g}" if abs(value) < 1e6 else rf"{mantissa}\cdot10^{{{int(power)}}}"
 
 
 def bars_notice(s: Settings, numbers: dict) -> str:

@@ -65,6 +65,7 @@ ANSWERS = {
     "wiener": "Wiener",
     "richardson_lucy": "Richardson-Lucy",
 }
+EDGES = {"naive_inverse": " · goes around", "richardson_lucy": " · edge repeated"}  # whose boundary is not A's
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def update(settings: Settings) -> View:
     ]
     best = max(ratios, key=lambda name: ratios[name])
     pictures += [
-        Picture(answers[name].numpy(), title, decibels(ratios[name]), name == best) for name, title in ANSWERS.items()
+        Picture(answers[name].numpy(), title, decibels(ratios[name]) + EDGES.get(name, ""), name == best)
+        for name, title in ANSWERS.items()
     ]
     if small:
         values, lost = svd(shape, kernel).s, never_seen(x, kernel)

@@ -1,14 +1,20 @@
 """Resizing and deconvolution: numbers by other routes, code against the endpoint, badges that can turn red."""
 
 import ast
+import base64
 import contextlib
+import inspect
 import io
 import json
+import re
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,9 +25,12 @@ from skimage import metrics, restoration, transform
 
 from core import checks
 from core.photographs import CUTS, PICTURES, picture
+from explorer.components.picture_input import PictureInput
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import deconvolution, resizing
 from explorer.tabs.resizing import FITTED, LIBRARIES, PIXEL, SIDE
+from explorer.uploads import SIDE as SIDE_OF_OWN
+from explorer.uploads import data_address, own_square, received
 
 TABS = (resizing, deconvolution)
 EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS for name, s in tab.PRESETS.items()]
@@ -30,8 +39,12 @@ EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS f
 @pytest.fixture(autouse=True)
 def nothing_kept():
     """What the tabs keep from call to call would hide a slip in core."""
-    resizing.compared.cache_clear()
-    deconvolution.rank_check.cache_clear()
+    forget()
+
+
+def forget():
+    for cache in (resizing.compared, resizing.fitted, deconvolution.rank_check):
+        cache.cache_clear()
 
 
 def any_settings(tab, **fixed):
@@ -216,48 +229,144 @@ def test_above_32_pixels_there_is_no_rank():
     assert "no rank is given" in view.notice
 
 
+def test_the_figure_is_one_that_plotly_knows():
+    for s in deconvolution.PRESETS.values():
+        fig = deconvolution.update(s).stage[1]
+        assert len(go.Figure(fig.to_dict()).data) == len(json.loads(fig.to_json())["data"])
+
+
 # Presets, code, messages
 
 
 @pytest.mark.parametrize(("tab", "chosen"), EVERY_PRESET)
-def test_code_prints_the_endpoints_numbers(tab, chosen):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(tab.code(chosen), {})
+def test_code_prints_the_endpoints_numbers_in_a_fresh_interpreter(tab, chosen):
+    out = subprocess.run([sys.executable, "-c", tab.code(chosen)], capture_output=True, text=True, check=True)
     view = tab.update(chosen)
-    compare(out.getvalue(), view.numbers)
+    compare(out.stdout, view.numbers)
     assert view.check.ok, view.check
     assert from_query(tab.Settings, to_query(chosen)) == chosen
 
 
+def compare(printed, numbers):
+    """Every number of the endpoint, and no other; those of methods, libraries and answers by their names."""
+    flat = dict(numbers)
+    for name in ("psnr", "largest_difference"):
+        flat |= flat.pop(name, {})
+    flat |= {name: [of["psnr"], of["ssim"]] for name, of in flat.pop("methods", {}).items()}
+    lines = dict(line.rsplit(" = ", 1) for line in printed.strip().splitlines())
+    assert lines.keys() == flat.keys()
+    for name, value in lines.items():
+        value, expected = ast.literal_eval(value), flat[name]
+        if value is None or expected is None:
+            assert value is expected, name
+        else:
+            np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+# A picture of one's own
+
+
+def saved(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def address(data):
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def coloured(height, width):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((3 * width, 3 * height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", [(120, 200), (40, 30)])
+def test_an_own_picture_is_its_middle_square_reduced_as_pillow_does(size):
+    image = coloured(*size)
+    (width, height), side = image.size, min(image.size)
+    left, top = (width - side) // 2, (height - side) // 2
+    cut, small = image.crop((left, top, left + side, top + side)), min(side, SIDE_OF_OWN)
+    planes = [Image.fromarray(np.asarray(cut)[..., c].astype(np.float32)) for c in range(3)]
+    expected = np.stack([np.asarray(p.resize((small, small), Image.Resampling.BILINEAR)) for p in planes]) / 255
+    square, note = own_square(saved(image))
+    assert (square.shape, note) == ((3, small, small), "")
+    np.testing.assert_allclose(square, expected, atol=0.501 / 255)
+    again, _ = own_square(received(data_address(square).partition(",")[2]))
+    assert torch.equal(again, square)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_an_own_picture_is_computed_with_but_not_part_of_the_address(tab, tmp_path, monkeypatch):
+    data = saved(coloured(70, 90))
+    (tmp_path / "picture.png").write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    piece = PictureInput(specs(tab.Settings)["picture"], render=False)
+    answer = piece.reduce({"file": base64.b64encode(data).decode()})
+    assert (answer["side"], answer["note"]) == (210, "")
+    views = {"view": specs(tab.Settings)["view"].options} if tab is resizing else {"side": (20,)}
+    for name, values in views.items():
+        for value in values:
+            chosen = parse(tab.Settings, {"picture": answer["picture"], name: value})
+            view = tab.update(chosen)
+            assert view.check.ok, view.check
+            assert "x" not in to_query(chosen)
+            raw = tab.update(replace(chosen, picture=address(data)))  # an endpoint takes the file as it is
+            assert raw.numbers == view.numbers != tab.update(replace(chosen, picture="cat")).numbers
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(tab.code(chosen), {})
+            compare(out.getvalue(), view.numbers)
+
+
+def test_no_visitors_picture_is_kept():
+    chosen = resizing.Settings(view=SIDE, picture=address(saved(coloured(20, 20))), small=16, middle=32, large=32)
+    resizing.update(chosen)
+    assert resizing.compared.cache_info().currsize == 0
+
+
+def bomb():
+    """A PNG that says it has 30,000 x 30,000 pixels."""
+    data = bytearray(saved(Image.new("L", (1, 1))))
+    data[16:24] = struct.pack(">II", 30_000, 30_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
-    ("tab", "chosen"),
+    ("data", "message"),
     [
-        (resizing, resizing.Settings()),
-        (resizing, resizing.PRESETS["letters, side by side"]),
-        (resizing, resizing.PRESETS["bicubic in three libraries"]),
-        (deconvolution, deconvolution.Settings()),
+        (bomb(), "at most 16,000,000 pixels.*900,000,000.*4000 x 4000 would fit"),
+        (b"hello", "no picture that can be read; a PNG, JPEG, WebP or BMP file would fit"),
+        (saved(Image.new("P", (4, 4)), "GIF"), "a GIF can hold more than one picture; save one of them as PNG"),
+        (saved(coloured(20, 20))[:500], "damaged or cut short"),
+        (b"0" * 2_000_001, "at most 2 MB"),
     ],
 )
-def test_code_runs_in_a_fresh_interpreter(tab, chosen):
-    out = subprocess.run([sys.executable, "-c", tab.code(chosen)], capture_output=True, text=True, check=True)
-    compare(out.stdout, tab.update(chosen).numbers)
+@pytest.mark.parametrize("tab", TABS)
+def test_files_that_cannot_be_read_say_why(tab, data, message):
+    answer = PictureInput(specs(tab.Settings)["picture"], render=False).reduce(
+        {"file": base64.b64encode(data).decode()}
+    )
+    assert answer.keys() == {"error"} and re.search(message, answer["error"])
+    with pytest.raises(ValueError, match=message):
+        tab.update(parse(tab.Settings, {"picture": address(data)}))
 
 
-def compare(printed, numbers):
-    known = numbers | numbers.get("psnr", {}) | numbers.get("largest_difference", {})
-    known |= {name: [of["psnr"], of["ssim"]] for name, of in numbers.get("methods", {}).items()}
-    lines = [line.rpartition(" = ") for line in printed.strip().splitlines()]
-    assert lines
-    for name, _, value in lines:
-        value, expected = ast.literal_eval(value), known[name]
-        if value is None:
-            assert expected is None
-        else:
-            np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-9, err_msg=name)
-    printed_names = {name for name, _, _ in lines}
-    shown = set(numbers.get("psnr", numbers.get("largest_difference", numbers.get("methods", {"value": 0}))))
-    assert shown <= printed_names
+@pytest.mark.parametrize("sent", [None, 7, "not base64!", "A" * 5_000_000])
+def test_what_is_no_file_is_refused(sent):
+    piece = PictureInput(specs(resizing.Settings)["picture"], render=False)
+    assert piece.reduce({"file": sent}).keys() == {"error"}
+
+
+def test_transparency_and_16_bits_are_read_and_said():
+    half, note = own_square(saved(Image.new("RGBA", (8, 8), (255, 0, 0, 128))))
+    assert "laid on white" in note
+    assert half[:, 4, 4].tolist() == pytest.approx([1, 127 / 255, 127 / 255], abs=1.01 / 255)
+    ramp = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    deep, note = own_square(saved(Image.fromarray(ramp)))
+    assert "16 bits" in note
+    np.testing.assert_allclose(deep[0], ramp / 65535, atol=0.501 / 255)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +376,9 @@ def compare(printed, numbers):
         (resizing, {"method": "nearest", "antialias": True}, "nearest has no filter to widen"),
         (resizing, {"antialias": True, "align_corners": True}, "two places: leave one of them out"),
         (resizing, {"small": 0}, r"small must be a whole number in \[8, 128\], got 0"),
-        (resizing, {"picture": "a.gif"}, "picture must be one of"),
+        (resizing, {"picture": "a.gif"}, "picture must be one of.*or a picture as data:image/png"),
+        (resizing, {"picture": "data:"}, "no picture that can be read"),
+        (deconvolution, {"picture": "data:image/png;base64,%%"}, "did not arrive whole"),
         (deconvolution, {"width": 4}, "width must be odd.*5 would fit"),
         (deconvolution, {"noise": -1}, r"noise must be a number in \[0, 0.5\]"),
         (deconvolution, {"side": "x"}, "side must be a whole number"),
@@ -294,10 +405,6 @@ def test_no_such_picture(name, side, message):
 # Slips in core
 
 
-def negated(result):
-    return -result
-
-
 def moved(result):
     return result.roll(1, -1)
 
@@ -306,43 +413,55 @@ def off(result):
     return result + 1e-4
 
 
-DEFAULT, HARD, EASY = resizing.Settings(), deconvolution.Settings(side=16), deconvolution.Settings(side=16, blur="box")
+def turned(result):
+    return -result
 
 
-@pytest.mark.parametrize(
-    ("tab", "chosen", "name", "slip"),
-    [
-        (resizing, DEFAULT, "resize", negated),
-        (resizing, DEFAULT, "resize", moved),
-        (resizing, DEFAULT, "resize_weights", moved),
-        (resizing, DEFAULT, "resize_weights", off),
-        (resizing, resizing.PRESETS["Lanczos"], "resize", moved),
-        (resizing, resizing.PRESETS["bicubic in three libraries"], "resize", moved),
-        (resizing, resizing.PRESETS["side by side"], "psnr", off),
-        (resizing, resizing.PRESETS["side by side"], "psnr", negated),
-        (resizing, resizing.PRESETS["side by side"], "ssim", off),
-        (resizing, resizing.PRESETS["side by side"], "upscale", moved),
-        (resizing, resizing.PRESETS["side by side"], "fit_upscaling", moved),
-        (deconvolution, HARD, "adjoint", negated),
-        (deconvolution, HARD, "adjoint", moved),
-        (deconvolution, HARD, "naive_inverse", negated),
-        (deconvolution, EASY, "naive_inverse", moved),
-        (deconvolution, HARD, "pseudo_inverse", negated),
-        (deconvolution, EASY, "pseudo_inverse", moved),
-        (deconvolution, HARD, "wiener", negated),
-        (deconvolution, HARD, "wiener", moved),
-        (deconvolution, HARD, "richardson_lucy", off),
-        (deconvolution, HARD, "richardson_lucy", moved),
-        (deconvolution, HARD, "psnr", off),
-        (deconvolution, HARD, "rank", lambda r: r - 1),
-        (deconvolution, HARD, "svd", lambda parts: parts._replace(s=1.001 * parts.s)),
-        (deconvolution, HARD, "convolve", moved),
-        (deconvolution, HARD, "never_seen", off),
-    ],
-)
+def stronger(parts):
+    return parts._replace(s=1.001 * parts.s)
+
+
+DEFAULT, LANCZOS = resizing.Settings(), resizing.PRESETS["Lanczos"]
+BESIDE = resizing.Settings(view=SIDE, small=16, middle=32, large=32, picture="cat")
+BICUBIC = resizing.PRESETS["bicubic in three libraries"]
+HARD, EASY = deconvolution.Settings(side=16), deconvolution.Settings(side=16, blur="box")
+LARGE = deconvolution.Settings(side=36, iterations=2)
+SLIPS = [
+    *((resizing, s, "resize", slip) for s in (DEFAULT, LANCZOS, BICUBIC, BESIDE) for slip in (turned, moved)),
+    *((resizing, DEFAULT, "resize_weights", slip) for slip in (turned, moved, off)),
+    *((resizing, BESIDE, "psnr", slip) for slip in (turned, off)),
+    *((resizing, BESIDE, "ssim", slip) for slip in (turned, off)),
+    *((resizing, BESIDE, "upscale", slip) for slip in (turned, moved)),
+    *((resizing, BESIDE, "fit_upscaling", slip) for slip in (turned, moved)),
+    *((deconvolution, s, "adjoint", slip) for s in (HARD, LARGE) for slip in (turned, moved)),
+    *((deconvolution, s, "naive_inverse", slip) for s in (EASY, LARGE) for slip in (turned, moved)),
+    *((deconvolution, s, "pseudo_inverse", slip) for s in (EASY, LARGE) for slip in (turned, moved)),
+    *((deconvolution, s, "wiener", slip) for s in (HARD, LARGE) for slip in (turned, moved)),
+    *((deconvolution, s, "richardson_lucy", slip) for s in (HARD, LARGE) for slip in (turned, moved, off)),
+    *((deconvolution, s, "convolve", slip) for s in (HARD, LARGE) for slip in (turned, moved)),
+    *((deconvolution, HARD, "psnr", slip) for slip in (turned, off)),
+    *((deconvolution, HARD, "rank", slip) for slip in (turned, lambda r: r - 1, lambda r: r + 1)),
+    *((deconvolution, HARD, "never_seen", slip) for slip in (off, lambda lost: 0.99 * lost)),
+    (deconvolution, HARD, "svd", stronger),
+    (deconvolution, HARD, "svd", lambda parts: parts._replace(s=parts.s[1:])),
+    *((deconvolution, deconvolution.Settings(side=16, blur=name), "blur", off) for name in deconvolution.KERNELS),
+    (deconvolution, deconvolution.Settings(side=16, blur="motion"), "blur", moved),
+]
+
+
+def test_every_core_function_of_the_tabs_was_made_wrong():
+    tried = {(tab, name) for tab, _, name, _ in SLIPS}
+    for tab in TABS:
+        for name, value in vars(tab).items():
+            home = getattr(value, "__module__", "")
+            if inspect.isfunction(value) and home in ("core.resizing", "core.deconvolution", "core.convolution"):
+                assert (tab, name) in tried, f"{tab.NAME}: {name}"
+
+
+@pytest.mark.parametrize(("tab", "chosen", "name", "slip"), SLIPS)
 def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip):
     assert tab.update(chosen).check.ok
-    resizing.compared.cache_clear()
+    forget()
     right = getattr(tab, name)
     monkeypatch.setattr(tab, name, lambda *args, **options: slip(right(*args, **options)))
     assert not tab.update(chosen).check.ok

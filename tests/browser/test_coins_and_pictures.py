@@ -1,0 +1,169 @@
+"""Coin flips, Resizing and Deconvolution in the browser: views, zoom, own pictures, and the keyboard alone."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.settings import specs
+from explorer.tabs import coin_flips, deconvolution, resizing
+
+FOCUSED = """() => {
+    const e = document.activeElement, style = getComputedStyle(e), field = e.closest('.controls [id*="-"]');
+    return {
+        inside: !!e.closest('.tabitem'),
+        ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+        field: field?.closest('.block, .piece')?.id ?? field?.id ?? '',
+        what: e.className || e.tagName,
+        label: e.getAttribute('aria-label') || e.textContent.trim(),
+    };
+}"""
+
+
+def opened(page, url, tab, **query):
+    page.goto(f"{url}?tab={tab}" + "".join(f"&{key}={value}" for key, value in query.items()))
+    panel = page.locator(f"#tab-{tab}")
+    panel.locator(".badge.ok").wait_for()
+    return panel
+
+
+def shown_fields(page, tab):
+    """The names of the fields whose controls can be seen."""
+    return set(
+        page.evaluate(
+            """tab => [...document.querySelectorAll(`#tab-${tab} .controls [id^="${tab}-"]`)]
+                .filter((e) => e.offsetParent).map((e) => e.id.slice(tab.length + 1))""",
+            tab,
+        )
+    ) & set(specs({"coin_flips": coin_flips, "resizing": resizing, "deconvolution": deconvolution}[tab].Settings))
+
+
+@pytest.mark.parametrize(
+    ("tab", "view", "fields", "piece"),
+    [
+        ("coin_flips", "tail: k heads or more", {"view", "n", "p", "k"}, ".live-plot"),
+        ("coin_flips", "particles", {"view", "size", "seed"}, ".points"),
+        ("coin_flips", "any small steps", {"view", "step"}, ".bars"),
+        ("resizing", "libraries", {"picture", "small", "large", "method", "align_corners", "antialias", "down"}, ""),
+        ("resizing", "methods side by side", {"picture", "small", "middle", "large", "method", "down"}, ""),
+    ],
+)
+def test_an_address_shows_the_controls_of_its_view_alone(page, url, tab, view, fields, piece):
+    panel = opened(page, url, tab, v=view)
+    panel.locator((piece or ".pictures") + ":visible").first.wait_for()
+    assert fields <= (seen := shown_fields(page, tab))
+    assert seen <= fields | {"view", "align_corners", "antialias"}
+    assert panel.locator(".stage > .piece:visible").count() == (2 if view == "particles" else 1)
+
+
+def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(page, url):
+    panel = opened(page, url, "coin_flips")
+    plot = panel.locator(".live-plot").first
+    plot.locator(".nsewdrag").first.wait_for()
+    x = "div => div.layout.xaxis.range.map((v) => Math.round(100 * v) / 100)"
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    zoomed = plot.evaluate(x)
+    assert zoomed[1] - zoomed[0] < 2.5
+    panel.get_by_label("Heads k, number").fill("3")
+    panel.locator(".notice", has_text="3 heads in 4 flips").wait_for()
+    assert plot.evaluate(x) == zoomed
+    panel.get_by_role("button", name="how fast", exact=True).click()
+    panel.locator(".notice", has_text="the bound allows").wait_for()
+    page.wait_for_function("document.querySelector('#tab-coin_flips .live-plot').layout.xaxis.type === 'log'")
+    assert plot.evaluate(x) == [-0.05, 3.05]
+
+
+def saved(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("tab", ["resizing", "deconvolution"])
+def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
+    panel = opened(page, url, tab)
+    file, told = panel.locator(".own-picture input[type=file]"), panel.locator(".own-picture .told")
+    select, notice = panel.locator(".own-picture select"), panel.locator(".notice")
+    before = notice.inner_text()
+    (tmp_path / "letter.png").write_text("Dear reader")
+    file.set_input_files(tmp_path / "letter.png")
+    told.get_by_text("this file is no picture that can be read; a PNG, JPEG, WebP or BMP file would fit").wait_for()
+    file.set_input_files(saved(Image.new("P", (9, 9)), tmp_path / "two.gif"))
+    told.get_by_text("a GIF can hold more than one picture; save one of them as PNG or JPEG").wait_for()
+    assert (select.input_value(), notice.inner_text()) == ("astronaut" if tab == "resizing" else "camera", before)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 4), dtype=np.uint8)
+    file.set_input_files(saved(Image.fromarray(noise), tmp_path / "mine.png"))
+    told.get_by_text("mine.png the middle square, 90 × 90 pixels; the see-through parts were laid on white").wait_for()
+    assert select.input_value() == "data:"
+    page.wait_for_function(
+        "([tab, before]) => document.querySelector(`#tab-${tab} .formula`).innerText !== before", arg=[tab, before]
+    )
+    panel.locator(".badge.ok").wait_for()
+    assert "x=" not in page.url
+    select.select_option("cat")
+    page.wait_for_function("new URLSearchParams(location.search).get('x') === 'cat'")
+    select.select_option("data:")
+    page.wait_for_function("!new URLSearchParams(location.search).has('x')")
+    assert io.StringIO(told.inner_text()).read().startswith("the middle square")
+
+
+@pytest.mark.parametrize(
+    ("tab", "query", "players"),
+    [
+        ("coin_flips", {}, []),
+        ("coin_flips", {"v": "any small steps", "w": "drawn"}, [".bars"]),
+        ("coin_flips", {"v": "particles"}, [".points"]),
+        ("resizing", {"k": "bicubic"}, []),
+        ("resizing", {"v": "libraries"}, []),
+        ("deconvolution", {}, []),
+    ],
+)
+def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, query, players):
+    panel = opened(page, url, tab, **query)
+    panel.locator(".copy-link").focus()
+    fields, stage = set(), set()
+    for _ in range(90):
+        page.keyboard.press("Tab")
+        at = page.evaluate(FOCUSED)
+        if not at["inside"]:
+            break
+        assert at["ring"], at
+        fields.add(at["field"].removeprefix(f"{tab}-"))
+        stage.add(at["what"])
+    assert shown_fields(page, tab) <= fields
+    for player in players:
+        scrub = panel.locator(f"{player}:visible .transport-step")
+        panel.locator(f"{player}:visible").focus()
+        page.keyboard.press("Home")
+        assert scrub.inner_text().startswith("step 0 /")
+        page.keyboard.press("ArrowRight")
+        assert scrub.inner_text().startswith("step 1 /")
+        page.keyboard.press("End")
+        first, last = scrub.inner_text().removeprefix("step ").split(" / ")
+        assert first == last
+        page.keyboard.press("Space")  # at the end, play begins anew
+        page.wait_for_function(
+            "player => document.querySelector(player + ' [data-do=play]').getAttribute('aria-label') === 'Pause'",
+            arg=f"#tab-{tab} {player}",
+        )
+        page.keyboard.press("Space")
+
+
+def test_values_by_keyboard(page, url):
+    panel = opened(page, url, "coin_flips")
+    panel.locator("#coin_flips-n input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    panel.locator(".notice", has_text="2 heads in 5 flips").wait_for()
+    page.keyboard.press("End")
+    panel.locator(".notice", has_text="2 heads in 1000 flips").wait_for()
+    page.keyboard.press("Home")
+    panel.locator(".notice", has_text="2 heads in 1 flips").wait_for()
+    panel = opened(page, url, "resizing")
+    view = panel.locator(".weights")
+    view.focus()
+    page.keyboard.press("ArrowDown")
+    view.get_by_text("Pixel (61, 96) is").wait_for()
