@@ -79,6 +79,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         with gr.Accordion("Where this comes from", open=False, elem_classes="fold"):
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
+    both = hasattr(module, "update") and hasattr(module, "stream")
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
     about = [code, address, chips, message]
@@ -144,6 +145,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         try:
             settings = settings_from(values)
             about = about_of(settings)
+            if both:
+                yield [gr.skip()] * len(shown)  # a stream without a step would empty the screen
             for view in module.stream(settings):
                 yield [*picture_of(view), *about]
                 about = [gr.skip()] * len(about)  # told once, so that a late step wipes no "Stopped" away
@@ -151,7 +154,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             yield refused(error)
 
     opening = f"() => [window.explorer.opened({module.NAME!r})]"
-    both = hasattr(module, "update") and hasattr(module, "stream")
     if hasattr(module, "update"):
         react, choose, open_, answer = moved, chosen, opened, shown
     else:

@@ -18,7 +18,8 @@ function dress() {
 function fit() {
   if (!now || now.kind !== 'pixels') return;
   const [, count, H, W] = now.shape, gap = 24;
-  const columns = panels.clientWidth < count * 150 ? Math.min(2, count) : count; // on a phone two beside each other
+  // All in one row, in two rows, or on a phone two beside each other.
+  const columns = [count, Math.ceil(count / 2)].find((n) => panels.clientWidth >= n * 150) ?? Math.min(2, count);
   panels.style.setProperty('--columns', columns);
   const width = (panels.clientWidth - gap * (columns - 1)) / columns;
   const most = Math.min(width / W, Math.max(HEIGHT - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;

@@ -100,8 +100,8 @@ def build() -> None:
         sys.modules[__name__],
         stage=[
             ProgressBar("Computing"),
-            Player("Noise, what the network says of it, and the picture it sees", height=320),
-            Pictures("Pictures side by side", columns=4, side=240, height=240),
+            Player("Noise, what the network says of it, and the picture it sees", height=280),
+            Pictures("Pictures side by side", columns=4, side=240, height=200),
             Points("Points drawn by the network while it learns, beside the data", height=400),
             LivePlot("First plot of this view", height=300),
             LivePlot("Second plot of this view", height=300),

@@ -84,7 +84,7 @@ def one_shot(s: Settings) -> Iterator[View]:
     yield screen(
         {BAR: Progress(1, 1, f"{len(steps)} steps"), PLAYER: trajectory(frames, labelled(steps, whole), TITLES),
          SHEET: sheet},
-        one_shot_formula(s, steps[-1].t),
+        one_shot_formula(s),
         frame.weakest(
             checks.denoising(*walked(steps), whole.schedule.alpha_bar, whole.card.defaults["sampler"]),
             checks.denoising(*walked([shot]), half.schedule.alpha_bar, "ddim"),
