@@ -1,6 +1,7 @@
 """What the widgets share: a constant template, and a script made of the files beside this one."""
 
 import base64
+import json
 from abc import ABCMeta
 from functools import cache
 from pathlib import Path
@@ -21,12 +22,17 @@ def packed(values: Any, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
 
 
-def payload(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON: its arrays packed (numbers float32, places int16, marks bytes), with their shapes."""
+def payload(value: Any) -> str:
+    """A dataclass as JSON: its arrays packed (numbers float32, places int16, marks bytes), with their shapes.
+
+    As text: the page watches every part of an object that it is given, and of a long one that takes its time.
+    """
     kinds, fields = {"f": "f4", "i": "i2", "b": "u1"}, vars(value)
     arrays = {name: field for name, field in fields.items() if isinstance(field, np.ndarray)}
     shapes = {name: list(array.shape) for name, array in arrays.items()}
-    return fields | {"shapes": shapes} | {name: packed(a, kinds[a.dtype.kind]) for name, a in arrays.items()}
+    return json.dumps(
+        fields | {"shapes": shapes} | {name: packed(a, kinds[a.dtype.kind]) for name, a in arrays.items()}
+    )
 
 
 class Unstubbed(type(gr.HTML)):

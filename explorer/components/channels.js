@@ -16,8 +16,8 @@ function build() {
   fit();
 }
 function fit() {
-  const [[, , W], [cout, , , l], [, , w]] = sizes(), gap = place.clientWidth < 500 ? 10 : 28;
-  cell = Math.max(10, Math.min(48, Math.floor((place.clientWidth - gap * cout - 6 * (cout + 1)) / (W + cout * Math.max(l, w)))));
+  const [[, , W], [cout, , , l], [, , w]] = sizes(), gap = wide < 500 ? 10 : 28;
+  cell = Math.max(10, Math.min(48, Math.floor((wide - gap * cout - 6 * (cout + 1)) / (W + cout * Math.max(l, w)))));
   [...sources, ...kernels, ...targets].forEach((grid) => { grid.svg.style.width = `${grid.cols * cell + 6}px`; });
 }
 function show(step) {

@@ -43,5 +43,8 @@ class ChannelsPlayer(Piece):
             label=label,
         )
 
-    def postprocess(self, value: Channels | None) -> dict[str, Any] | None:
+    def postprocess(self, value: Channels | None) -> str | None:
         return None if value is None else payload(value)
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string"}

@@ -3,7 +3,7 @@
 // show(step), and readFrom(), the boards that windows read; it calls load().
 const root = element.querySelector('.player'), place = root.querySelector('.boards');
 const bar = transport(root, show), readout = root.querySelector('.transport-step'), caption = root.querySelector('.transport-label');
-let now = null, data = {};
+let now = null, data = {}, wide = 0;
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
 const under = (event) => event.target.closest('[data-cell]')?.dataset.cell;
@@ -22,14 +22,20 @@ function cross() {
 }
 function load() {
   if (!props.value) return;
-  const drawn = (v) => JSON.stringify([v?.kind, v?.shapes, v?.titles]), same = drawn(now) === drawn(props.value);
-  now = props.value;
+  const before = now, drawn = (v) => JSON.stringify([v?.kind, v?.shapes, v?.titles]);
+  now = JSON.parse(props.value);
   for (const name of Object.keys(now.shapes)) data[name] = unpack(now[name], { ghost: Uint8Array, patches: Int16Array }[name] ?? Float32Array);
   data.taps = now.shapes.patches[1];
   data.bound = Math.max(...Object.values(data).filter((values) => values instanceof Float32Array).map(largest));
-  if (!same) build();
+  wide = place.clientWidth;  // before anything is drawn: after it, the page would have to be laid out once more
+  if (drawn(now) !== drawn(before)) build();
   cross();
   bar.load(now.labels);
 }
-new ResizeObserver(() => { if (now && place.clientWidth) { fit(); show(bar.step()); } }).observe(place);
+new ResizeObserver(() => {
+  if (!now || !place.clientWidth || place.clientWidth === wide) return;
+  wide = place.clientWidth;
+  fit();
+  show(bar.step());
+}).observe(place);
 watch('value', load);

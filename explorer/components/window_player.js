@@ -61,7 +61,7 @@ function build() {
 
 // All cells of one size, in one row if they stay readable there; else the source above, or the output below, or all stacked.
 function fit() {
-  const [a, b, c] = [0, 1, 2], wide = place.clientWidth, tall = 640, edge = 6, gap = 52;
+  const [a, b, c] = [0, 1, 2], tall = 640, edge = 6, gap = 52;
   const side = (lines) => Math.min(84,
     ...lines.map((line) => (wide - gap * (line.length - 1) - edge * line.length) / line.reduce((sum, i) => sum + sizes()[i][1], 0)),
     tall / lines.reduce((sum, line) => sum + Math.max(...line.map((i) => sizes()[i][0])), 0));

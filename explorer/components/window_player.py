@@ -133,8 +133,11 @@ class WindowPlayer(Piece):
             label=label,
         )
 
-    def postprocess(self, value: Windows | None) -> dict[str, Any] | None:
+    def postprocess(self, value: Windows | None) -> str | None:
         return None if value is None else payload(value)
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string"}
 
 
 def _pair(value: Pair) -> tuple[int, int]:

@@ -3,32 +3,29 @@
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
 from explorer.figures import style
-from explorer.figures.style import GREY, HIGHLIGHT, NOISE, PREDICTION, SIGNAL, figure
+from explorer.figures.plot import Figure
+from explorer.figures.style import GREY, HIGHLIGHT, NOISE, PREDICTION, SIGNAL, layout
 
 
-def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> go.Figure:
+def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure:
     """Stamps per cell along one row, counts (W,), and in its middle the same for resize-then-convolve, even (W').
 
     most: the largest number there can be.
     """
-    fig = figure(
-        x="output column, in the fullest row",
-        y="stamps",
-        x_range=(-0.6, len(counts) - 0.4),
-        y_range=(0, most * 1.2),
-    )
+    x_range, y_range = (-0.6, len(counts) - 0.4), (0, most * 1.2)
+    fig = Figure(layout(x="output column, in the fullest row", y="stamps", x_range=x_range, y_range=y_range))
     fig.add_bar(
         x=np.arange(len(counts)),
         y=counts,
         marker={"color": SIGNAL},
         hovertemplate="column %{x}: %{y} stamps<extra></extra>",
         text=[f"{c:g}" for c in counts] if len(counts) <= 24 else None,
-        textposition="outside",
-        textfont={"color": GREY},
-        cliponaxis=False,
+        textposition="inside",
+        insidetextanchor="start",
+        textangle=0,
+        textfont={"color": "white"},
     )
     x = np.arange(len(even)) + (len(counts) - len(even)) / 2
     fig.add_scatter(
@@ -44,10 +41,11 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> go.Fig
     return fig
 
 
-def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, stride: int) -> go.Figure:
+def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, stride: int) -> Figure:
     """Amplitudes over frequency, each (n,), of stamps far from the edges; they repeat every ``stride`` cells."""
     top = 1.25 * max(float(amplitude[1:].max()), 0.4)
-    fig = figure(x="frequency, cycles per output cell", y="amplitude", x_range=(0, 0.515), y_range=(-0.04 * top, top))
+    x_range, y_range = (0, 0.515), (-0.04 * top, top)
+    fig = Figure(layout(x="frequency, cycles per output cell", y="amplitude", x_range=x_range, y_range=y_range))
     for name, values, colour in (("resize, then convolve", even, PREDICTION), ("transposed", amplitude, SIGNAL)):
         fig.add_bar(
             x=frequency[1:],
@@ -57,7 +55,8 @@ def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, str
             hovertemplate=name + ": %{y:.3g} at %{x:.3f}<extra></extra>",
         )
     for k in range(1, stride // 2 + 1):
-        fig.add_vline(x=k / stride, line={"color": GREY, "width": 1, "dash": "dot"})
+        ends = {"x0": k / stride, "x1": k / stride, "y0": 0, "y1": 1, "yref": "paper"}
+        fig.add_shape(type="line", line={"color": GREY, "width": 1, "dash": "dot"}, **ends)
         side = {"xanchor": "right", "xshift": -5} if k / stride > 0.4 else {"xshift": 5}
         style.label(fig, k / stride, 0.95 * top, f"{k}/{stride}", GREY, **side)
     key(fig, ("transposed", SIGNAL), ("resize, then convolve", PREDICTION))
@@ -66,19 +65,15 @@ def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, str
     return fig
 
 
-def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -> go.Figure:
+def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -> Figure:
     """The size of a picture before and after the forward convolution; those that come out as ``size`` in yellow.
 
     chosen: the size that the transposed convolution on the screen leads back to.
     """
     before_, after_ = np.array(before), np.array(after)
     same = after_ == size
-    fig = figure(
-        x="rows before the convolution",
-        y="rows after it",
-        x_range=(before_[0] - 0.6, before_[-1] + 0.6),
-        y_range=(0, after_.max() + 1),
-    )
+    x_range, y_range = (before_[0] - 0.6, before_[-1] + 0.6), (0, after_.max() + 1)
+    fig = Figure(layout(x="rows before the convolution", y="rows after it", x_range=x_range, y_range=y_range))
     fig.add_scatter(
         x=before_,
         y=after_,
@@ -105,7 +100,7 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -
     return fig
 
 
-def key(fig: go.Figure, *entries: tuple[str, str]) -> None:
+def key(fig: Figure, *entries: tuple[str, str]) -> None:
     """What the colours mean, in one line above the axes."""
     text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
     fig.add_annotation(

@@ -1,7 +1,19 @@
-"""The window players in the browser: keys, hovering, the message for what cannot be."""
+"""The convolution tabs in the browser: keys, hovering, painting, own pictures, the message for what cannot be."""
 
+import numpy as np
 import pytest
 from PIL import Image
+
+
+def slide(page, control, value):
+    """Set a slider as a hand does: the native setter, then `input`."""
+    page.locator(f"{control} input[type=range]").evaluate(
+        """(input, value) => {
+            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, value);
+            input.dispatchEvent(new Event('input', { bubbles: true }));
+        }""",
+        str(value),
+    )
 
 
 def cells(page, board):
@@ -40,14 +52,65 @@ def test_hovering_shows_where_a_number_comes_from_and_goes_to(deck):
     assert target.locator(".reach").get_attribute("d").count("M") == 1
 
 
-def test_what_does_not_fit_is_said_and_the_picture_stays(deck):
-    panel = deck.locator(".tabitem:visible")
-    bigger = panel.locator("#convolution-kernel .grid-size").locator("[data-by='1']")
-    bigger.click()
+def test_what_does_not_fit_is_said_at_its_control_and_the_picture_stays(deck):
+    kernel = deck.locator("#convolution-kernel")
+    for axis in ("rows", "columns"):
+        kernel.locator(f"[data-axis={axis}][data-by='1']").click()
     deck.wait_for_function("document.querySelector('.windows .transport-step').textContent.endsWith('/ 1')")
-    bigger.click()
-    panel.get_by_text("a padding of 1 would fit").wait_for()
+    kernel.locator("[data-axis=rows][data-by='1']").click()
+    kernel.get_by_text("a padding of 1 would fit").wait_for()
     assert len(cells(deck, 2)) == 1
+    kernel.locator("[data-axis=rows][data-by='-1']").click()
+    deck.locator("#convolution-padding input[type=number]").fill("0")
+    deck.wait_for_function("!document.querySelector('#tab-convolution .controls').innerText.includes('would fit')")
+    deck.locator("#convolution-padding_mode input").click()
+    deck.get_by_role("option", name="reflect").click()
+    slide(deck, "#convolution-padding", 4)
+    deck.locator("#convolution-padding").get_by_text("reflect padding can be at most 2").wait_for()
+    assert len(cells(deck, 2)) == 1
+
+
+def test_what_is_no_number_is_said_at_its_cell(deck):
+    kernel, picture = deck.locator("#convolution-kernel"), deck.locator("#convolution-image")
+    kernel.get_by_label("row 1, column 2").fill("abc")
+    assert "row 1, column 2: “abc” is no number from −1000 to 1000" in kernel.locator(".told").inner_text()
+    assert kernel.get_by_label("row 1, column 2").get_attribute("aria-invalid") is not None
+    kernel.get_by_label("row 1, column 2").fill("1001")
+    assert "“1001” is no number" in kernel.locator(".told").inner_text()
+    kernel.get_by_label("row 1, column 2").fill("0,5")
+    assert kernel.locator(".told").inner_text() == ""
+    deck.wait_for_function("location.search.includes('k=0.25%2C0.5')")
+    for _ in range(2):
+        kernel.locator("[data-axis=rows][data-by='-1']").click()
+    assert kernel.locator(".told").inner_text() == "rows: 1 to 7 would fit"
+    picture.locator(".paint-board").focus()
+    deck.keyboard.type("x")
+    assert "row 0, column 0: “x” is no number" in picture.locator(".told").inner_text()
+    deck.keyboard.type("7")
+    assert picture.locator(".told").inner_text() == ""
+    assert picture.locator("text").first.text_content() == "7"
+
+
+def test_out_padding_that_pytorch_refuses_is_said(page, url):
+    page.goto(f"{url}?tab=transposed_convolution&v=framework&s=2")
+    page.wait_for_function("document.querySelectorAll('.windows .boards svg').length === 6")
+    before = cells(page, 2)
+    slide(page, "#transposed_convolution-output_padding", 2)
+    page.locator("#transposed_convolution-output_padding").get_by_text("at most 1 would fit").wait_for()
+    assert cells(page, 2) == before
+    slide(page, "#transposed_convolution-output_padding", 1)
+    page.locator("#tab-transposed_convolution .message", has_text="would fit").wait_for(state="detached")
+    slide(page, "#transposed_convolution-padding", 4)
+    page.locator("#transposed_convolution-padding").get_by_text("crops everything away").wait_for()
+
+
+def test_rows_that_no_window_reads_are_crossed_out(deck):
+    source = deck.locator(".windows:visible figure").first
+    crossed = "document.querySelector('.windows .crosses').getAttribute('d')?.split('M').length - 1"
+    assert deck.evaluate(crossed) == 0
+    deck.get_by_role("button", name="stride 2 that leaves a row out").click()
+    deck.wait_for_function(f"{crossed} === 11")  # row 5 and column 5 of 6 x 6
+    assert "crossed out" in source.locator("figcaption").text_content()
 
 
 def test_stamps_add_up(page, url):
@@ -87,20 +150,33 @@ def test_cells_are_painted_typed_and_read_from_a_picture(deck, tmp_path):
     deck.keyboard.press("ArrowDown")
     deck.keyboard.type("-2.5")
     assert shown.nth(4).text_content() == "−2.5"
-    deck.locator("[data-axis=columns][data-by='1']").click()
+    deck.locator("#convolution-image [data-axis=columns][data-by='1']").click()
     assert shown.count() == 12
     deck.locator(".paint:visible select").select_option("letter A")
     assert shown.count() == 49
-    wrong = tmp_path / "notes.png"
-    wrong.write_text("no picture")
-    deck.locator(".paint:visible input[type=file]").set_input_files(wrong)
-    deck.get_by_text("no picture that can be read").wait_for()
-    assert shown.count() == 49
-    fine = tmp_path / "black.png"
-    Image.new("L", (30, 40), 0).save(fine)
-    deck.locator(".paint:visible input[type=file]").set_input_files(fine)
-    deck.get_by_text("black.png in 7 × 7 cells").wait_for()
-    assert set(shown.all_text_contents()) == {"0"}
+    file, before = deck.locator(".paint:visible input[type=file]"), shown.all_text_contents()
+    Image.new("P", (4, 4)).save(tmp_path / "moving.gif")
+    (tmp_path / "notes.png").write_text("no picture")
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "large.png")
+    for name, said in [
+        ("notes.png", "no picture that can be read"),
+        ("moving.gif", "a GIF can hold more than one picture"),
+        ("large.png", "at most 16,000,000 pixels"),
+    ]:
+        file.set_input_files(tmp_path / name)
+        deck.locator("#convolution-image .told.wrong", has_text=said).wait_for()
+        assert shown.all_text_contents() == before
+    Image.new("L", (30, 40), 0).save(tmp_path / "black.png")
+    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((9, 9), 32768, dtype=np.uint16)).save(tmp_path / "deep.png")
+    for name, said, cell in [
+        ("black.png", "in 7 × 7 cells", "0"),
+        ("clear.png", "laid on white", "1"),
+        ("deep.png", "16 bits a pixel", ".5"),
+    ]:
+        file.set_input_files(tmp_path / name)
+        deck.locator("#convolution-image .told", has_text=said).wait_for()
+        assert set(shown.all_text_contents()) == {cell}
 
 
 def test_each_view_shows_its_own_pieces_and_controls(deck):
@@ -109,3 +185,47 @@ def test_each_view_shows_its_own_pieces_and_controls(deck):
     assert deck.locator(".windows:visible").count() == 0
     assert not deck.locator("#convolution-image").is_visible()
     assert deck.locator("#convolution-photo").is_visible()
+    deck.goto(deck.url)  # an address that opens this view hides the others' controls too
+    deck.locator(".pictures:visible").wait_for()
+    for field, there in [("image", False), ("mix", False), ("stride_x", False), ("photo", True), ("kernel", True)]:
+        assert deck.locator(f"#convolution-{field}").is_visible() == there, field
+
+
+@pytest.mark.parametrize("name", ["convolution", "transposed_convolution"])
+def test_every_control_is_reached_and_moved_by_keyboard_alone(page, url, name):
+    page.goto(f"{url}?tab={name}")
+    page.wait_for_selector(f"#tab-{name} .badge.ok")
+    page.wait_for_function("document.querySelector('.windows .boards svg')")
+    page.locator(f"#tab-{name} .copy-link").focus()
+    reached: set[str] = set()
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        place, outlined = page.evaluate(
+            """(name) => {
+                const at = document.activeElement, field = at.closest(`.controls [id^="${name}-"]`);
+                const place = field?.id ?? ['chips', 'player', 'pictures', 'fold'].find((one) => at.closest(`.${one}`));
+                return [place ?? `${at.tagName} ${at.className}`, getComputedStyle(at).outlineStyle !== 'none'];
+            }""",
+            name,
+        )
+        reached.add(place)
+        assert outlined, f"no mark on what has the focus: {place}"
+        if place == "fold":
+            break
+    fields = page.locator(f"#tab-{name} .controls [id^='{name}-']:visible")
+    wanted = {field for field in fields.evaluate_all("all => all.map((one) => one.id)") if not field.endswith("-run")}
+    assert {"chips", "player", "fold", *wanted} <= reached
+    player = page.locator(f"#tab-{name} .windows").first
+    player.focus()
+    page.keyboard.press("Home")
+    assert player.locator(".transport-step").text_content().startswith("step 1 /")
+    page.keyboard.press("ArrowRight")
+    assert player.locator(".transport-step").text_content().startswith("step 2 /")
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('[data-do=play]').getAttribute('aria-label') === 'Pause'")
+    page.keyboard.press("Space")
+    assert player.locator("[data-do=play]").get_attribute("aria-label") == "Play"
+    page.locator(f"#{name}-stride input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("location.search.includes('s=')")

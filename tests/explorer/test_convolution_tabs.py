@@ -13,6 +13,7 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from PIL import Image
 
 from core import convolution as core
 from explorer.components.paint import PaintInput
+from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import convolution, transposed_convolution
 from explorer.tabs.convolution import CHANNELS, STEPS
@@ -389,6 +391,15 @@ def test_the_other_views_have_a_green_badge_or_say_why_not(show, data):
         return
     assert view.check.ok, view.check
     json.dumps(view.numbers, allow_nan=False)
+
+
+@pytest.mark.parametrize("chosen", [BOARD, SAME], ids=["overlap and spectrum", "sizes"])
+def test_plotly_knows_all_that_the_figures_say(chosen):
+    figures = [piece for piece in transposed_convolution.update(chosen).stage if isinstance(piece, Figure)]
+    for figure in figures:
+        go.Figure(figure.to_dict())  # refuses what it does not know
+        assert all(np.isfinite(np.asarray(trace["y"], dtype=float)).all() for trace in figure.data)
+    assert len(figures) == (2 if chosen is BOARD else 1)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,160 @@
+"""What a move of a control costs in Chromium, beside an empty unqueued callback of the same page; what a scrub costs.
+
+A live figure should cost at most 1.5 times the empty callback, a whole new trajectory at most 3 times, and one step of
+a player of a 16 x 16 picture under 4 ms. Printed, not asserted.
+
+Run: uv run pytest tests/benchmarks/test_playgrounds.py -s
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+import pytest
+
+from explorer.app import build, launch
+from explorer.frame import LIGHT
+from explorer.settings import to_query
+from explorer.tabs import coin_flips, convolution, deconvolution, resizing, transposed_convolution
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ROUNDS, WARM = 15, 3
+FIGURE, TRAJECTORY = "live figure", "trajectory"
+
+
+@dataclass(frozen=True)
+class Move:
+    """A control of a tab, from ``settings`` on moved back and forth between two places of its slider."""
+
+    kind: str
+    settings: Any
+    field: str
+    places: tuple[float, float]
+
+    @property
+    def tab(self) -> str:
+        return type(self.settings).__module__.rpartition(".")[2]
+
+
+disc = convolution.PRESETS["stride 1 down, 2 across"]
+MOVES = [
+    Move(FIGURE, coin_flips.Settings(n=100), "p", (0.3, 0.6)),
+    Move(TRAJECTORY, coin_flips.PRESETS["particles spread"], "size", (0.2, 0.3)),
+    Move(FIGURE, convolution.PRESETS["a photograph's edges"], "padding", (1, 2)),
+    Move(TRAJECTORY, replace(disc, per_axis=False), "padding", (1, 2)),
+    Move(FIGURE, transposed_convolution.PRESETS["checkerboard artefact"], "stride", (2, 3)),
+    Move(TRAJECTORY, replace(transposed_convolution.STAMPS, image=((1.0,) * 8,) * 8), "stride", (2, 1)),
+    Move(FIGURE, resizing.Settings(), "row", (60, 100)),
+    Move(TRAJECTORY, resizing.Settings(), "middle", (128, 160)),
+    Move(FIGURE, deconvolution.Settings(), "regularisation", (0.5, 0.6)),
+    Move(TRAJECTORY, deconvolution.Settings(), "noise", (0.5, 0.6)),
+]
+
+# Both end when the answer is drawn: the page has taken it, all that waited on it has run, and the layout is done.
+MEASURE = """
+async ({ selector, value, empty }) => {
+  const input = [...document.querySelectorAll(selector)].at(-1);
+  const answered = new Promise((done) => {
+    if (empty) return new MutationObserver((_, me) => { me.disconnect(); done(); })
+      .observe(document.querySelector('#empty-answer'), { childList: true, subtree: true, characterData: true });
+    const write = window.explorer.write;
+    window.explorer.write = (query) => { window.explorer.write = write; write(query); done(); };
+  });
+  const turn = () => new Promise((done) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = done;
+    port2.postMessage(0);
+  });
+  performance.clearResourceTimings();
+  const start = performance.now();
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, value);
+  input.dispatchEvent(new Event('input', { bubbles: true }));
+  await answered;
+  await turn();
+  await turn();
+  document.body.offsetHeight;
+  const took = performance.now() - start;
+  await new Promise((done) => setTimeout(done, 60));
+  const [call] = performance.getEntriesByType('resource').filter(({ name }) => name.includes('/run/'));
+  return [took, call ? call.responseEnd - call.startTime : NaN, call ? call.encodedBodySize / 1000 : NaN];
+}
+"""
+SCRUB = """
+async (selector) => {
+  const bar = [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
+  if (!bar) return null;
+  const step = (i) => {
+    bar.value = i;
+    bar.dispatchEvent(new Event('input', { bubbles: true }));
+    document.body.offsetHeight;
+  };
+  const took = [];
+  for (let i = 0; i <= +bar.max; i++) {
+    const start = performance.now();
+    step(i);
+    took.push(performance.now() - start);
+    if (i % 10 === 0) await new Promise((done) => setTimeout(done));
+  }
+  return took;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def url():
+    """The whole page, with one slider more, whose callback does nothing."""
+    demo = build()
+    with demo:
+        with gr.Column(elem_id="empty"):
+            slider, answer = gr.Slider(0, 1000, 0, step=1), gr.HTML("0", elem_id="empty-answer")
+        slider.input(lambda value: str(value), slider, answer, **LIGHT)
+    _, address, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield address
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found; install it: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+def opened(browser, url, settings, tab):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    page.goto(f"{url}?{urlencode({'tab': tab, **to_query(settings)})}")
+    page.wait_for_selector(f"#tab-{tab} .badge.ok")
+    page.wait_for_timeout(500)
+    return page
+
+
+@pytest.mark.parametrize("move", MOVES, ids=[f"{move.tab}: {move.kind}" for move in MOVES])
+def test_a_move(browser, url, move, capsys):
+    page = opened(browser, url, move.settings, move.tab)
+    selector = f"#{move.tab}-{move.field} input[type=range]"
+    empty, moved = [], []
+    for i in range(ROUNDS + WARM):
+        place = move.places[(i + 1) % 2]
+        empty.append(page.evaluate(MEASURE, {"selector": "#empty input[type=range]", "value": i + 1, "empty": True}))
+        moved.append(page.evaluate(MEASURE, {"selector": selector, "value": place, "empty": False}))
+    steps = page.evaluate(SCRUB, f"#tab-{move.tab} .transport input[type=range]")
+    page.close()
+    floor, cost, server = (median(row[at] for row in rows[WARM:]) for rows, at in ((empty, 0), (moved, 0), (moved, 1)))
+    aim = 1.5 if move.kind == FIGURE else 3
+    line = (
+        f"{move.tab:23}{move.kind:12} {cost / floor:5.2f} (aim {aim:3}) of an empty callback's {floor:4.0f} ms; "
+        f"its call {server / floor:4.2f}, {moved[-1][2]:5.0f} kB"
+    )
+    if steps:
+        line += f"; a scrubbed step {median(steps):.1f} ms (slowest {max(steps):.1f})"
+    with capsys.disabled():
+        print("\n" + line)
