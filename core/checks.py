@@ -664,6 +664,7 @@ def sampling(
     noises: Sequence[ArrayLike | Tensor] = (),
     curve: Mapping[str, Any] | None = None,
     mean: Callable[[np.ndarray, float], np.ndarray] | None = None,
+    alpha_bar: ArrayLike | Tensor | None = None,
 ) -> Check:
     """Every step of a walk over a data set of points, taken again in float64 by the sampler's other formula.
 
@@ -675,8 +676,10 @@ def sampling(
         states: x at every time, each (N, D). times: as many. noises: the fresh noise of every step, if it draws any.
         curve: what else the schedule was made with, as in `schedule`.
         mean: what x0 is taken for, from x and alpha_bar, if not E[x0 | x]: `led_mean`, `network_led_mean`.
+        alpha_bar: the schedule itself, (T + 1,), where it is none of the published ones.
     """
-    alpha_bar, data = _alpha_bar(name, T, **(curve or {})), np.asarray(data, dtype=np.float64)
+    alpha_bar = np.asarray(_alpha_bar(name, T, **(curve or {})) if alpha_bar is None else alpha_bar, dtype=np.float64)
+    data = np.asarray(data, dtype=np.float64)
     mean = mean or (lambda x, a: _posterior_mean(x, data, a, std))
     x0_last, h_last, residual = None, math.inf, 0.0
     kept, guesses = np.asarray(states[0], dtype=np.float64), []  # UniPC's corrected x, and x0 at all times so far
@@ -797,6 +800,12 @@ def probability_flow(
     path = scipy.integrate.solve_ivp(velocity, logs, begin.ravel(), "DOP853", rtol=1e-8, atol=1e-9)
     expected = math.sqrt(alpha_bars[1]) * path.y[:, -1].reshape(starts.shape)
     return _close("ends where scipy's solve_ivp does", ends, expected, tolerance, 1.0)
+
+
+def slope(order: float, calls: Sequence[float], errors: Sequence[float]) -> Check:
+    """The fitted order against scipy's straight line through the logarithms."""
+    line: Any = scipy.stats.linregress(np.log(np.asarray(calls)), np.log(np.asarray(errors)))
+    return _close("the fitted order is scipy.stats.linregress's slope", order, -line.slope, 1e-9, 1.0)
 
 
 def energy_distance(value: float, x: Tensor, y: Tensor) -> Check:
@@ -947,6 +956,18 @@ def exact_denoiser(x0: Tensor, in_play: ArrayLike | Tensor, x_t: Tensor, data: T
         off = float(np.abs(np.asarray(said, np.float64).ravel() - share @ members).max())
         residual = max(residual, off, abs(float(count) / math.exp(scipy.stats.entropy(share)) - 1))
     return Check("the exact answer is Bayes' mean over the data, in float64", residual, 1e-3)
+
+
+def apart(value: float, x: Tensor) -> Check:
+    """The mean distance between two pictures against scipy's, pair by pair."""
+    rows = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    expected = scipy.spatial.distance.pdist(rows).mean() / math.sqrt(rows.shape[1])
+    return _close("mean distance of two pictures by scipy's pdist", value, expected, 1e-6)
+
+
+def answer(reading: Tensor, raw: Tensor) -> Check:
+    """The reading that a network was trained to say is what it answered, bare."""
+    return _close("one of the readings is the network's bare answer", reading, raw, 1e-4)
 
 
 def nearest(which: ArrayLike | Tensor, distance: ArrayLike | Tensor, x: Tensor, data: Tensor) -> Check:

@@ -1,54 +1,185 @@
-"""Where the denoiser pulls every point of the plane at one time."""
+"""One step as a sum of arrows, error against cost, and what guidance does to variety."""
+
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
 from explorer.figures import style
+from explorer.figures.plot import Figure
+
+NAMES = {
+    "x": "the share of xₜ",
+    "x0": "the share of x̂₀",
+    "eps": "the share of ε̂",
+    "z": "fresh noise z",
+    "eps_next": "the share of ε̂ ahead",
+    "x0_last": "the last x̂₀",
+    "correction": "the correction",
+}
+COLOURS = {
+    "x": style.SIGNAL,
+    "x0": style.PREDICTION,
+    "eps": style.NOISE,
+    "z": style.GREY,
+    "eps_next": style.GUIDANCE,
+    "x0_last": style.GUIDANCE,
+    "correction": style.HIGHLIGHT,
+}
+KINDS = {name: kind for kind, name in NAMES.items()}
+CURVES = {
+    "DDPM": style.GREY,
+    "DDIM": style.GUIDANCE,
+    "Euler": style.SIGNAL,
+    "Euler ancestral": "#B08900",
+    "Heun": style.PREDICTION,
+    "DPM-Solver++ (2M)": style.NOISE,
+    "UniPC": "#56B4E9",
+}
 
 
-def pull(
-    grid: np.ndarray, arrows: np.ndarray, density: np.ndarray, points: np.ndarray, extent: tuple[float, ...], title: str
-) -> go.Figure:
-    """Arrows over the noised density, with the particles of that time.
+def motion(
+    terms: Sequence[tuple[str, np.ndarray]], x: np.ndarray, x0: np.ndarray, x_next: np.ndarray, times: tuple[int, int]
+) -> Figure:
+    """The terms (name, weight times vector) laid end to end from the origin: they lead to x_next.
 
-    grid: where the arrows start, (A, 2). arrows: (A, 2). density: (H, W), first row at the bottom. points: (N, 2).
+    x, x0, x_next: where the particle is, where the denoiser thinks it will end, and where the step takes it, (2,).
     """
-    x_low, x_high, y_low, y_high = extent
-    fig = style.figure(x_range=[x_low, x_high], y_range=[y_low, y_high])
-    fig.add_heatmap(
-        z=density,
-        x=np.linspace(x_low, x_high, density.shape[1]),
-        y=np.linspace(y_low, y_high, density.shape[0]),
-        colorscale=[[0, "rgba(138,143,152,0)"], [1, "rgba(138,143,152,0.55)"]],
-        showscale=False,
-        hoverinfo="skip",
-        zsmooth="best",
-    )
-    fig.add_scatter(
-        x=points[:, 0], y=points[:, 1], mode="markers", marker={"color": style.SIGNAL, "size": 4}, hoverinfo="skip"
-    )
-    gap = np.full(len(grid), None)
-    ends = grid + arrows
-    fig.add_scatter(
-        x=np.stack([grid[:, 0], ends[:, 0], gap], 1).ravel(),
-        y=np.stack([grid[:, 1], ends[:, 1], gap], 1).ravel(),
-        mode="lines+markers",
-        line={"color": style.PREDICTION, "width": 1.6},
-        marker={
-            "symbol": "arrow",
-            "angleref": "previous",
-            "color": style.PREDICTION,
-            "size": np.tile([0, 8, 0], len(grid)),
-            "line": {"width": 0},
-        },
-        hoverinfo="skip",
-    )
-    axis = {"showticklabels": False, "ticks": "", "showline": True, "mirror": True, "linewidth": 1}
+    ends = np.cumsum([np.zeros(2), *(vector for _, vector in terms)], axis=0)
+    every = np.stack([*ends, x, x0, x_next])
+    middle, half = (every.max(0) + every.min(0)) / 2, 0.62 * max(float(np.ptp(every, axis=0).max()), 0.4)
+    fig = Figure(style.layout(x_range=[middle[0] - 1.5 * half, middle[0] + 1.5 * half]))
+    for (name, _), start, end in zip(terms, ends, ends[1:], strict=False):
+        colour = COLOURS[KINDS[name]]
+        fig.add_annotation(
+            x=end[0], y=end[1], ax=start[0], ay=start[1], xref="x", yref="y", axref="x", ayref="y",
+            arrowhead=2, arrowsize=1.2, arrowwidth=3, arrowcolor=colour, text="",
+        )  # fmt: skip
+        if np.hypot(*(end - start)) > 0.08 * half:
+            where = (start + end) / 2
+            fig.add_annotation(
+                x=where[0], y=where[1], text=name, showarrow=False, font={"color": colour}, xanchor="left", xshift=8
+            )
+    for point, name, colour, symbol in (
+        (np.zeros(2), "0", style.GREY, "cross-thin-open"),
+        (x, f"x at t = {times[0]}", style.SIGNAL, "circle"),
+        (x0, "x̂₀, the guess", style.PREDICTION, "diamond"),
+        (x_next, f"x at t = {times[1]}", style.NOISE, "circle"),
+    ):
+        fig.add_scatter(
+            x=[float(point[0])],
+            y=[float(point[1])],
+            mode="markers+text",
+            text=[name],
+            textposition="top center" if point is not x_next else "bottom center",
+            marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+            hovertemplate=f"{name}: (%{{x:.3f}}, %{{y:.3f}})<extra></extra>",
+        )
     fig.update_layout(
-        margin={"l": 8, "r": 8, "t": 34, "b": 8},
-        title={"text": title, "x": 0.5, "xanchor": "center", "y": 0.985, "yanchor": "top", "font": {"size": 16}},
-        xaxis=axis,
-        yaxis=axis | {"scaleanchor": "x", "constrain": "domain"},
+        uirevision="motion",
+        margin={"l": 48, "r": 16, "t": 16, "b": 40},
+        xaxis={"tickformat": "~g"},
+        yaxis={"range": [middle[1] - half, middle[1] + half], "scaleanchor": "x", "tickformat": "~g"},
     )
-    fig.update_xaxes(constrain="domain")
+    return fig
+
+
+def cost(
+    curves: Mapping[str, tuple[Sequence[tuple[int, float]], bool]],
+    what: str,
+    least: float | None,
+    calls: tuple[float, float],
+    powers: tuple[float, float],
+) -> Figure:
+    """Error against denoiser calls, both axes logarithmic.
+
+    curves: title -> ((calls, error) of every walk, whether it draws noise: dashed). least: the floor, if there is one.
+    calls: the range of the axis. powers: of ten, the range of the other.
+    """
+    fig = Figure(style.layout(x="denoiser calls", y=what))
+    for title, (points, noisy) in curves.items():
+        n, error = zip(*points, strict=True)
+        fig.add_scatter(
+            x=list(n),
+            y=[e if e > 0 else None for e in error],
+            mode="lines+markers",
+            name=title,
+            line={
+                "color": CURVES[title],
+                "width": 6 if title == "DDIM" else 2.5,
+                "dash": "dash" if noisy else "solid",
+            },
+            marker={"size": 8},
+            hovertemplate=f"{title}: %{{y:.2g}} for %{{x}} calls<extra></extra>",
+        )
+    if least is not None:
+        fig.add_shape(
+            type="line",
+            xref="paper",
+            x0=0,
+            x1=1,
+            y0=least,
+            y1=least,
+            line={"color": style.GREY, "dash": "dot", "width": 2},
+        )
+        style.label(
+            fig, math.log10(calls[0] * 1.15), math.log10(least), "a fresh draw of the data", style.GREY, yshift=-12
+        )
+    fig.update_layout(
+        uirevision=what,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 15}},
+        xaxis={
+            "type": "log",
+            "range": [math.log10(calls[0]), math.log10(calls[1])],
+            "tickvals": [5, 10, 20, 40, 80, 160, 320],
+        },
+        yaxis={"type": "log", "range": list(powers), "dtick": 1, "exponentformat": "power"},
+        margin={"l": 80, "r": 16, "t": 70, "b": 52},
+    )
+    return fig
+
+
+def diversity(
+    scales: Sequence[float], curve: Sequence[tuple[float, float]], at: float, here: tuple[float, float]
+) -> Figure:
+    """The share of particles that end in the class, and their variety, against the scale in both conventions.
+
+    curve: (share, variety) at every scale. at, here: the scale chosen, and the two at it.
+    """
+    fig = Figure(
+        style.layout(
+            x="guidance scale s &nbsp; (w = s − 1 in brackets)", y="share", x_range=[-0.3, 10.6], y_range=[0, 1.55]
+        )
+    )
+    names = ("of the class", "variety, beside the class’s own")
+    for k, (name, colour) in enumerate(zip(names, (style.GUIDANCE, style.PREDICTION), strict=True)):
+        y = [values[k] for values in curve]
+        fig.add_scatter(
+            x=list(scales),
+            y=y,
+            mode="lines+markers",
+            line={"color": colour, "width": 3},
+            marker={"size": 7},
+            hovertemplate=f"{name}: %{{y:.2f}} at s = %{{x}}<extra></extra>",
+        )
+        fig.add_scatter(
+            x=[at],
+            y=[here[k]],
+            mode="markers",
+            marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
+            hovertemplate=f"{name}: %{{y:.3f}} at s = %{{x}}<extra></extra>",
+        )
+        style.label(fig, scales[-3], y[-3], name, colour, yshift=-16 if k else 16, xanchor="center")
+    fig.add_shape(
+        type="line", x0=1, x1=1, y0=0, y1=1, yref="paper", line={"color": style.GREY, "dash": "dot", "width": 2}
+    )
+    style.label(fig, 1, 1.47, "no guidance", style.GREY, xshift=6)
+    marks = [0, 1, 2, 4, 6, 8, 10]
+    fig.update_layout(
+        uirevision="diversity",
+        xaxis={"tickvals": marks, "ticktext": [f"{s} ({s - 1})".replace("-", "−") for s in marks]},
+        yaxis={"tickformat": ".0%"},
+        margin={"l": 72, "r": 16, "t": 16, "b": 56},
+    )
     return fig
