@@ -105,6 +105,16 @@ def run(s: Settings, method: str, options: dict[str, Any]) -> Pass:
     return Pass(original, small, middle, resize(middle, s.large, method, **options))
 
 
+def run_checks(s: Settings, done: Pass, method: str, options: dict[str, Any]) -> list[Check]:
+    """Every step of a `run` against a library."""
+    down, smooth = DOWN[s.down]
+    return [
+        checks.resizing(done.large, done.middle, method, **options),
+        checks.resizing(done.middle, done.small, method, **options),
+        checks.resizing(done.small, done.original, down, antialias=smooth),
+    ]
+
+
 def update(settings: Settings) -> View:
     return {PIXEL: one_pixel, SIDE: side_by_side, LIBRARIES: libraries}[settings.view](settings)
 
@@ -145,10 +155,8 @@ def one_pixel(s: Settings) -> View:
         (),
         formula=formula(s, numbers),
         check=frame.weakest(
-            checks.resizing(done.large, done.middle, s.method, **options),
-            checks.resizing(done.middle, done.small, s.method, **options),
+            *run_checks(s, done, s.method, options),
             checks.resizing(weights @ done.small @ weights.T, done.middle, s.method, **options),
-            checks.resizing(done.small, done.original, DOWN[s.down][0], antialias=DOWN[s.down][1]),
         ),
         notice=pixel_notice(s, numbers),
         numbers=numbers,
@@ -262,7 +270,7 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
 def side_by_side(s: Settings) -> View:
     run(s, s.method, options_of(s))  # refuses what the chosen method cannot do
     compare = compared.__wrapped__ if is_own(s.picture) else compared  # a visitor's picture is not kept
-    made, methods, fit_check, kernel_side = compare(
+    made, methods, made_check, kernel_side = compare(
         s.picture, s.small, s.middle, s.large, s.down, s.align_corners, s.antialias
     )
     original, chosen = pictured(s.picture, s.large), f"bicubic, a = {s.a}" if s.method == "bicubic" else s.method
@@ -277,14 +285,13 @@ def side_by_side(s: Settings) -> View:
     scores = [checks.ssim(score["ssim"], made[chosen], original)]
     if finite(score["psnr"]) is not None:
         scores.append(checks.psnr(score["psnr"], made[chosen], original))
-    all_checks = [*([fit_check] if fit_check else []), *scores]
     return screen(
         1,
         shown,
         s,
         ("row", "col"),
         formula=side_formula(s, numbers, chosen),
-        check=frame.weakest(*all_checks),
+        check=frame.weakest(made_check, *scores),
         notice=side_notice(s, numbers),
         numbers=numbers,
     )
@@ -302,22 +309,23 @@ def said(of: dict[str, float]) -> str:
 @lru_cache(maxsize=16)
 def compared(
     name: str, small: int, middle: int, large: int, down: str, align_corners: bool, antialias: bool
-) -> tuple[dict[str, Tensor], dict[str, dict[str, float]], Check | None, int | None]:
-    """Every method's picture and what it is worth; where the sizes allow a fitted kernel, its check and its side."""
+) -> tuple[dict[str, Tensor], dict[str, dict[str, float]], Check, int | None]:
+    """Every method's picture, what it is worth, their check, and where the sizes allow a fitted kernel its side."""
     base = Settings(picture=name, small=small, middle=middle, large=large, down=down)
-    made = {}
+    made, found, kernel_side, factor = {}, [], None, whole_factor(base)
     for entry, (method, slope) in ENTRIES.items():
         can = {"align_corners": align_corners and method in ("bilinear", "bicubic")}
         can["antialias"] = antialias and method in FILTERED
-        made[entry] = run(base, method, can | slope).large
-    fit, kernel_side, factor = None, None, whole_factor(base)
+        done = run(base, method, can | slope)
+        made[entry] = done.large
+        found += run_checks(base, done, method, can | slope)
     if factor:
         (kernel, fit), start = fitted(name if name in CUTS else "", small, large, down), run(base, "area", {}).small
         made[FITTED], kernel_side = torch.stack([upscale(plane, kernel, factor) for plane in start]), len(kernel)
-        fit = frame.weakest(fit, checks.upscaling(made[FITTED], start, kernel, factor))
+        found = [fit, checks.upscaling(made[FITTED], start, kernel, factor), *found]
     original = pictured(name, large)
     worth = {entry: {"psnr": psnr(image, original), "ssim": ssim(image, original)} for entry, image in made.items()}
-    return made, worth, fit, kernel_side
+    return made, worth, frame.weakest(*found), kernel_side
 
 
 @lru_cache(maxsize=16)
