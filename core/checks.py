@@ -648,7 +648,7 @@ def entropy(
     across, down = (scipy.stats.norm.pdf(grid[:, None], math.sqrt(a) * m, wide) for m in means.T)
     q = across @ down.T / len(means)
     expected = float(scipy.special.entr(q).sum()) * (grid[1] - grid[0]) ** 2
-    return Check("is −∫ q ln q over a fine grid, in standard errors", abs(value - expected) / error, 5)
+    return Check("equals −∫ q ln q, in standard errors", abs(value - expected) / error, 5)
 
 
 def sampling(

@@ -172,6 +172,7 @@ def widgets(cls: type) -> dict[str, Any]:
     from explorer.components.pad import Pad
     from explorer.components.paint import PaintInput
     from explorer.components.picture_input import PictureInput
+    from explorer.components.slider import Slider
 
     made: dict[str, Any] = {}
     group = ""
@@ -191,7 +192,7 @@ def widgets(cls: type) -> dict[str, Any]:
                 made[name] = LogSlider(spec)
             case "number":
                 step = spec.step or (1 if spec.integer else (spec.high - spec.low) / 100)
-                made[name] = gr.Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)
+                made[name] = Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)
             case "choice" if spec.own:
                 made[name] = PictureInput(spec)
             case "choice" if len(spec.options) <= 3:

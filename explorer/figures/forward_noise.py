@@ -131,7 +131,7 @@ def steps(beta: np.ndarray, t: int) -> Figure:
     keep = np.unique(np.append(np.linspace(1, T, min(T, 250)).round().astype(int), max(t, 1)))
     curves = (
         ("spread added √β", np.sqrt(beta), style.NOISE),
-        ("mean lost 1 − √(1 − β)", 1 - np.sqrt(1 - beta), style.SIGNAL),
+        ("mean lost", 1 - np.sqrt(1 - beta), style.SIGNAL),
     )
     fig = Figure(style.layout(x="time t", y="in one step", x_range=[0, T], y_range=[-5.3, 0.1]))
     for name, values, colour in curves:
@@ -155,7 +155,7 @@ def entropies(times: np.ndarray, values: np.ndarray, t: int, value: float) -> Fi
     said = "entropy %{y:.3f} at t = %{x}<extra></extra>"
     fig.add_scatter(x=times, y=values, mode="lines", line={"color": style.SIGNAL, "width": 3}, hovertemplate=said)
     fig.add_scatter(x=[t], y=[value], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
-    key(fig, ("the particles", style.SIGNAL), ("┄ N(0, 1) in the plane: ln 2πe = 2.838", style.NOISE))
+    key(fig, ("the particles", style.SIGNAL), ("┄ N(0, 1): ln 2πe", style.NOISE))
     return fig
 
 

@@ -320,9 +320,11 @@ def maps(expected: torch.Tensor, spread: float, measured: dict, numbers: dict) -
     means = [Picture(shown((expected + 1) / 2), "mean: closed form", "√ᾱ x₀")]
     spreads = [Picture(np.full((SIDE, SIDE), 0.5), "variance: closed form", f"1 − ᾱ = {spread:.4f}")]
     for name, (m, v) in measured.items():
-        means.append(Picture(shown((m + 1) / 2), f"of {n} {name}s", f"off by {numbers[f'{name}_mean_off']:.4f}"))
+        means.append(Picture(shown((m + 1) / 2), f"mean of {n} {name}s", f"off by {numbers[f'{name}_mean_off']:.4f}"))
         part = v / (2 * spread) if spread else torch.full_like(v, 0.5)
-        spreads.append(Picture(shown(part), f"of {n} {name}s", f"on average {numbers[f'{name}_variance']:.4f}"))
+        spreads.append(
+            Picture(shown(part), f"variance of {n} {name}s", f"on average {numbers[f'{name}_variance']:.4f}")
+        )
     return [*means, *spreads]
 
 

@@ -93,7 +93,7 @@ PRESETS = {
     "Karras σ and the flow line": Settings(schedule="karras", other="flow", t=500),
     "flow, shifted by 3": Settings(schedule="flow", shift=3.0, other="flow", t=500),
     "quadratic and linear": Settings(schedule="quadratic", other="linear"),
-    "deck 002 · many small steps: T = 150 is too few": Settings(T=150, t=75, other=NOTHING),
+    "deck 002 · T = 150 is too few": Settings(T=150, t=75, other=NOTHING),
     "the wrong start: T = 150": Settings(view=START, T=150, other=NOTHING, t=75),
     "the wrong start, a little: Stable Diffusion's": Settings(view=START, schedule="scaled_linear", away=2.0),
     "a start from pure noise": Settings(view=START, schedule="cosine"),

@@ -1,0 +1,139 @@
+"""Forward noise and Schedules as a visitor uses them: sliders, buttons, own pictures, messages that spare the rest."""
+
+import pytest
+from PIL import Image
+
+FORWARD, SCHEDULES = "#tab-forward_noise", "#tab-schedules"
+
+
+def caption(tab):
+    return f"document.querySelector('{tab} .transport-label').textContent"
+
+
+def slide(page, tab, label, value):
+    page.locator(tab).get_by_label(f"range slider for {label}").evaluate(
+        """(input, value) => {
+            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, value);
+            input.dispatchEvent(new Event('input', { bubbles: true }));
+        }""",
+        str(value),
+    )
+
+
+@pytest.fixture
+def forward(page, url):
+    page.goto(f"{url}?tab=forward_noise&x=letter&n=28")
+    page.wait_for_selector(f"{FORWARD} .badge.ok")
+    page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 250:')")
+    return page
+
+
+def test_forward_noise_follows_the_slider_and_spares_the_picture(forward):
+    for t in (300, 400, 500, 600):
+        slide(forward, FORWARD, "Noise amount t", t)
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 600:')")
+    assert "t=600" in forward.url
+    slide(forward, FORWARD, "Steps in all T", 20)  # T below t: a message, and the picture stays
+    forward.get_by_text("the noise amount t must be at most T = 20, got 600").first.wait_for()
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 600:")
+    typed = forward.locator(FORWARD).get_by_label("number input for Steps in all T")
+    typed.fill("0")
+    forward.get_by_text("T must be a whole number in [2, 1000], got 0").first.wait_for()
+    typed.fill("5000")
+    forward.get_by_text("T must be a whole number in [2, 1000], got 5000").first.wait_for()
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 600:")
+    typed.fill("700")
+    forward.wait_for_function("document.querySelector('#tab-forward_noise .notice').innerText.includes('600 of 700')")
+    assert not forward.get_by_text("T must be a whole number").is_visible()
+
+
+def test_the_player_asks_the_server_nothing(forward):
+    """Every step of the chain is there once it is shown: no request, and the pictures change."""
+    asked = []
+    forward.on("request", lambda request: asked.append(request.url))
+    player = forward.locator(f"{FORWARD} .player").first
+    canvas = player.locator("canvas").first
+    player.focus()
+    forward.keyboard.press("Home")
+    clean = canvas.evaluate("c => c.toDataURL()")
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 0:")
+    for _ in range(12):
+        forward.keyboard.press("ArrowRight")
+    assert canvas.evaluate("c => c.toDataURL()") != clean
+    forward.keyboard.press("Home")
+    assert canvas.evaluate("c => c.toDataURL()") == clean
+    assert asked == []
+
+
+def test_the_lectures_table_and_six_new_rows(forward):
+    forward.locator(f"{FORWARD} .chip", has_text="deck 003").click()
+    amounts = forward.locator(f"{FORWARD} .picture-rows td:first-child")
+    forward.wait_for_function("document.querySelectorAll('#tab-forward_noise .picture-rows td').length === 24")
+    assert amounts.all_text_contents() == ["3", "14", "7", "42", "2", "21"]
+    back = forward.get_by_role("button", name="the lecture’s amounts")
+    assert not back.is_visible()
+    forward.get_by_role("button", name="Six new rows").click()
+    first = "document.querySelector('#tab-forward_noise .picture-rows td').textContent"
+    forward.wait_for_function("location.search.includes('r=1')")
+    forward.wait_for_function("document.querySelector('#tab-forward_noise .notice').innerText.includes('at random')")
+    assert amounts.count() == 6 and all(1 <= int(t) <= 50 for t in amounts.all_text_contents())
+    back.click()
+    forward.wait_for_function(f"{first} === '3'")
+    assert forward.locator(f"{FORWARD} .picture-rows canvas").count() == 12
+
+
+def test_an_own_picture_is_noised(forward, tmp_path):
+    file = tmp_path / "black.png"
+    Image.new("RGB", (30, 40), "black").save(file)
+    slide(forward, FORWARD, "Noise amount t", 0)
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 0:')")
+    before = forward.locator(f"{FORWARD} .player canvas").first
+    forward.locator(f"{FORWARD} .own-picture input[type=file]").set_input_files(file)
+    forward.wait_for_function(
+        """() => {
+            const canvas = document.querySelector('#tab-forward_noise .player canvas');
+            const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            return pixels.every((v, i) => v === (i % 4 === 3 ? 255 : 0));
+        }"""
+    )
+    assert before.is_visible() and "x=" not in forward.url
+
+
+def test_forward_noise_views_show_their_own_pieces(forward):
+    forward.locator(f"{FORWARD} .chip", has_text="deck 002 · particles").click()
+    forward.wait_for_selector(f"{FORWARD} .points canvas")
+    assert not forward.locator("#forward_noise-picture").is_visible()
+    assert forward.locator("#forward_noise-points").is_visible()
+    assert not forward.locator(f"{FORWARD} .picture-rows").is_visible()
+
+
+def test_schedules_meter_repair_and_messages(page, url):
+    page.goto(f"{url}?tab=schedules&c=nothing")
+    page.wait_for_selector(f"{SCHEDULES} .badge.ok")
+    verdict = page.locator(f"{SCHEDULES} .meter-verdict")
+    page.get_by_text("nothing that matters").wait_for()
+    slide(page, SCHEDULES, "Steps in all T", 150)
+    page.get_by_text("too much: sampling must not start from pure noise").wait_for()
+    page.get_by_label("Repair: zero signal at T").check()
+    page.get_by_text("nothing at all").wait_for()
+    typed = page.locator(SCHEDULES).get_by_label("number input for Steps in all T")
+    typed.fill("0")
+    page.get_by_text("T must be a whole number in [2, 2000], got 0").first.wait_for()
+    assert verdict.count() == 1 and "nothing at all" in verdict.inner_text()
+    first = page.locator(SCHEDULES).get_by_label("First β, number")
+    typed.fill("300")
+    page.wait_for_function("location.search.includes('T=300')")
+    first.fill("0.1")  # above the last
+    page.get_by_text("wanted 0 < beta_1 <= beta_T < 1").first.wait_for()
+    assert "nothing at all" in verdict.inner_text()
+
+
+def test_schedules_wrong_start_stands_beside_the_right_one(page, url):
+    page.goto(f"{url}?tab=schedules")
+    page.wait_for_selector(f"{SCHEDULES} .badge.ok")
+    page.locator(f"{SCHEDULES} .chip", has_text="the wrong start: T = 150").click()
+    page.wait_for_function("document.querySelectorAll('#tab-schedules .points figure').length === 3")
+    titles = page.locator(f"{SCHEDULES} .points figcaption").all_text_contents()
+    off = [float(title.rsplit(" ", 1)[1]) for title in titles]
+    assert off[0] > 10 * max(off[1:])
+    assert not page.locator(f"{SCHEDULES} .live-plot").first.is_visible()
