@@ -37,7 +37,7 @@ function axes(ink) {
   c.moveTo(box.left, box.top);
   c.lineTo(box.left, box.bottom);
   c.lineTo(box.right, box.bottom);
-  for (const x of ticks(now.x_range, Math.min(9, (box.right - box.left) / 60))) {
+  for (const x of ticks(now.x_range, Math.min(9, (box.right - box.left) / 45))) {
     c.moveTo(X(x), box.bottom);
     c.lineTo(X(x), box.bottom + 4);
     c.fillText(written(x), X(x), box.bottom + 7);

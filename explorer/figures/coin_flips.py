@@ -41,7 +41,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         width=0.86 if few else 1,
     )
     bound = ceiling(np.abs(pmf - bell).max() * 1.1) if curve[1].any() else 0.01
-    fine = {"tickformat": "~g" if bound > 1e-3 else "~e", "nticks": 4}
+    fine = {"tickformat": "~g" if bound > 1e-3 else "", "exponentformat": "e", "nticks": 4}
     fig.update_layout(
         uirevision="bars",
         barmode="overlay",
@@ -153,7 +153,7 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
     )
     middle = len(t) // 2
     style.label(fig, t[middle], expected[middle], "t s²", style.NOISE, xanchor="right", xshift=-6, yshift=14)
-    style.label(fig, t[-1] * 0.82, expected[int(len(t) * 0.82)], "measured", style.SIGNAL, yshift=-26)
+    style.label(fig, t[-1], 0, "measured", style.SIGNAL, xanchor="right", yshift=14)
     fig.update_yaxes(nticks=4, tickformat="~g")
     return fig
 

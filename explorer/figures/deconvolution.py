@@ -27,7 +27,8 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
             line={"color": colour, "width": 2, "dash": "dash"},
             hovertemplate=f"{text}: {level:.3g}<extra></extra>",
         )
-        style.label(fig, 0, np.log10(level), text, colour, xshift=6, yanchor="top" if i else "bottom")
+        where = {"xanchor": "right", "xshift": -6, "yanchor": "top" if i else "bottom"}
+        style.label(fig, len(values), np.log10(level), text, colour, **where)
     fig.update_layout(uirevision=x, margin={"l": 76})
     fig.update_yaxes(type="log", exponentformat="power", dtick=1)
     return fig
