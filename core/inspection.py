@@ -89,6 +89,12 @@ def psnr(image: Tensor, reference: Tensor) -> float:
     return float(10 * torch.log10(4 / (image - reference).double().square().mean()))
 
 
+def apart(x: Tensor) -> float:
+    """Mean root mean square distance between two different pictures of a batch (B, ...): 0 where all are one."""
+    far = torch.cdist(x.flatten(1).double(), x.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return float(far.sum() / (len(x) * (len(x) - 1)) / x[0].numel() ** 0.5)
+
+
 def nearest(x: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
     """For each x (B, ...) the number of the nearest member of the data (N, ...) and the root mean square distance."""
     far = torch.cdist(x.flatten(1).double(), data.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist")

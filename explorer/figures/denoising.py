@@ -137,7 +137,7 @@ def activations(x: np.ndarray, values: Mapping[str, np.ndarray], at: float, here
 
 def parts(names: Sequence[str], lengths: Sequence[float]) -> go.Figure:
     """Length of the gradient in every part of the network, from where the picture enters to where it leaves."""
-    fig = style.figure(y="length of the gradient", margin=MARGIN | {"b": 76})
+    fig = style.figure(y="5 · gradient’s length", margin=MARGIN | {"b": 76})
     fig.add_bar(
         x=list(names), y=list(lengths), marker={"color": style.GUIDANCE}, hovertemplate="%{x}: %{y:.3g}<extra></extra>"
     )

@@ -4,24 +4,43 @@ import ast
 import contextlib
 import io
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
-from core import weights
+from core import datasets, inspection, pipeline, samplers, weights
+from core.networks import layers
+from core.networks import points as network_of_points
 from core.networks.unet import UNet, UNetConfig
+from core.training import points, step
 from core.training.recipes import COSINE_V, HALF_NOISE
 from core.weights import Card
+from explorer.settings import parse, specs
 from explorer.tabs import denoising
 from explorer.tabs.denoising import Settings, common, inside, seeing, training
-from explorer.tabs.denoising.settings import PRESETS
+from explorer.tabs.denoising.settings import (
+    AMOUNT,
+    EXACT,
+    INSIDE,
+    LEARN,
+    LOSS,
+    MEMORY,
+    NORM,
+    ONE_SHOT,
+    PRESETS,
+    SEES,
+    STEP,
+    VIEWS,
+)
 
 SMALL = UNetConfig(
     sample_size=28, in_channels=1, out_channels=1, block_out_channels=(16, 32, 32), norm_num_groups=8,
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=11,
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=11, patch_size=2,
 )  # fmt: skip
 
 
@@ -65,12 +84,15 @@ def forget():
 
 @pytest.fixture(autouse=True)
 def on_small_networks(monkeypatch, small_models, some_fashion, request):
-    """The small models in the place of the embedded ones, with or (marked `bare`) without a data set."""
+    """The small models in the place of the embedded ones, with or, where the test says so, without a data set."""
     whole, half = small_models
     monkeypatch.setattr(common, "FASHION", whole)
     monkeypatch.setattr(common, "HALF_NOISE", half)
-    monkeypatch.setattr(common, "TIMES", 5)
-    bare = request.node.get_closest_marker("bare")
+    for module, name, few in (
+        (common, "TIMES", 5), (seeing, "AT", (1, 100, 1000)), (training, "RATES", (0.01, 1.0)), (training, "WALK", 8),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, few)
+    bare = "without_the_data" in request.node.name
     monkeypatch.setenv("DIFFUSION_EXPLORER_DATA", "/nowhere" if bare else str(some_fashion))
     monkeypatch.setenv("HOME", "/nowhere")
     forget()
@@ -87,23 +109,201 @@ QUICK = {name: quick(settings) for name, settings in PRESETS.items()}
 
 
 @pytest.mark.parametrize("settings", QUICK.values(), ids=QUICK)
-def test_every_preset_has_a_green_badge_and_numbers_in_json(settings):
-    view = denoising.result(settings)
+def test_every_preset_has_a_green_badge_and_code_that_prints_its_numbers(settings):
+    view, out = denoising.result(settings), io.StringIO()
     assert view.check.ok, view.check
     assert view.numbers and json.loads(json.dumps(view.numbers, allow_nan=False)) == view.numbers
     assert "nan" not in view.formula and "nan" not in view.notice
-
-
-@pytest.mark.parametrize("settings", QUICK.values(), ids=QUICK)
-def test_code_prints_the_endpoints_numbers(settings):
-    out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(denoising.code(settings), {})
-    compare(out.getvalue(), denoising.result(settings).numbers)
+    compare(out.getvalue(), view.numbers)
 
 
 def compare(printed, numbers):
     lines = [line.split(" = ", 1) for line in printed.strip().splitlines()]
     assert len(lines) >= 3
     for name, value in lines:
-        assert ast.literal_eval(value) == pytest.approx(numbers[name], rel=1e-4, abs=1e-6), name
+        due = numbers[name]
+        nested = isinstance(due, dict) and any(isinstance(part, list) for part in due.values())
+        assert ast.literal_eval(value) == (due if nested else pytest.approx(due, rel=1e-4, abs=1e-6)), name
+
+
+@pytest.mark.parametrize("settings", [Settings(view=NORM)])
+def test_code_runs_in_a_fresh_interpreter(settings):
+    settings = quick(settings)
+    out = subprocess.run([sys.executable, "-c", denoising.code(settings)], capture_output=True, text=True, check=True)
+    compare(out.stdout, denoising.result(settings).numbers)
+
+
+def test_what_the_network_says_is_read_as_the_papers_have_it():
+    """Ho et al., equation 15, and Salimans & Ho, written out here, from the network's bare answer."""
+    s = Settings(view=SEES, t=333, label="Bag", picture=3, seed=5)
+    got, whole = denoising.update(s).numbers, common.model()
+    x0, eps = common.chosen(s)
+    a = float(whole.schedule.alpha_bar[333])
+    x_t = a**0.5 * x0 + (1 - a) ** 0.5 * eps
+    with torch.no_grad():
+        v = whole.unet(x_t[None].float(), torch.tensor([332]), whole.context([8]))[0].double()
+    x0_hat, eps_hat = a**0.5 * x_t - (1 - a) ** 0.5 * v, (1 - a) ** 0.5 * x_t + a**0.5 * v
+    assert got["loss_eps"] == pytest.approx(float((eps_hat - eps).square().mean()), rel=1e-4)
+    assert got["loss_x0"] == pytest.approx(float((x0_hat - x0).square().mean()), rel=1e-4)
+    assert got["pixel"]["x_t"] == pytest.approx(float(x_t[0, 14, 14]), abs=1e-6)
+    b = float(whole.schedule.alpha_bar[got["t_next"]])
+    x_next = b**0.5 * x0_hat + (1 - b) ** 0.5 * eps_hat
+    assert got["t_next"] == 283 and got["pixel"]["x_next"] == pytest.approx(float(x_next[0, 14, 14]), abs=1e-4)
+
+
+def test_the_player_opens_at_t_and_shows_its_picture():
+    view = denoising.update(Settings(view=SEES, t=700))
+    player, sent = view.stage[common.PLAYER], view.numbers
+    assert sent["times"][player.at] == 700 and player.labels[player.at].startswith("t = 700:")
+    assert player.frames[player.at, 0, 14, 14] == pytest.approx(sent["pixel"]["x_t"])
+    assert player.frames[player.at, 4, 14, 14] == pytest.approx(sent["pixel"]["x0"])
+
+
+def test_a_view_that_takes_long_opens_empty_and_a_quick_one_has_no_run_button():
+    waiting, quick_one = denoising.update(Settings(view=MEMORY)), denoising.update(Settings(view=NORM))
+    assert waiting.stage[:-1] == (None,) * 6 and waiting.check is None and "Run" in waiting.notice
+    assert "run" in quick_one.stage[-1].hidden and "run" not in waiting.stage[-1].hidden
+    assert list(denoising.stream(Settings(view=NORM))) == []
+
+
+def test_the_exact_denoiser_knows_its_own_pictures_and_no_others():
+    known = denoising.update(Settings(view=EXACT, origin="from the data", members=20, t=200)).numbers
+    assert known["nearest"] == 0 and known["exact_error"] < 1e-6 and known["members_in_play"] == pytest.approx(1)
+    other = denoising.update(Settings(view=EXACT, members=20, t=200)).numbers
+    assert other["exact_error"] > 100 * known["exact_error"] and other["members"] == 20
+
+
+def test_everything_the_exact_denoiser_draws_is_in_its_data():
+    got = denoising.result(quick(Settings(view=MEMORY))).numbers
+    assert max(got["exact_distance"]) < 0.02
+    assert len(got["network_distance"]) == len(got["unseen_distance"]) == 4
+
+
+def test_a_small_step_downhill_lowers_the_loss_as_far_as_the_gradient_says():
+    got = denoising.update(Settings(view=STEP, rate=0.001)).numbers
+    assert got["loss"] - got["loss_after"] == pytest.approx(got["drop_foreseen"], rel=0.05)
+    assert got["gradient"] ** 2 == pytest.approx(sum(g**2 for g in got["gradient_of_parts"].values()))
+
+
+def test_the_training_step_leaves_the_loaded_network_alone():
+    before = {name: w.clone() for name, w in common.model().unet.named_parameters()}
+    denoising.update(Settings(view=STEP, rate=5.0))
+    after = dict(common.model().unet.named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(w.requires_grad and w.grad is not None for w in after.values())
+
+
+def test_a_live_training_learns_and_ends_above_the_floor():
+    views = list(denoising.stream(Settings(view=LEARN, training=200, width=32)))
+    got = views[-1].numbers
+    assert got["curve"]["loss"][-1] < got["curve"]["loss"][0] and got["loss"] > got["floor"]
+    assert len(views) > 5 and views[-1].stage[common.CLOUD].positions.shape[1:] == (2, 300, 2)
+
+
+@pytest.mark.parametrize("view", [ONE_SHOT, EXACT, MEMORY])
+def test_without_the_data_set_it_says_so_and_claims_no_training_picture(view):
+    assert datasets.at_hand("fashion") is None
+    seen = denoising.result(quick(Settings(view=view)))
+    assert "not the training set" in seen.notice and seen.numbers["real_pictures"] is False and seen.check.ok
+    if view == MEMORY:
+        assert "network_nearest" not in seen.numbers
+        assert not any("training" in picture.title for picture in seen.stage[common.SHEET])
+
+
+def test_code_prints_the_same_without_the_data():
+    settings, out = Settings(view=EXACT, members=20), io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(denoising.code(settings), {})
+    compare(out.getvalue(), denoising.result(settings).numbers)
+
+
+@pytest.mark.parametrize("view", [v for v in VIEWS if v not in (LEARN, LOSS)])
+def test_told_no_class_the_badge_is_green(view):
+    settings = quick(Settings(view=view, label="no class", t=1000, told=1, picture=15, guidance=0.0))
+    seen = denoising.result(settings)
+    assert seen.check.ok, seen.check
+    json.dumps(seen.numbers, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"t": 0}, r"t must be a whole number in \[1, 1000\], got 0"),
+        ({"guidance": float("nan")}, "guidance must be a number"),
+        ({"label": "Hat"}, "label must be one of"),
+        ({"view": "upside down"}, "view must be one of"),
+        ({"view": EXACT, "origin": "from the data", "members": 3, "picture": 5}, "the data hold 3 pictures"),
+    ],
+)
+def test_bad_input_gets_a_message(given, says):
+    values = vars(Settings()) | given
+    with pytest.raises(Exception, match=says):
+        denoising.endpoint(*values.values())
+
+
+def test_a_model_that_is_missing_is_said(monkeypatch):
+    monkeypatch.setattr(common, "FASHION", "nowhere")
+    with pytest.raises(ValueError, match="unknown model 'nowhere'"):
+        denoising.update(Settings(view=SEES))
+
+
+def scaled(by):
+    return lambda right, *a, **o: by * right(*a, **o)
+
+
+def flipped(right, *a, **o):
+    return {name: -value if name == "v" else value for name, value in right(*a, **o).items()}
+
+
+@pytest.mark.parametrize(
+    ("view", "where", "name", "wrong"),
+    [
+        (ONE_SHOT, inspection, "psnr", scaled(1.01)),
+        (ONE_SHOT, inspection, "apart", scaled(1.01)),
+        (ONE_SHOT, pipeline, "guide", lambda right, c, u, scale: right(u, c, scale)),
+        (ONE_SHOT, samplers, "combine", lambda right, *terms: right((1.01 * terms[0][0], terms[0][1]), *terms[1:])),
+        (SEES, inspection, "readings", flipped),
+        (SEES, inspection, "losses", lambda right, *a: {n: v * (1 + (n == "x0")) for n, v in right(*a).items()}),
+        (
+            SEES,
+            inspection,
+            "noised",
+            lambda right, x0, eps, times, s: right(x0, eps, [max(t - 1, 0) for t in times], s),
+        ),
+        (SEES, inspection, "ask", lambda right, m, x, times, label, **o: right(m, -x, times, label, **o)),
+        (LOSS, inspection, "losses", lambda right, *a: {n: v * (1 + (n == "v")) for n, v in right(*a).items()}),
+        (EXACT, seeing, "empirical_denoiser", lambda right, data, schedule: right(data.flip(-1), schedule)),
+        (EXACT, inspection, "members_in_play", scaled(1.1)),
+        (EXACT, inspection, "nearest", lambda right, x, data: (right(x, data)[0] * 0 + 1, right(x, data)[1])),
+        (MEMORY, inspection, "nearest", lambda right, x, data: (right(x, data)[0], 2 * right(x, data)[1] + 1)),
+        (INSIDE, UNet, "forward", lambda right, *a, skips=True, **o: right(*a, **o)),
+        (AMOUNT, layers, "timestep_embedding", lambda right, t, dim: right(t, dim).flip(1)),
+        (NORM, inspection, "group_norm", lambda right, x, groups: right(x, 2 * groups)),
+        (NORM, inspection, "slope", lambda right, *a: right(*a) + 0.01),
+        (STEP, step, "moved", lambda right, network, way, by: right(network, way, -by)),
+        (STEP, step.torch.autograd, "grad", lambda right, *a, **o: [2 * g for g in right(*a, **o)]),
+        (LEARN, points, "loss_of", lambda right, d, *a: right(d, *a) / (1 + 9 * ("network" in d.__qualname__))),
+        (LEARN, network_of_points, "timestep_embedding", lambda right, t, dim: right(t + 1, dim)),
+    ],
+)
+def test_badge_turns_red_when_core_is_wrong(monkeypatch, view, where, name, wrong):
+    right = getattr(where, name)
+    monkeypatch.setattr(where, name, lambda *a, **o: wrong(right, *a, **o))
+    seen = denoising.result(quick(Settings(view=view, t=400, guidance=3.0, at=0.5)))
+    assert not seen.check.ok, seen.check
+
+
+def test_gelu_by_its_usual_shortcut_turns_the_badge_red(monkeypatch):
+    rough = {**inspection.ACTIVATIONS, "GELU": lambda x: torch.nn.functional.gelu(x, approximate="tanh")}
+    monkeypatch.setattr(inspection, "ACTIVATIONS", rough)
+    assert not denoising.update(Settings(view=NORM)).check.ok
+
+
+def test_every_preset_is_valid_and_the_first_is_the_default():
+    assert next(iter(PRESETS.values())) == Settings()
+    for settings in PRESETS.values():
+        assert parse(Settings, vars(settings)) == settings
+    assert {settings.view for settings in PRESETS.values()} == set(VIEWS) == set(denoising.IDEAS)
+    assert set(specs(Settings)) == set(vars(Settings()))

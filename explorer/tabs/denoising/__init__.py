@@ -27,7 +27,7 @@ from explorer.tabs.denoising.settings import (
     SEES,
     STEP,
     Settings,
-)  # fmt: skip
+)
 
 __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "stream", "update"]
 

@@ -37,7 +37,7 @@ from explorer.tabs.denoising.common import (
     screen,
     source,
     tile,
-)  # fmt: skip
+)
 from explorer.tabs.denoising.settings import Settings
 
 CHANNELS = 16  # of every map, in a square
@@ -79,12 +79,13 @@ def inside(s: Settings) -> View:
     side = x0.shape[-1]
     way_up = [name for name in features if name.startswith("up")]
     sheet = [
-        Picture(bright(x_t[0, 0].numpy()), "xₜ", f"1 × {side} × {side}"),
+        Picture(as_large(x_t[0, 0]), "xₜ", f"1 × {side} × {side}"),
         *(shown(name, features[name], side) for name in features if name not in way_up),
         *(shown(name, features[name], side, " with skips") for name in way_up),
-        Picture(bright(guess[0, 0].numpy()), "x̂₀ with skips", f"off by {error(guess, x0):.3g}"),
+        Picture(as_large(x0[0]), "the true x₀"),
         *(shown(name, blind[name], side, " without") for name in way_up),
-        Picture(bright(guess_blind[0, 0].numpy()), "x̂₀ without skips", f"off by {error(guess_blind, x0):.3g}"),
+        Picture(as_large(guess[0, 0]), "x̂₀ with skips", f"off by {error(guess, x0):.3g}"),
+        Picture(as_large(guess_blind[0, 0]), "x̂₀ without skips", f"off by {error(guess_blind, x0):.3g}"),
     ]
     numbers = {
         "label": s.label, "real_pictures": pictures(s).real,
@@ -111,6 +112,11 @@ def inside(s: Settings) -> View:
     )
 
 
+def as_large(x: Tensor) -> np.ndarray:
+    """A picture as large as the tiled maps beside it."""
+    return bright(x.numpy()).repeat(4, 0).repeat(4, 1)
+
+
 def shown(name: str, features: Tensor, side: int, how: str = "") -> Picture:
     """The first channels of a map in a square, grey for 0, each as large as the picture."""
     first = features[0, :CHANNELS, None].double()
@@ -132,11 +138,11 @@ def inside_formula(n: dict) -> str:
     half = (len(shapes) - 1) // 2
     down, middle, up = shapes[:half], shapes[half], shapes[half + 1 :]
     return lines(
-        r"x_t\;\to\;" + r"\;\to\;".join(down) + rf"\;\to\;\underbrace{{{middle}}}_{{\text{{the middle}}}}\;\to\;"
-        + r"\;\to\;".join(up) + r"\;\to\;\text{answer}",
+        r"x_t\;\to\;" + r"\;\to\;".join(down) + rf"\;\to\;\underbrace{{{middle}}}_{{\text{{the middle}}}}",
+        r"\to\;" + r"\;\to\;".join(up) + r"\;\to\;\text{answer}",
         rf"\overline{{(\hat x_0-x_0)^2}}={tex(n['error_with_skips'])}\text{{ with skips}},\quad "
         rf"{tex(n['error_without_skips'])}\text{{ with zeros in their place}}",
-    )  # fmt: skip
+    )
 
 
 def inside_notice(s: Settings, n: dict) -> str:
@@ -319,13 +325,13 @@ def norm(s: Settings) -> View:
 def norm_formula(s: Settings, n: dict) -> str:
     c, h, w = n["shape"]
     cells = c * h * w // n["groups"]
+    values = (rf"\operatorname{{{k}}}({s.at:g})={tex(n['values'][k])}" for k in ("GELU", "ReLU", "SiLU"))
+    slopes = (rf"{tex(n['slopes'][k], 3)}" for k in ("GELU", "ReLU", "SiLU"))
     return lines(
-        rf"\text{{group norm:}}\quad\hat h=\frac{{h-\mu_g}}{{\sqrt{{\sigma_g^2+10^{{-5}}}}}}\qquad\text{{over }}"
-        rf"{c}/{n['groups']}\cdot{h}\cdot{w}={cells}\text{{ cells a group, each picture alone}}",
-        rf"\operatorname{{GELU}}({s.at:g})={s.at:g}\,\Phi({s.at:g})={tex(n['values']['GELU'])},\quad"
-        rf"\operatorname{{ReLU}}({s.at:g})={tex(n['values']['ReLU'])},\quad"
-        rf"\operatorname{{SiLU}}({s.at:g})={tex(n['values']['SiLU'])}\qquad\text{{slopes }}"
-        rf"{tex(n['slopes']['GELU'], 3)},\;{tex(n['slopes']['ReLU'], 3)},\;{tex(n['slopes']['SiLU'], 3)}",
+        r"\hat h=\frac{h-\mu_g}{\sqrt{\sigma_g^2+10^{-5}}}"
+        rf"\quad\text{{over }}\tfrac{{{c}}}{{{n['groups']}}}\cdot{h}\cdot{w}={cells}\text{{ cells a group}}",
+        r"\operatorname{GELU}(x)=x\,\Phi(x)\qquad" + r",\;".join(values),
+        r"\text{slopes there: }" + r",\;".join(slopes),
     )
 
 
@@ -333,8 +339,8 @@ def norm_notice(s: Settings, n: dict) -> str:
     ones = "layer norm over the whole map" if n["groups"] == 1 else f"{n['groups']} groups of channels"
     return (
         f"A live map of this network ({' × '.join(map(str, n['shape']))}, at t = {s.t}) has mean "
-        f"{n['mean_before']:.2f} and "
-        f"deviation {n['std_before']:.2f}; after group norm with {ones}, **{n['mean_after']:.2f}** and "
+        f"{round(n['mean_before'], 2) + 0.0:.2f} and "
+        f"deviation {n['std_before']:.2f}; after group norm with {ones}, **{round(n['mean_after'], 2) + 0.0:.2f}** and "
         f"**{n['std_after']:.2f}**. No other picture of the batch takes part, so a batch of one is no worse.\n"
         f"**{100 * n['negative_share']:.0f} %** of its cells are negative: ReLU would cut them, and learn "
         "nothing from them "

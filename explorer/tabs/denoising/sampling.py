@@ -34,7 +34,7 @@ from explorer.tabs.denoising.common import (
     screen,
     source,
     tile,
-)  # fmt: skip
+)
 from explorer.tabs.denoising.settings import SEEN, UNSEEN, Settings
 
 NOISES, CLEANED = 4, 8  # pure noises walked from; half-noised pictures cleaned in one go
@@ -61,7 +61,7 @@ def one_shot(s: Settings) -> Iterator[View]:
         "alpha_bar_of_the_one_shot": float(half.schedule.alpha_bar[1]),
         "psnr_half_noised": inspection.psnr(noisy, x0),
         "psnr_cleaned_in_one_go": inspection.psnr(cleaned, x0),
-        "blots_apart": apart(blots),
+        "blots_apart": inspection.apart(blots),
         "blots_contrast": float(blots.std((1, 2, 3)).mean()),
     }
     sheet = [
@@ -76,9 +76,9 @@ def one_shot(s: Settings) -> Iterator[View]:
     end = steps[-1].x_next
     numbers = found | {
         "times": [steps[0].t, *(step.t_next for step in steps)],
-        "samples_apart": apart(end),
+        "samples_apart": inspection.apart(end),
         "samples_contrast": float(end.std((1, 2, 3)).mean()),
-        "pictures_apart": apart(data.x0[:16]),
+        "pictures_apart": inspection.apart(data.x0[:16]),
     }
     frames = [[shot.x, blots, step.x, step.prediction.x0] for step in steps] + [[shot.x, blots, end, end]]
     yield screen(
@@ -90,6 +90,8 @@ def one_shot(s: Settings) -> Iterator[View]:
             checks.denoising(*walked([shot]), half.schedule.alpha_bar, "ddim"),
             checks.decibels(numbers["psnr_half_noised"], noisy, x0),
             checks.decibels(numbers["psnr_cleaned_in_one_go"], cleaned, x0),
+            checks.apart(numbers["blots_apart"], blots),
+            checks.apart(numbers["samples_apart"], end),
             *guidance_checks(s, whole, labels, steps[0]),
         ),
         one_shot_notice(numbers),
@@ -118,12 +120,6 @@ def guidance_checks(s: Settings, whole: ClassToImage, labels: list[int] | None, 
     with torch.no_grad():
         told, untold = (whole.denoiser(labels, guidance=scale)(step.x, step.t).x0 for scale in (1.0, 0.0))
     return [checks.guidance(step.prediction.x0, told, untold, s.guidance)]
-
-
-def apart(x: Tensor) -> float:
-    """Mean root mean square distance between two different pictures of a batch."""
-    far = torch.cdist(x.flatten(1).double(), x.flatten(1).double())
-    return float(far.sum() / (len(x) * (len(x) - 1)) / x[0].numel() ** 0.5)
 
 
 def walked(steps: list[Step]) -> tuple[list[Tensor], list[Tensor], list[int]]:
@@ -214,18 +210,12 @@ def one_shot_code(s: Settings) -> str:
 import torch
 
 from core.forward import add_noise
-from core.inspection import ask, class_pictures, psnr
+from core.inspection import apart, ask, class_pictures, psnr
 from core.pipeline import ClassToImage
 
 whole = ClassToImage.load({common.FASHION!r}, device="cpu")
 half = ClassToImage.load({common.HALF_NOISE!r}, device="cpu")
 label = {label}  # {s.label}
-
-
-def apart(x):
-    far = torch.cdist(x.flatten(1).double(), x.flatten(1).double())
-    return float(far.sum() / (len(x) * (len(x) - 1)) / x[0].numel() ** 0.5)
-
 
 pictures = class_pictures(whole, label, "test").x0
 x0 = pictures[:{CLEANED}]
@@ -271,7 +261,7 @@ def memory(s: Settings) -> Iterator[View]:
     numbers = {
         "label": s.label, "members": len(known), "real_pictures": data.real, "times": times,
         "exact_nearest": which.tolist(), "exact_distance": far.tolist(),
-        "samples_apart": apart(drawn), "exact_samples_apart": apart(recalled),
+        "samples_apart": inspection.apart(drawn), "exact_samples_apart": inspection.apart(recalled),
     }  # fmt: skip
     sheet = [
         Picture(bright(tile(recalled, 2)), "exact: its end"),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from core import checks, inspection
-from core.denoiser import Prediction
+from core.denoiser import Prediction, velocity
 from core.forward import add_noise
 from core.mixtures import empirical_denoiser
+from core.pipeline import ClassToImage
 from core.samplers import ddim
 from explorer import frame
 from explorer.components.player import Trajectory
@@ -38,7 +39,7 @@ from explorer.tabs.denoising.common import (
     players_times,
     screen,
     source,
-)  # fmt: skip
+)
 from explorer.tabs.denoising.settings import SEEN, UNSEEN, Settings
 
 CENTRE = (0, 14, 14)  # the pixel whose numbers the formula shows
@@ -116,6 +117,8 @@ def sees(s: Settings) -> View:
         sees_formula(t, after[at], numbers, schedule),
         frame.weakest(
             checks.readings(x_t[at], said.x0[at], said.eps[at], v, alpha_bar[at]),
+            checks.readings(x_t[at], x0, eps, velocity(x0, eps, alpha_bar[at]), alpha_bar[at]),
+            checks.answer(read[TRAINED[whole.prediction_type]][at], bare(whole, x_t[at], t, number(s))),
             checks.readings(x_t, said.x0, said.eps, read["v"], alpha_bar),
             checks.squared_error(numbers["loss_eps"], said.eps[at], eps),
             checks.one_error(loss["eps"], loss["x0"], loss["v"], alpha_bar),
@@ -126,6 +129,16 @@ def sees(s: Settings) -> View:
         sees_notice(s, numbers),
         numbers,
     )  # fmt: skip
+
+
+TRAINED = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+
+
+@torch.no_grad()
+def bare(whole: ClassToImage, x: Tensor, t: int, label: int | None) -> Tensor:
+    """What the network itself answers, whatever that means."""
+    context = whole.context(None if label is None else [label])
+    return whole.unet(x[None].to(context), torch.tensor([t - 1]), context)[0]
 
 
 def step_to(x_t: Tensor, said: Prediction, i: int, t: int, s: int, schedule) -> Tensor:
@@ -140,21 +153,21 @@ def sees_formula(t: int, s: int, n: dict, schedule) -> str:
         rf"x_{{{t}}}=\sqrt{{\bar\alpha}}\,x_0+\sqrt{{1-\bar\alpha}}\,\varepsilon="
         rf"{tex(signal)}\cdot({tex(pixel['true_x0'], 3)}){plus(noise)}\cdot({tex(pixel['true_eps'], 3)})"
         rf"={tex(pixel['x_t'], 3)}"
-        r"\quad\text{(middle pixel)}"
+        r"\;\text{(middle pixel)}"
     )
     read = (
         rf"\hat\varepsilon={tex(pixel['eps'], 3)}\quad\Longleftrightarrow\quad"
-        rf"\hat x_0=\frac{{x_t-\sqrt{{1-\bar\alpha}}\,\hat\varepsilon}}{{\sqrt{{\bar\alpha}}}}={tex(pixel['x0'], 3)}"
-        rf"\quad\Longleftrightarrow\quad\hat v=\sqrt{{\bar\alpha}}\,\hat\varepsilon-\sqrt{{1-\bar\alpha}}\,\hat x_0"
-        rf"={tex(pixel['v'], 3)}"
+        rf"\hat x_0=\frac{{x_t-\sqrt{{1-\bar\alpha}}\,\hat\varepsilon}}{{\sqrt{{\bar\alpha}}}}={tex(pixel['x0'], 3)}",
+        rf"\Longleftrightarrow\quad\hat v=\sqrt{{\bar\alpha}}\,\hat\varepsilon-\sqrt{{1-\bar\alpha}}\,\hat x_0"
+        rf"={tex(pixel['v'], 3)}",
     )
     b, c = float(schedule.signal[s]), float(schedule.noise[s])
     move = (
         rf"x_{{{s}}}=\sqrt{{\bar\alpha_{{{s}}}}}\,\hat x_0+\sqrt{{1-\bar\alpha_{{{s}}}}}\,\hat\varepsilon"
         rf"={tex(b)}\cdot({tex(pixel['x0'], 3)}){plus(c)}\cdot({tex(pixel['eps'], 3)})={tex(pixel['x_next'], 3)}"
-        rf"\qquad L_\varepsilon=\overline{{(\hat\varepsilon-\varepsilon)^2}}={tex(n['loss_eps'], 3)}"
     )
-    return lines(made, read, move)
+    error = rf"L_\varepsilon=\overline{{(\hat\varepsilon-\varepsilon)^2}}={tex(n['loss_eps'], 3)}"
+    return lines(made, *read, move, error)
 
 
 def sees_notice(s: Settings, n: dict) -> str:

@@ -45,7 +45,7 @@ from explorer.tabs.denoising.common import (
     pictures,
     screen,
     source,
-)  # fmt: skip
+)
 from explorer.tabs.denoising.settings import PREDICTIONS, Settings
 
 # One training step
@@ -176,13 +176,12 @@ def parts(first: TrainingStep) -> dict[str, float]:
 def step_formula(s: Settings, n: dict, what: str) -> str:
     mark = {"ε": r"\varepsilon", "x₀": "x_0", "v": "v"}[what]
     return lines(
-        rf"L=\overline{{(\hat {{{mark}}}-{mark})^2}}={tex(n['loss'])}"
-        rf"\qquad w\leftarrow w-\eta\,\frac{{\partial L}}{{\partial w}}"
-        rf",\quad\eta={tex(s.rate)}",
+        rf"L=\overline{{(\hat {{{mark}}}-{mark})^2}}={tex(n['loss'])}\qquad "
+        rf"w\leftarrow w-\eta\,\frac{{\partial L}}{{\partial w}},\;\eta={tex(s.rate)}",
         rf"\lvert\Delta w\rvert=\eta\,\lvert\nabla L\rvert={tex(s.rate)}\cdot{tex(n['gradient'])}"
-        rf"={tex(n['weight_change'])}"
-        rf"\qquad L\;\longmapsto\;{tex(n['loss_after'])}"
-        rf"\qquad\text{{first order foresees }}L-\eta\lvert\nabla L\rvert^2={tex(n['loss'] - n['drop_foreseen'])}",
+        rf"={tex(n['weight_change'])}",
+        rf"L\;\longmapsto\;{tex(n['loss_after'])}\qquad\text{{to first order }}L-\eta\lvert\nabla L\rvert^2"
+        rf"={tex(n['loss'] - n['drop_foreseen'])}",
     )
 
 
@@ -282,7 +281,9 @@ def learn(s: Settings) -> Iterator[View]:
             CLOUD: cloud(frames, labels),
         },
         learn_formula(s, numbers),
-        frame.weakest(*learn_checks(data, prediction, progress.network, numbers)),
+        frame.weakest(
+            *learn_checks(data, prediction, progress.network, numbers), checks.energy_distance(far, end, true)
+        ),
         learn_notice(s, numbers),
         numbers,
     )
