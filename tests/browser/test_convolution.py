@@ -99,7 +99,8 @@ def test_out_padding_that_pytorch_refuses_is_said(page, url):
     page.locator("#transposed_convolution-output_padding").get_by_text("at most 1 would fit").wait_for()
     assert cells(page, 2) == before
     slide(page, "#transposed_convolution-output_padding", 1)
-    page.locator("#tab-transposed_convolution .message", has_text="would fit").wait_for(state="detached")
+    said = "document.querySelector('#tab-transposed_convolution .controls').innerText.includes('would fit')"
+    page.wait_for_function(f"!{said}")
     slide(page, "#transposed_convolution-padding", 4)
     page.locator("#transposed_convolution-padding").get_by_text("crops everything away").wait_for()
 
@@ -181,12 +182,13 @@ def test_cells_are_painted_typed_and_read_from_a_picture(deck, tmp_path):
 
 def test_each_view_shows_its_own_pieces_and_controls(deck):
     deck.get_by_role("button", name="a photograph embossed").click()
-    deck.locator(".pictures:visible").wait_for()
-    assert deck.locator(".windows:visible").count() == 0
+    deck.locator("#tab-convolution .windows").wait_for(state="hidden")
+    assert deck.locator(".pictures:visible").count() == 1
     assert not deck.locator("#convolution-image").is_visible()
     assert deck.locator("#convolution-photo").is_visible()
     deck.goto(deck.url)  # an address that opens this view hides the others' controls too
-    deck.locator(".pictures:visible").wait_for()
+    deck.wait_for_selector("#tab-convolution .badge.ok")
+    deck.locator("#tab-convolution .windows").wait_for(state="hidden")
     for field, there in [("image", False), ("mix", False), ("stride_x", False), ("photo", True), ("kernel", True)]:
         assert deck.locator(f"#convolution-{field}").is_visible() == there, field
 
