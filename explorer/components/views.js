@@ -1,7 +1,9 @@
 // Rules, not marks on elements: they also hold for the controls and pieces that the page draws later.
 const sheet = element.querySelector('style');
+let shown = '';
 function apply() {
-  if (!props.value) return;
+  if (!props.value || JSON.stringify(props.value) === shown) return;  // most moves stay in one view
+  shown = JSON.stringify(props.value);
   const { pieces, hidden } = props.value, tab = `#tab-${NAME}`;
   const gone = hidden.map((field) => `#${NAME}-${field}`).join(', ') || '#nothing';
   const stays = pieces.map((i) => `:nth-child(${i + 1} of .piece)`).join(', ');
