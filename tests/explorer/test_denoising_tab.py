@@ -176,7 +176,7 @@ def test_the_exact_denoiser_knows_its_own_pictures_and_no_others():
 
 
 def test_everything_the_exact_denoiser_draws_is_in_its_data():
-    got = denoising.result(quick(Settings(view=MEMORY))).numbers
+    got = denoising.result(Settings(view=MEMORY, members=20, steps=12)).numbers
     assert max(got["exact_distance"]) < 0.02
     assert len(got["network_distance"]) == len(got["unseen_distance"]) == 4
 
