@@ -3,7 +3,7 @@ let own = '', says = '';
 const tell = upload(root, () => ({}), (answer) => {
   own = answer.picture;
   send(own);
-  return (says = `the middle square, ${answer.side} × ${answer.side} pixels`);
+  return (says = `as its middle square, ${answer.side} × ${answer.side} pixels`);
 });
 
 function show() {
