@@ -30,7 +30,7 @@ class PaintInput(Table):
     @server
     def reduce(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A picture ``file`` (base64) as ``cells``, rows x cols, with a ``note``; or the ``error`` for the visitor."""
-        rows, cols = asked.get("rows"), asked.get("cols")
+        rows, cols = (asked.get(name, 0) for name in ("rows", "cols"))
         try:
             if not all(isinstance(side, int) and 1 <= side <= self.most for side in (rows, cols)):
                 raise ValueError(f"the picture can be reduced to 1 to {self.most} rows and columns")
