@@ -1,5 +1,6 @@
 """Particles on their way, one of their steps in slow motion, and two samplers from the same noise."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -118,7 +119,9 @@ def cloud(s: Settings, run: Walk, look: int) -> Cloud:
 
 
 def captions(run: Walk) -> tuple[str, ...]:
-    return tuple(f"t = {t}, noise σ = {float(run.schedule.sigma[t]):.3g} beside a signal of 1" for t in run.times)
+    sigma = [float(run.schedule.sigma[t]) for t in run.times]
+    says = [f"noise σ = {v:.3g} beside a signal of 1" if v < math.inf else "noise alone" for v in sigma]
+    return tuple(f"t = {t}, {what}" for t, what in zip(run.times.tolist(), says, strict=True))
 
 
 def paths(s: Settings, run: Walk) -> tuple[int, ...]:
