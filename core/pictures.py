@@ -26,7 +26,7 @@ def files() -> dict[str, Path]:
 NAMES = (*toys.PICTURES, *files(), *CUTS, *(MODEL + prompt for prompt in ("red apple", "cat face")))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def picture(name: str, size: int, *, grey: bool = False) -> torch.Tensor:
     """A square picture to be noised, (1 or 3, size, size) float32 in [-1, 1]. Read it only: it is kept.
 

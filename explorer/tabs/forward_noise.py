@@ -49,7 +49,7 @@ TABLE, CLOUD = "table of noise amounts", "particles"
 AMOUNTS = (3, 14, 7, 42, 2, 21)  # of lecture 003
 BUDGET, MOST_FRAMES = 4_000_000, 40  # bytes that travel with every move of a slider, and times between 0 and T
 SIDE = 16  # pixels a side where every pixel is drawn many times
-PARTICLES, EXTENT, GRID, CLOUD_FRAMES = 2000, (-3.2, 3.2, -3.2, 3.2), 60, 24
+PARTICLES, EXTENT, GRID, CLOUD_FRAMES = 2000, (-3.2, 3.2, -3.2, 3.2), 60, 20
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ def test_schedules_bad_values_are_told(values, says):
 
 def test_a_walk_of_fewer_times_waits_at_its_end():
     s = schedules.Settings(view=schedules.START, schedule="cosine", T=30, steps=200)
-    cloud = schedules.update(replace(s)).stage[6]
+    cloud = schedules.update(s).stage[6]
     assert cloud.positions.shape[:2] == (len(cloud.labels), 3)
 
 
