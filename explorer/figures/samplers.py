@@ -58,20 +58,29 @@ def motion(
         if np.hypot(*(end - start)) > 0.08 * half:
             where = (start + end) / 2
             fig.add_annotation(
-                x=where[0], y=where[1], text=name, showarrow=False, font={"color": colour}, xanchor="left", xshift=8
+                x=where[0],
+                y=where[1],
+                text=name,
+                showarrow=False,
+                font={"color": colour},
+                xanchor="left",
+                xshift=10,
+                yshift=-14 if (end[0] - start[0]) * (end[1] - start[1]) > 0 else 14,
             )
-    for point, name, colour, symbol in (
-        (np.zeros(2), "0", style.GREY, "cross-thin-open"),
-        (x, f"x at t = {times[0]}", style.SIGNAL, "circle"),
-        (x0, "x̂₀, the guess", style.PREDICTION, "diamond"),
-        (x_next, f"x at t = {times[1]}", style.NOISE, "circle"),
+    up, down = "top center", "bottom center"
+    above = x[1] > x_next[1]  # the two may lie close together: their names stand on opposite sides
+    for point, name, colour, symbol, place in (
+        (np.zeros(2), "0", style.GREY, "cross-thin-open", up if ends[1][1] <= 0 else down),
+        (x, f"x at t = {times[0]}", style.SIGNAL, "circle", up if above else down),
+        (x0, "x̂₀, the guess", style.PREDICTION, "diamond", up),
+        (x_next, f"x at t = {times[1]}", style.NOISE, "circle", down if above else up),
     ):
         fig.add_scatter(
             x=[float(point[0])],
             y=[float(point[1])],
             mode="markers+text",
             text=[name],
-            textposition="top center" if point is not x_next else "bottom center",
+            textposition=place,
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertemplate=f"{name}: (%{{x:.3f}}, %{{y:.3f}})<extra></extra>",
         )

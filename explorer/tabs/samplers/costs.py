@@ -148,7 +148,7 @@ def curves_of(curve: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
 def picture(s: Settings, curves: dict[str, list[tuple[int, float]]], least: float | None):
     done = {SAMPLERS[name].title: (curve, SAMPLERS[name].stochastic) for name, curve in curves.items() if curve}
     what = "energy distance to the data" if s.measure == ENERGY else "distance to the exact end"
-    return figures.cost(done, what, least, (4, 400), (-9, 0.7) if s.measure != ENERGY else (-3.2, 0.7))
+    return figures.cost(done, what, least, (4, 400), (-5.6, 0.8) if s.measure != ENERGY else (-3.2, 0.7))
 
 
 def formula(s: Settings, curves: dict[str, list[tuple[int, float]]]) -> str:
