@@ -156,9 +156,10 @@ def diversity(
 
     curve: (share, variety) at every scale. at, here: the scale chosen, and the two at it.
     """
+    top = 1.55 if max(max(values) for scale, values in zip(scales, curve, strict=True) if scale >= 1) < 1.5 else 4.0
     fig = Figure(
         style.layout(
-            x="guidance scale s &nbsp; (w = s − 1 in brackets)", y="share", x_range=[-0.3, 10.6], y_range=[0, 1.55]
+            x="guidance scale s &nbsp; (w = s − 1 in brackets)", y="share", x_range=[-0.3, 10.6], y_range=[0, top]
         )
     )
     names = ("of the class", "variety, beside the class’s own")
@@ -179,14 +180,15 @@ def diversity(
             marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
             hovertemplate=f"{name}: %{{y:.3f}} at s = %{{x}}<extra></extra>",
         )
-        style.label(fig, scales[-3], y[-3], name, colour, yshift=-16 if k else 16, xanchor="center")
+        low = k and y[-3] <= curve[-3][0]  # below its curve, or above where that is the upper one
+        style.label(fig, scales[-3], min(y[-3], 0.9 * top), name, colour, yshift=-16 if low else 16, xanchor="center")
     fig.add_shape(
         type="line", x0=1, x1=1, y0=0, y1=1, yref="paper", line={"color": style.GREY, "dash": "dot", "width": 2}
     )
-    style.label(fig, 1, 1.47, "no guidance", style.GREY, xshift=6)
+    style.label(fig, 1, 0.95 * top, "no guidance", style.GREY, xshift=6)
     marks = [0, 1, 2, 4, 6, 8, 10]
     fig.update_layout(
-        uirevision="diversity",
+        uirevision=f"diversity {top}",
         xaxis={"tickvals": marks, "ticktext": [f"{s} ({s - 1})".replace("-", "−") for s in marks]},
         yaxis={"tickformat": ".0%"},
         margin={"l": 72, "r": 16, "t": 16, "b": 56},
