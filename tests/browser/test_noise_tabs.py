@@ -120,7 +120,7 @@ def test_schedules_meter_repair_and_messages(page, url):
     typed.fill("0")
     page.get_by_text("T must be a whole number in [2, 2000], got 0").first.wait_for()
     assert verdict.count() == 1 and "nothing at all" in verdict.inner_text()
-    first = page.locator(SCHEDULES).get_by_label("First β, number")
+    first = page.locator("#schedules-beta_1").get_by_label("First β, number")
     typed.fill("300")
     page.wait_for_function("location.search.includes('T=300')")
     first.fill("0.1")  # above the last

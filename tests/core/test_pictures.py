@@ -35,6 +35,14 @@ def test_a_photograph_has_scikit_images_colours():
     assert np.allclose(picture("astronaut", 64).mean((1, 2)), cut, atol=0.01)
 
 
+@pytest.mark.slow
+def test_the_model_draws_its_own():
+    """Red where it is not white, as its prompt says."""
+    x = picture(MODEL + "red apple", 48)
+    red, green, _ = x.mean((1, 2))
+    assert x.shape == (3, 48, 48) and x.std() > 0.1 and red > green + 0.1
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
