@@ -1081,10 +1081,22 @@ def level_sizes(sides: Sequence[int]) -> Check:
 
 
 def points_network(
-    answer: Tensor, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, t: ArrayLike, waves: int
+    answer: Tensor,
+    layers: Sequence[tuple[Tensor, Tensor]],
+    x: Tensor,
+    t: ArrayLike,
+    frequencies: Sequence[float],
+    waves: int,
+    slower: float,
 ) -> Check:
-    """A small network of linear layers with SiLU between, layer by layer in numpy's float64."""
-    h = np.hstack([np.asarray(x, dtype=np.float64), _waves(t, waves)])
+    """A small network of linear layers with SiLU between, layer by layer in numpy's float64.
+
+    It is told x, sines and cosines of x at the frequencies, and so many waves of t / slower.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    turns = [np.exp(1j * k * x) for k in frequencies]
+    places = [part for turn in turns for part in (turn.imag, turn.real)]
+    h = np.hstack([x, *places, _waves(np.asarray(t, dtype=np.float64) / slower, waves)])
     for i, (weights, bias) in enumerate(layers):
         h = h @ np.asarray(weights, dtype=np.float64).T + np.asarray(bias, dtype=np.float64)
         h = h * scipy.special.expit(h) if i < len(layers) - 1 else h

@@ -24,7 +24,7 @@ def learn(
     network = PointNetwork(width, generator=weights)
     batches = ((points.sample(BATCH, generator=data),) for _ in range(steps))
     config = TrainConfig(
-        lr=3e-3, steps=steps, warmup=50, hold=0.4, ema=0.99, weight_decay=0, prediction=prediction, bf16=False
+        lr=6e-3, steps=steps, warmup=50, hold=0.4, ema=0.99, weight_decay=0, prediction=prediction, bf16=False
     )
     return train(network, batches, schedule, config, generator=noise)
 

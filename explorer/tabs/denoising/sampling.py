@@ -307,7 +307,7 @@ def memory_formula(s: Settings) -> str:
     return lines(
         r"\hat x_0=E[x_0\mid x_t]=\sum_i w_i\,y_i,\qquad w_i\propto"
         r"\exp\!\left(-\frac{\lVert x_t-\sqrt{\bar\alpha_t}\,y_i\rVert^2}{2(1-\bar\alpha_t)}\right)"
-        rf"\qquad y_1\dots y_N:\text{{ the data}},\;N\le {s.members}"
+        rf"\qquad N\le {s.members}"
     )
 
 

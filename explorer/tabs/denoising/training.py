@@ -11,6 +11,7 @@ import torch
 from core import checks
 from core.forward import add_noise
 from core.mixtures import energy_distance
+from core.networks import points as net
 from core.samplers import ddim
 from core.schedule import linear
 from core.toys import mixture
@@ -305,7 +306,7 @@ def learn_checks(data, prediction: str, network: torch.nn.Module, n: dict) -> li
         return float((there(first.x_t, torch.full((len(x0),), 499)) - first.target).square().mean())
 
     return [
-        checks.points_network(answer, linears, x_t, times, 32),
+        checks.points_network(answer, linears, x_t, times, net.FREQUENCIES, net.WAVES, net.SLOWER),
         checks.gradient(first.gradient, first.network, loss),
         checks.above(n["loss"], n["floor"]),
     ]
