@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
+from gradio.context import Context
 from gradio.events import api
 
 from core.checks import Check
@@ -158,6 +159,15 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         react, choose, open_, answer = moved, chosen, opened, shown
     else:
         react, choose, open_, answer = set_moved, set_chosen, set_opened, about
+    asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
+    heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
+    queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
+    running: list[Any] = [gr.on(asked, run, inputs, shown, **queued)] if hasattr(module, "stream") else []
+    ending = None
+    if both:  # before those that start the next run: listeners are called in the order of their making
+        changes = [*(field.input for field in inputs), chips.input]
+        gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
+        ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
     gr.on([field.input for field in inputs[both:]], react, inputs, answer, **LIGHT)
     by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
     by_address = page.select(open_, [address], [*inputs, *answer], js=opening, **LIGHT)
@@ -166,19 +176,11 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             api(endpoint(module), api_name=module.NAME, queue=False)
         return page
 
-    asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
-    heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
-    queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
-    running: list[Any] = [
-        gr.on(asked, run, inputs, shown, **queued),
-        by_preset.success(run, inputs, shown, **queued),
-        by_address.success(run, inputs, shown, **queued),
-    ]
-    if both:
+    running += [by_preset.success(run, inputs, shown, **queued), by_address.success(run, inputs, shown, **queued)]
+    if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, **LIGHT)
         running.append(by_first.success(run, inputs, shown, **queued | {"trigger_mode": "always_last"}))
-        changes = [*(field.input for field in inputs), chips.input]
-        gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
+        ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:

@@ -34,7 +34,7 @@ def test_noise_becomes_pictures_that_can_be_scrubbed_and_a_quick_view_follows(pa
     assert player.locator("canvas").nth(2).evaluate(read) == player.locator("canvas").nth(0).evaluate(read) != finished
     page.locator(f"{TAB} .chip", has_text="predicted and true noise").click()
     page.wait_for_function(f"{CAPTION}.startsWith('t = 500:')", timeout=240_000)
-    page.locator(f"{TAB} .formula", has_text="middle pixel").wait_for()
+    page.locator(f"{TAB} .formula", has_text="middle pixel").first.wait_for()
     assert not page.locator(f"{TAB} .run").is_visible()
     assert page.locator(f"{TAB} div.player").first.locator("canvas").count() == 6
     page.locator(f"{TAB} div.player").first.press("End")
@@ -44,7 +44,7 @@ def test_noise_becomes_pictures_that_can_be_scrubbed_and_a_quick_view_follows(pa
 def test_a_training_can_be_stopped_and_what_was_drawn_stays(page, url):
     page.goto(f"{url}?tab=denoising&v=train+a+network+now&ts=5000")
     page.locator(f"{TAB} .progress-text", has_text="step").wait_for(timeout=240_000)
-    page.locator(f"{TAB} .notice", has_text="no network less").wait_for(timeout=240_000)
+    page.locator(f"{TAB} .notice", has_text="no network less").first.wait_for(timeout=240_000)
     page.locator(TAB).get_by_role("button", name="Stop").click()
     page.locator(f"{TAB} .message", has_text="Stopped").first.wait_for()
     page.wait_for_timeout(1000)
