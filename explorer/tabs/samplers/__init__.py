@@ -96,7 +96,7 @@ def build() -> None:
         stage=[
             ProgressBar("Computing"),
             Points("Particles on their way from noise to data", height=470),
-            Pictures("What every sampler draws from the same noise", columns=4, side=150, height=200),
+            Pictures("What every sampler draws from the same noise", columns=4, side=230, height=260),
             LivePlot("The plot of this view", height=440),
             Views(NAME, IDEAS[WALK].showing(Settings())),
         ],

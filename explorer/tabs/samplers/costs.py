@@ -363,6 +363,7 @@ for name in {list(ON_PICTURES)}:
 print("calls =", calls)
 print("error =", error)
 print("order =", {{name: fitted_order(calls[name], error[name]) for name in calls}})
+print("model =", repr(model.card.name))
 print("seeds =", seeds)
 """
 
