@@ -250,7 +250,10 @@ def loss(s: Settings) -> Iterator[View]:
         formula,
         frame.weakest(
             checks.one_error(
-                *([e[name] for e in errors] for name in ("eps", "x0", "v")), whole.schedule.alpha_bar[times]
+                numbers["network_unseen_eps"],
+                found["network_unseen"],
+                numbers["network_unseen_v"],
+                whole.schedule.alpha_bar[times],
             ),
             checks.squared_error(found["network_unseen"][-1], by_net.x0[count:], x0[count:]),
             checks.squared_error(found["exact_seen"][-1], by_heart.x0[:count], x0[:count]),
