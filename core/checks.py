@@ -834,7 +834,8 @@ def denoising(
     a = [float(np.asarray(alpha_bar, dtype=np.float64)[t]) for t in times]
     x0 = [np.asarray(guess.cpu(), dtype=np.float64) for guess in guesses]
     x = [np.asarray(state.cpu(), dtype=np.float64) for state in states]
-    residual, last, kept = 0.0, len(x0) - 1, x[0]
+    residual, last = 0.0, len(x0) - 1
+    kept: Any = x[0]
     for i, (a_t, a_s) in enumerate(pairwise(a)):
         if a_t == 0:  # x has no signal whose units it could be taken in
             continue
@@ -986,7 +987,7 @@ def timestep_embedding(waves: Tensor, t: ArrayLike) -> Check:
 
 def _waves(t: ArrayLike, dim: int) -> np.ndarray:
     half = dim // 2
-    turns = np.exp(1j * np.multiply.outer(np.asarray(t, dtype=np.float64), 10_000.0 ** -(np.arange(half) / half)))
+    turns: Any = np.exp(1j * np.multiply.outer(np.asarray(t, dtype=np.float64), 10_000.0 ** -(np.arange(half) / half)))
     return np.hstack([turns.real, turns.imag])
 
 
@@ -1045,7 +1046,7 @@ def descent(
         return _close("the loss after the step is torch.optim.SGD's", loss_after, loss(there), 1e-6)
 
 
-def without_skips(answer: Tensor, unet: torch.nn.Module, *inputs: Tensor) -> Check:
+def without_skips(answer: Tensor, unet: Any, *inputs: Tensor) -> Check:
     """A U-Net without its skips against a copy whose way up forgets, by hooks, all channels but its own."""
     blind: Any = copy.deepcopy(unet)
     widths = unet.config.block_out_channels
@@ -1093,10 +1094,9 @@ def points_network(
 
     It is told x, sines and cosines of x at the frequencies, and so many waves of t / slower.
     """
-    x = np.asarray(x, dtype=np.float64)
-    turns = [np.exp(1j * k * x) for k in frequencies]
-    places = [part for turn in turns for part in (turn.imag, turn.real)]
-    h = np.hstack([x, *places, _waves(np.asarray(t, dtype=np.float64) / slower, waves)])
+    places = np.asarray(x, dtype=np.float64)
+    waves_of_x = [f(k * places) for k in frequencies for f in (np.sin, np.cos)]
+    h = np.hstack([places, *waves_of_x, _waves(np.asarray(t, dtype=np.float64) / slower, waves)])
     for i, (weights, bias) in enumerate(layers):
         h = h @ np.asarray(weights, dtype=np.float64).T + np.asarray(bias, dtype=np.float64)
         h = h * scipy.special.expit(h) if i < len(layers) - 1 else h

@@ -45,7 +45,7 @@ class Figure:
         return {"data": self.data, "layout": self.layout}
 
     def to_json(self) -> str:
-        return to_json_plotly(self.to_dict())
+        return str(to_json_plotly(self.to_dict()))
 
 
 def merge(old: dict[str, Any], changes: dict[str, Any]) -> None:

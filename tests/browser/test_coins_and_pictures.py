@@ -95,7 +95,8 @@ def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
     assert (select.input_value(), notice.inner_text()) == ("astronaut" if tab == "resizing" else "camera", before)
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 4), dtype=np.uint8)
     file.set_input_files(saved(Image.fromarray(noise), tmp_path / "mine.png"))
-    told.get_by_text("mine.png as its middle square, 90 × 90 pixels; the see-through parts were laid on white").wait_for()
+    said = "mine.png as its middle square, 90 × 90 pixels; the see-through parts were laid on white"
+    told.get_by_text(said).wait_for()
     assert select.input_value() == "data:"
     page.wait_for_function(
         "([tab, before]) => document.querySelector(`#tab-${tab} .prose.notice`).innerText !== before", arg=[tab, before]
