@@ -46,17 +46,17 @@ class Classifier:
 
     def log_class(self, x: Tensor, t: int) -> Tensor:
         """log p(y | x_t) for every class, (N, C)."""
-        return self.network(x, self._level(t)).log_softmax(1)
+        return self.network(x.double(), self._level(t)).log_softmax(1)
 
     def gradient(self, x: Tensor, t: int, y: int) -> Tensor:
         """The gradient of log p(y | x_t) in x, (N, D), by backpropagation."""
         with torch.enable_grad():
-            x = x.detach().float().requires_grad_()
+            x = x.detach().double().requires_grad_()
             (out,) = torch.autograd.grad(self.log_class(x, t)[:, y].sum(), x)
         return out
 
     def _level(self, t: int | Tensor) -> Tensor:
-        return level(self.schedule, torch.as_tensor(t)) if self.noisy else torch.zeros(1, 1)
+        return level(self.schedule, torch.as_tensor(t)) if self.noisy else torch.zeros(1, 1).double()
 
 
 def level(schedule: NoiseSchedule, t: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def level(schedule: NoiseSchedule, t: Tensor) -> Tensor:
 
     Source: Karras et al. (2022), arXiv 2206.00364, table 1, c_noise.
     """
-    return (schedule.sigma[t].log() / 4).clamp(-2, 2).float().reshape(-1, 1)
+    return (schedule.sigma[t].log() / 4).clamp(-2, 2).reshape(-1, 1)
 
 
 def train_classifier(
@@ -98,10 +98,11 @@ def train_classifier(
             x, told = add_noise(x, randn_like(x, generator), t, schedule), level(schedule, t)
         else:
             told = torch.zeros(batch, 1)
-        loss = nn.functional.cross_entropy(network(x.float(), told), y)
+        loss = nn.functional.cross_entropy(network(x.float(), told.float()), y)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         decay.step()
         losses.append(float(loss.detach()))
-    return Classifier(network.requires_grad_(False).eval(), schedule, noisy, tuple(losses))
+    # In float64 from here on: guidance multiplies the gradient, and its rounding, by the ratio of noise to signal.
+    return Classifier(network.double().requires_grad_(False).eval(), schedule, noisy, tuple(losses))

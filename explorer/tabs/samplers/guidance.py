@@ -108,7 +108,7 @@ def gradient(s: Settings, points: GaussianMixture, schedule: NoiseSchedule):
 def belief(s: Settings, points: GaussianMixture, schedule: NoiseSchedule, x: torch.Tensor, t: int) -> torch.Tensor:
     """p(y | x_t) as the guide sees it, (N,)."""
     if s.guide in (NOISY, CLEAN):
-        return trained(s).log_class(x.float(), t)[:, s.wanted].exp()
+        return trained(s).log_class(x, t)[:, s.wanted].exp()
     return points.log_class(x, t, schedule, chosen(s, points)).exp()
 
 
