@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from core import datasets, weights
-from core.pipeline import ClassToImage, TextToImage
+from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan
+from core.samplers import named_sampler
 from core.training.objectives import Classifier
 from core.training.recipes import ClassifierConfig
 from core.training.runs import tile, write_picture
@@ -58,6 +59,35 @@ def evaluate_emoji(model: TextToImage, judge: Classifier, *, seeds: int = 20) ->
         counts[prompt] = {"top1": int(right[:, 0].sum()), "top5": int(right.any(1).sum())}
     settings = {name: model.default(name) for name in ("sampler", "steps", "guidance")}
     return {"seeds": seeds, **settings, "prompts": counts}, tile(pictures, seeds)
+
+
+@torch.no_grad()
+def evaluate_names(model: TextToImage, judge: Classifier, every: int, batch: int = 32) -> dict[str, Any]:
+    """Every ``every``-th name that the judge knows, drawn once, from seeds 0, 1, ...: how often it reads that name."""
+    chosen = list(range(0, len(judge.answers["name"]), every))
+    right = []
+    for start in tqdm(range(0, len(chosen), batch), desc="names"):
+        numbers = chosen[start : start + batch]
+        context = model.text([judge.answers["name"][n] for n in numbers]).to(model.unet.conv_in.weight)
+        denoiser = network_denoiser(
+            model.unet, model.schedule, model.scheduler["prediction_type"], context, model.text([""]).to(context),
+            model.default("guidance"),
+        )  # fmt: skip
+        c = model.unet.config
+        x = torch.cat(
+            [
+                torch.randn(1, c.in_channels, c.sample_size, c.sample_size, generator=torch.Generator().manual_seed(i))
+                for i in range(start, start + len(numbers))
+            ]
+        )
+        times, scale = sampling_plan(model.scheduler, model.default("steps"))
+        walk = named_sampler(model.default("sampler"))
+        *_, last = walk(denoiser, model.schedule, scale * x.to(context.device), times)
+        five = judge(model.decode(last.x_next).cpu())[0].topk(5).indices
+        right.append(five == torch.tensor(numbers)[:, None])
+    found = torch.cat(right)
+    share = {"top1": found[:, 0].double().mean().item(), "top5": found.any(1).double().mean().item()}
+    return {"names": len(chosen), **{key: round(value, 4) for key, value in share.items()}}
 
 
 # ---- the FashionMNIST models
@@ -124,7 +154,9 @@ def spread(features: np.ndarray, each: int) -> float:
 
 
 def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
-    return evaluate_emoji(TextToImage.load(folder), judge, seeds=options.seeds or 20)
+    model = TextToImage.load(folder)
+    measured, picture = evaluate_emoji(model, judge, seeds=options.seeds or 20)
+    return measured | {"one_picture_of_each_name": evaluate_names(model, judge, options.every)}, picture
 
 
 def fashion(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
@@ -140,14 +172,14 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m core.training evaluate", description=__doc__)
     parser.add_argument("model", choices=EVALUATIONS)
     parser.add_argument("--folder", type=Path, help="where the model is; default: the embedded one")
-    parser.add_argument("--classifier", type=Path, help="the judge; default: the model's own, or that of its data set")
+    parser.add_argument("--classifier", type=Path, help="the judge; default: what its recipe has written")
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100)")
+    parser.add_argument("--every", type=int, default=7, help="emoji: draw every how many-th of all names once")
     options = parser.parse_args(argv)
     folder = options.folder or weights.resolve(options.model)
-    judge, judge_card = load_classifier(
-        options.classifier or weights.resolve(options.model.split("-")[0]) / "classifier"
-    )
+    trained = Path("runs") / options.model.split("-")[0] / "classifier"
+    judge, judge_card = load_classifier(options.classifier or trained)
     measured, picture = EVALUATIONS[options.model](folder, judge, options)
     measured |= {"classifier_on_unseen_real_pictures": judge_card.measured}
     print(json.dumps(measured, indent=2))

@@ -597,9 +597,15 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
     assert np.mean(right) > 0.5  # chance is 0.2
 
     classifier = ["--classifier", str(tmp_path / "classifier")]
-    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, "--seeds", "2"])
+    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, "--seeds", "2", "--every", "2"])
     measured = TextToImage.load(out, device="cpu").card.measured
     assert set(measured["prompts"]) == set(NAMES) and measured["seeds"] == 2
+    once = measured["one_picture_of_each_name"]
+    assert (
+        once["names"] == 3
+        and once["top5"] == 1 >= once["top1"]
+        and round(3 * once["top1"]) == pytest.approx(3 * once["top1"], abs=1e-3)
+    )
     assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
     assert Image.open(out / "sheet.png").size == (2 * 64, 5 * 64)
 
