@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +235,10 @@ def read_card(folder: Path) -> Card:
 
 
 def read_model_card(folder: Path) -> Card:
-    """The card of a whole model; that of its U-Net where it has none of its own yet."""
-    return read_card(folder if (folder / "card.json").is_file() else folder / "unet")
+    """The card of a whole model; where it has none of its own yet, that of its U-Net under the folder's name."""
+    if (folder / "card.json").is_file():
+        return read_card(folder)
+    return replace(read_card(folder / "unet"), name=folder.name, files={})
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:

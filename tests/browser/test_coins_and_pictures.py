@@ -7,12 +7,12 @@ from PIL import Image
 from explorer.settings import specs
 from explorer.tabs import coin_flips, deconvolution, resizing
 
-FOCUSED = """() => {
-    const e = document.activeElement, style = getComputedStyle(e), field = e.closest('.controls [id*="-"]');
+FOCUSED = """tab => {
+    const e = document.activeElement, style = getComputedStyle(e);
     return {
         inside: !!e.closest('.tabitem'),
         ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
-        field: field?.closest('.block, .piece')?.id ?? field?.id ?? '',
+        field: e.closest(`.controls [id^="${tab}-"]`)?.id ?? '',
         what: e.className || e.tagName,
         label: e.getAttribute('aria-label') || e.textContent.trim(),
     };
@@ -115,7 +115,7 @@ def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
     [
         ("coin_flips", {}, []),
         ("coin_flips", {"v": "any small steps", "w": "drawn"}, [".bars"]),
-        ("coin_flips", {"v": "particles"}, [".points"]),
+        ("coin_flips", {"v": "particles"}, ["div.points"]),
         ("resizing", {"k": "bicubic"}, []),
         ("resizing", {"v": "libraries"}, []),
         ("deconvolution", {}, []),
@@ -127,7 +127,7 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, q
     fields, stage = set(), set()
     for _ in range(90):
         page.keyboard.press("Tab")
-        at = page.evaluate(FOCUSED)
+        at = page.evaluate(FOCUSED, tab)
         if not at["inside"]:
             break
         assert at["ring"], at

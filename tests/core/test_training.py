@@ -620,7 +620,7 @@ def test_fashion(small_recipes, tmp_path):
     np.savez(tmp_path / "fashion28.npz", images=images, labels=kind, split=split.astype(int))
     out, oneshot = tmp_path / "fashion", tmp_path / "oneshot"
     learn("fashion-unet", tmp_path, out, seconds=3)
-    learn("fashion-oneshot", tmp_path, oneshot, "--lr", "0.01", seconds=3)
+    learn("fashion-oneshot", tmp_path, oneshot, "--lr", "0.01", seconds=5)
     learn("fashion-classifier", tmp_path, out, "--lr", "0.01", seconds=3)
     assert Image.open(out / "fashion-unet.png").size == Image.open(oneshot / "fashion-oneshot.png").size == (280, 112)
 
@@ -632,7 +632,7 @@ def test_fashion(small_recipes, tmp_path):
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         cleaned = model.denoiser(None, 50)(x0 / 2**0.5 + eps / 2**0.5, 1).x0
-    assert (cleaned - x0).square().mean() < 0.5 * x0.var()
+    assert (cleaned - x0).square().mean() < 0.8 * eps.var() / 2
 
     model = ClassToImage.load(out, device="cpu")
     *_, last = model.stream([3, 3], seed=4)

@@ -22,6 +22,11 @@ CARD = Card("tiny", "a small one", license="Apache-2.0", attributions=("someone"
             measured={"loss": 0.5}, defaults={"steps": 4})  # fmt: skip
 
 
+def shared(config):
+    """What a config of ours says in diffusers' words."""
+    return {key: value for key, value in asdict(config).items() if key != "patch_size"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A saved U-Net, and the network it was."""
@@ -94,7 +99,7 @@ def test_diffusers_reads_what_we_save(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shard", ["10GB", "50KB"])
 def test_a_unet_saved_by_diffusers(tmp_path, shard):
     torch.manual_seed(0)
-    theirs = diffusers.UNet2DConditionModel(**asdict(UNET)).eval()
+    theirs = diffusers.UNet2DConditionModel(**shared(UNET)).eval()
     theirs.save_pretrained(tmp_path / "unet", max_shard_size=shard)
     assert (len(list((tmp_path / "unet").glob("*.safetensors"))) > 1) == (shard == "50KB")
     ours, card = weights.load(f"{tmp_path}/unet")
@@ -153,7 +158,7 @@ def test_old_names_of_attention(tmp_path):
     network, _ = weights.load(folder)
     same(network.state_dict(), {k: v.half().float() for k, v in new.items()})
     # and as diffusers reads them
-    keys = {k: v for k, v in asdict(config).items() if k not in ("patch_size",)}
+    keys = shared(config)
     kinds = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
     weights.write_json(folder / "config.json", keys | kinds | {"_class_name": "AutoencoderKL"})
     theirs = diffusers.AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False)
@@ -288,9 +293,9 @@ def test_a_config_that_asks_for_more_than_we_have(folder, change, words):
 
 def test_every_default_of_diffusers_is_supported():
     """Of the keys that diffusers itself writes for a plain network none is refused, and none is passed over unknown."""
-    plain = diffusers.UNet2DConditionModel(**asdict(UNET)).config
+    plain = diffusers.UNet2DConditionModel(**shared(UNET)).config
     assert weights.read_config(UNetConfig, plain) == UNET
-    known = set(asdict(UNET)) | set(weights.UNSUPPORTED)
+    known = set(shared(UNET)) | set(weights.UNSUPPORTED)
     harmless = {  # dropout is off when sampling; the rest says how to build what other keys ask for
         "dropout", "upcast_attention", "resnet_out_scale_factor", "resnet_skip_time_act", "timestep_post_act",
         "time_embedding_dim", "time_embedding_act_fn", "projection_class_embeddings_input_dim",
