@@ -14,7 +14,7 @@ from .schedule import NoiseSchedule
 WIDTH = 64
 
 
-class PointNetwork(nn.Module):
+class ClassNetwork(nn.Module):
     """Two hidden layers from a point (B, D), and how noisy it is, to the logits of its class (B, C)."""
 
     def __init__(self, dimensions: int, classes: int, *, generator: torch.Generator):
@@ -39,7 +39,7 @@ class Classifier:
     losses: the cross-entropy of every training step, in nats.
     """
 
-    network: PointNetwork
+    network: ClassNetwork
     schedule: NoiseSchedule
     noisy: bool
     losses: tuple[float, ...]
@@ -87,7 +87,7 @@ def train_classifier(
     if classes < 2:
         raise ValueError(f"a classifier needs two classes at least, got {classes}")
     x, _ = draw(1, generator)
-    network = PointNetwork(x.shape[1], classes, generator=generator)
+    network = ClassNetwork(x.shape[1], classes, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), lr=6e-3)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     losses = []

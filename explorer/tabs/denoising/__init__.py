@@ -1,7 +1,6 @@
 """Denoising: what the network sees and says, one shot against many steps, how it is built and how it learns."""
 
 import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 from explorer import frame
@@ -11,9 +10,8 @@ from explorer.components.player import Player
 from explorer.components.points import Points
 from explorer.components.progress import ProgressBar
 from explorer.components.views import Views
-from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.tabs.denoising import inside, sampling, seeing, training
-from explorer.tabs.denoising.common import Idea
 from explorer.tabs.denoising.settings import (
     AMOUNT,
     EXACT,
@@ -62,36 +60,8 @@ IDEAS: dict[str, Idea] = {
     STEP: training.IDEAS["step"],
     LEARN: training.IDEAS["learn"],
 }
-
-
-def update(settings: Settings) -> View:
-    """The screen at once; where that takes long, an empty one whose pieces `stream` fills."""
-    idea = IDEAS[settings.view]
-    if idea.show is None:
-        wait = "Press **Run** to compute it for these settings."
-        view = View((None,) * 7, idea.waiting(settings), None, wait, {})
-    else:
-        view = idea.show(settings)
-    return View((*view.stage[:-1], idea.showing), view.formula, view.check, view.notice, view.numbers)
-
-
-def stream(settings: Settings) -> Iterator[View]:
-    """The screens of a view that takes long, one after the other; none for the others."""
-    idea = IDEAS[settings.view]
-    if idea.walk is not None:
-        yield from idea.walk(settings)
-
-
-def result(settings: Settings) -> View:
-    """The finished screen of any view."""
-    *_, last = stream(settings) if IDEAS[settings.view].walk else (update(settings),)
-    return last
-
-
-def code(settings: Settings) -> str:
-    return IDEAS[settings.view].code(settings).strip()
-
-
+TAB = Ideas(IDEAS, 6)
+update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
 endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result))
 
 
@@ -105,6 +75,6 @@ def build() -> None:
             Points("Points drawn by the network while it learns, beside the data", height=400),
             LivePlot("First plot of this view", height=300),
             LivePlot("Second plot of this view", height=300),
-            Views(NAME, IDEAS[ONE_SHOT].showing),
+            Views(NAME, TAB.showing(Settings())),
         ],
     )

@@ -1,7 +1,6 @@
 """What the views share: the models, the pictures, and how a screen is put together."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
@@ -15,7 +14,6 @@ from core.checks import Check
 from core.datasets import FASHION_CLASSES
 from core.inspection import Pictures
 from core.pipeline import ClassToImage
-from explorer.components.views import Showing
 from explorer.frame import View
 from explorer.tabs.denoising.settings import ANY, SEEN, UNSEEN, Settings
 
@@ -95,29 +93,8 @@ def source(real: bool) -> str:
     return "The pictures were drawn by the model itself: **not the training set**, which is not on this machine."
 
 
-@dataclass(frozen=True)
-class Idea:
-    """One view of the tab.
-
-    pieces: the places in the stage it fills. uses: the fields it reads. code: the Python that prints its numbers.
-    show: its screen, at once; or walk: its screens one after the other, waiting: its formula before they are there.
-    """
-
-    pieces: tuple[int, ...]
-    uses: tuple[str, ...]
-    code: Callable[[Settings], str]
-    show: Callable[[Settings], View] | None = None
-    walk: Callable[[Settings], Iterator[View]] | None = None
-    waiting: Callable[[Settings], str] = lambda s: ""
-
-    @property
-    def showing(self) -> Showing:
-        unread = tuple(f.name for f in fields(Settings) if f.name not in ("view", *self.uses))
-        return Showing(self.pieces, (*unread, *(["run"] if self.walk is None else [])))
-
-
 def screen(shown: dict[int, Any], formula: str, check: Check | None, notice: str, numbers: dict[str, Any]) -> View:
-    """A view of these pieces; which of them are visible is told by `Idea.showing`, when a control moves."""
+    """A view of these pieces; which of them are visible is told by `Ideas.showing`, when a control moves."""
     return View((*(shown.get(place) for place in range(6)), None), formula, check, notice, numbers)
 
 

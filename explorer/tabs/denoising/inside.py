@@ -17,13 +17,13 @@ from explorer.figures import denoising as figures
 from explorer.figures import style
 from explorer.formulas import tex
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     LEFT,
     PLAYER,
     RIGHT,
     SHEET,
-    Idea,
     bright,
     chosen,
     fitting,

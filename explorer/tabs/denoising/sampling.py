@@ -18,13 +18,13 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.formulas import tex
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     BAR,
     BETWEEN,
     PLAYER,
     SHEET,
-    Idea,
     bright,
     lines,
     model,

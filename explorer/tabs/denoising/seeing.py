@@ -20,13 +20,13 @@ from explorer.figures import denoising as figures
 from explorer.figures import style
 from explorer.formulas import plus, tex
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     BAR,
     LEFT,
     PLAYER,
     SHOWN,
-    Idea,
     chosen,
     fitting,
     head,

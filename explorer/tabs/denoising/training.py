@@ -25,6 +25,7 @@ from explorer.figures import denoising as figures
 from explorer.figures import style
 from explorer.formulas import tex
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     BAR,
@@ -34,7 +35,6 @@ from explorer.tabs.denoising.common import (
     RIGHT,
     SHEET,
     SHOWN,
-    Idea,
     bright,
     chosen,
     fitting,

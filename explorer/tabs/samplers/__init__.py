@@ -1,7 +1,6 @@
 """Samplers: particles walk from noise to data in the plane, what a step is made of, what it costs, and guidance."""
 
 import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 from explorer import frame
@@ -10,7 +9,7 @@ from explorer.components.pictures import Pictures
 from explorer.components.points import Points
 from explorer.components.progress import ProgressBar
 from explorer.components.views import Views
-from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.tabs.samplers import costs, guidance, particles
 from explorer.tabs.samplers.settings import (
     COST,
@@ -21,8 +20,8 @@ from explorer.tabs.samplers.settings import (
     PIECES,
     PRESETS,
     WALK,
-    Idea,
     Settings,
+    idle,
 )
 
 __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "stream", "update"]
@@ -57,36 +56,8 @@ IDEAS: dict[str, Idea] = {
     PICTURES: costs.IDEAS["pictures"],
     GUIDE: guidance.IDEAS["guidance"],
 }
-
-
-def update(settings: Settings) -> View:
-    """The screen at once; where that takes long, an empty one whose pieces `stream` fills."""
-    idea = IDEAS[settings.view]
-    if idea.show is None:
-        wait = "Press **Run** to compute it for these settings."
-        view = View((None,) * (PIECES + 1), idea.waiting(settings), None, wait, {})
-    else:
-        view = idea.show(settings)
-    return View((*view.stage[:-1], idea.showing(settings)), view.formula, view.check, view.notice, view.numbers)
-
-
-def stream(settings: Settings) -> Iterator[View]:
-    """The screens of a view that takes long, one after the other; none for the others."""
-    idea = IDEAS[settings.view]
-    if idea.walk is not None:
-        yield from idea.walk(settings)
-
-
-def result(settings: Settings) -> View:
-    """The finished screen of any view."""
-    *_, last = stream(settings) if IDEAS[settings.view].walk else (update(settings),)
-    return last
-
-
-def code(settings: Settings) -> str:
-    return IDEAS[settings.view].code(settings).strip()
-
-
+TAB = Ideas(IDEAS, PIECES, idle)
+update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
 endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result))
 
 
@@ -98,6 +69,6 @@ def build() -> None:
             Points("Particles on their way from noise to data", height=470),
             Pictures("What every sampler draws from the same noise", columns=4, side=230, height=260),
             LivePlot("The plot of this view", height=440),
-            Views(NAME, IDEAS[WALK].showing(Settings())),
+            Views(NAME, TAB.showing(Settings())),
         ],
     )

@@ -21,11 +21,11 @@ from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.figures import samplers as figures
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
     DATA,
     DRAWN,
     ENERGY,
-    Idea,
     N,
     Settings,
     T,

@@ -16,6 +16,7 @@ from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
 from explorer.formulas import tex
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.samplers.particles import (
     SIDE,
     arguments,
@@ -36,7 +37,6 @@ from explorer.tabs.samplers.settings import (
     EXTENT,
     FREE,
     NOISY,
-    Idea,
     N,
     Settings,
     T,

@@ -14,13 +14,13 @@ from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
 from explorer.formulas import plus
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
     ALL,
     ARROWS,
     DATA,
     DRAWN,
     EXTENT,
-    Idea,
     N,
     Settings,
     T,

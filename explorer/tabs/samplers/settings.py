@@ -1,8 +1,8 @@
 """What can be set, the screens the presets open, and what every view starts from: the data, and a walk over them."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +14,8 @@ from core.mixtures import GaussianMixture
 from core.samplers import SAMPLERS, Step
 from core.schedule import SCHEDULES, SPACINGS, NoiseSchedule, named_schedule
 from core.toys import CLASSES, MIXTURES, drawn, mixture
-from explorer.components.views import Showing
 from explorer.frame import View
+from explorer.ideas import Idea
 from explorer.settings import Grid, choice, grid, number, text
 
 WALK, MOTION, PAIR = "particles", "one step in slow motion", "two samplers"
@@ -109,29 +109,14 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Idea:
-    """One view of the tab: the places in the stage it fills, the fields it reads, the Python that prints its numbers.
-
-    show: its screen, at once; or walk: its screens one after the other, waiting: its formula before they are there.
-    """
-
-    pieces: tuple[int, ...]
-    uses: tuple[str, ...]
-    code: Callable[[Settings], str]
-    show: Callable[[Settings], View] | None = None
-    walk: Callable[[Settings], Iterator[View]] | None = None
-    waiting: Callable[[Settings], str] = lambda s: ""
-
-    def showing(self, s: Settings) -> Showing:
-        uses = {"view", *self.uses} - ({"drawn"} if s.points != DRAWN else set())
-        uses -= {"eta"} if "eta" in uses and "ddim" not in (s.sampler, s.other if "other" in uses else "") else set()
-        unread = tuple(f.name for f in fields(Settings) if f.name not in uses)
-        return Showing(self.pieces, (*unread, *(["run"] if self.walk is None else [])))
+def idle(s: Settings, idea: Idea) -> set[str]:
+    """The drawing where other data is chosen, and eta where no walk on the screen is DDIM's."""
+    walks = (s.sampler, s.other) if "other" in idea.uses else (s.sampler,)
+    return ({"drawn"} if s.points != DRAWN else set()) | ({"eta"} if "ddim" not in walks else set())
 
 
 def screen(shown: dict[int, Any], formula: str, check: Check | None, notice: str, numbers: dict[str, Any]) -> View:
-    """A view of these pieces of the stage; which of them are visible is told by `Idea.showing`."""
+    """A view of these pieces of the stage; which of them are visible is told by `Ideas.showing`."""
     return View((*(shown.get(place) for place in range(PIECES)), None), formula, check, notice, numbers)
 
 

@@ -1,0 +1,69 @@
+"""A tab of several ideas, one in view at a time, some shown at once and some computed while one waits."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from explorer.components.views import Showing
+from explorer.frame import View
+
+
+@dataclass(frozen=True)
+class Idea:
+    """One view of a tab.
+
+    pieces: the places in the stage it fills. uses: the fields it reads. code: the Python that prints its numbers.
+    show: its screen, at once; or walk: its screens one after the other, waiting: its formula before they are there.
+    """
+
+    pieces: tuple[int, ...]
+    uses: tuple[str, ...]
+    code: Callable[[Any], str]
+    show: Callable[[Any], View] | None = None
+    walk: Callable[[Any], Iterator[View]] | None = None
+    waiting: Callable[[Any], str] = lambda s: ""
+
+
+@dataclass(frozen=True)
+class Ideas:
+    """What a module of several ideas gives to `frame.tab`.
+
+    table: the value of the field ``view`` -> its idea. places: pieces in the stage; a `Views` follows them.
+    idle: which of the fields that an idea uses say nothing at these settings, and are hidden too.
+    """
+
+    table: Mapping[str, Idea]
+    places: int
+    idle: Callable[[Any, Idea], set[str]] = lambda settings, idea: set()
+
+    def showing(self, settings: Any) -> Showing:
+        idea = self.table[settings.view]
+        read = {"view", *idea.uses} - self.idle(settings, idea)
+        unread = tuple(field.name for field in fields(settings) if field.name not in read)
+        return Showing(idea.pieces, (*unread, *(["run"] if idea.walk is None else [])))
+
+    def update(self, settings: Any) -> View:
+        """The screen at once; where that takes long, an empty one whose pieces `stream` fills."""
+        idea = self.table[settings.view]
+        if idea.show is None:
+            wait = "Press **Run** to compute it for these settings."
+            view = View((None,) * (self.places + 1), idea.waiting(settings), None, wait, {})
+        else:
+            view = idea.show(settings)
+        return View(
+            (*view.stage[:-1], self.showing(settings)), view.formula, view.check, view.notice, view.numbers
+        )  # fmt: skip
+
+    def stream(self, settings: Any) -> Iterator[View]:
+        """The screens of a view that takes long, one after the other; none for the others."""
+        idea = self.table[settings.view]
+        if idea.walk is not None:
+            yield from idea.walk(settings)
+
+    def result(self, settings: Any) -> View:
+        """The finished screen of any view."""
+        *_, last = self.stream(settings) if self.table[settings.view].walk else (self.update(settings),)
+        return last
+
+    def code(self, settings: Any) -> str:
+        return self.table[settings.view].code(settings).strip()
