@@ -24,20 +24,21 @@ os.environ |= {
 }
 
 
-def build(model: str = "emoji", device: str | None = None) -> gr.Blocks:
-    """The whole page. ``model`` and ``device`` are what the text-to-image tab draws with."""
+def build(*names: str, device: str | None = None) -> gr.Blocks:
+    """The whole page. ``names`` are the models that the text-to-image tab offers, the first one opened with."""
     import gradio as gr
 
+    from explorer import models
     from explorer.components.live_plot import plotly_js
     from explorer.tabs import TABS
 
+    models.offer(names, device)
     gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
         top = gr.HTML(MASTHEAD, js_on_load=TOP, elem_classes="top", apply_default_css=False)
         with gr.Tabs() as tabs:
             for name in TABS:
-                module = import_module(f"explorer.tabs.{name}")
-                module.build(model, device) if name == "text_to_image" else module.build()
+                import_module(f"explorer.tabs.{name}").build()
         gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
         demo.load(None, None, tabs, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
         top.input(None, None, tabs, js="() => window.explorer.travel()", api_visibility="private")  # Back and Forward
@@ -84,23 +85,28 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", default=None, help="also open a temporary public link")
-    parser.add_argument("--model", default="emoji", help="model name, folder or hub id for text to image (%(default)s)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="model name, folder or hub id for text to image, several times for a choice (default: emoji)",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
     parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
     args = parser.parse_args(argv)
-    demo = build(args.model, args.device)
+    demo = build(*args.model, device=args.device)
     where = {"host": args.host, "port": args.port, "share": args.share, "root_path": args.root_path}
     launch(demo, **where, prevent_thread_lock=True)
-    Thread(target=warm_up, args=(args.model, args.device), daemon=True).start()
+    Thread(target=warm_up, daemon=True).start()
     demo.block_thread()
 
 
-def warm_up(model: str, device: str | None) -> None:
+def warm_up() -> None:
     """Read the model while the first visitor still reads the page; say at once if it cannot be read."""
-    from explorer.tabs.text_to_image import loaded
+    from explorer import models
 
     try:
-        loaded(model, device)
+        models.loaded()
     except ValueError as error:
         print(f"explorer: text to image will not work: {error}", file=sys.stderr)
 

@@ -30,11 +30,13 @@ class Ideas:
 
     table: the value of the field ``view`` -> its idea. places: pieces in the stage; a `Views` follows them.
     idle: which of the fields that an idea uses say nothing at these settings, and are hidden too.
+    start: what the button that runs a view says.
     """
 
     table: Mapping[str, Idea]
     places: int
     idle: Callable[[Any, Idea], set[str]] = lambda settings, idea: set()
+    start: str = "Run"
 
     def showing(self, settings: Any) -> Showing:
         idea = self.table[settings.view]
@@ -46,7 +48,7 @@ class Ideas:
         """The screen at once; where that takes long, an empty one whose pieces `stream` fills."""
         idea = self.table[settings.view]
         if idea.show is None:
-            wait = "Press **Run** to compute it for these settings."
+            wait = f"Press **{self.start}** to compute it for these settings."
             view = View((None,) * (self.places + 1), idea.waiting(settings), None, wait, {})
         else:
             view = idea.show(settings)

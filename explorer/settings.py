@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -28,6 +28,8 @@ class Spec:
     step: float | None = None
     log: bool = False
     options: tuple[str, ...] = ()
+    offered: Callable[[], tuple[str, ...]] | None = None
+    title: Callable[[str], str] = str
     own: bool = False
     max_length: int = 300
     max_side: int = 7
@@ -68,6 +70,19 @@ def choice(
     return _field(Spec("choice", default, label, key, group, hint, options=tuple(options), own=own))
 
 
+def offer(
+    options: Callable[[], tuple[str, ...]],
+    *,
+    title: Callable[[str], str],
+    label: str,
+    key: str,
+    group: str = "",
+    hint: str = "",
+) -> Any:
+    """One of what ``options()`` names when it is asked, "" (the default) among them, shown under its ``title``."""
+    return _field(Spec("choice", "", label, key, group, hint, offered=options, title=title))
+
+
 def flag(default: bool, *, label: str, key: str, group: str = "", hint: str = "") -> Any:
     """On or off."""
     return _field(Spec("flag", default, label, key, group, hint))
@@ -105,10 +120,12 @@ def grid(
 def specs(cls: type) -> dict[str, Spec]:
     """The fields of a Settings dataclass in order, each with its name and whether it is a whole number."""
     types = get_type_hints(cls)
-    return {
-        f.name: dataclasses.replace(f.metadata["spec"], name=f.name, integer=types[f.name] is int)
-        for f in dataclasses.fields(cls)
-    }
+    found = {}
+    for f in dataclasses.fields(cls):
+        spec: Spec = f.metadata["spec"]
+        options = spec.offered() if spec.offered else spec.options
+        found[f.name] = dataclasses.replace(spec, name=f.name, integer=types[f.name] is int, options=options)
+    return found
 
 
 def parse(cls: type[T], values: Mapping[str, Any]) -> T:
@@ -195,10 +212,12 @@ def widgets(cls: type) -> dict[str, Any]:
                 made[name] = Slider(spec.low, spec.high, spec.default, step=step, buttons=[], **shared)
             case "choice" if spec.own:
                 made[name] = PictureInput(spec)
-            case "choice" if len(spec.options) <= 3:
-                made[name] = gr.Radio(list(spec.options), value=spec.default, **shared)
             case "choice":
-                made[name] = gr.Dropdown(list(spec.options), value=spec.default, filterable=False, **shared)
+                options = [(spec.title(option), option) for option in spec.options]
+                if len(options) <= 3 and spec.offered is None:
+                    made[name] = gr.Radio(options, value=spec.default, **shared)
+                else:
+                    made[name] = gr.Dropdown(options, value=spec.default, filterable=False, **shared)
             case "flag":
                 made[name] = gr.Checkbox(spec.default, **shared)
             case "text":

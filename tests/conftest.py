@@ -42,3 +42,18 @@ def tiny_model(tmp_path_factory):
     }
     weights.write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_offered(tiny_model, monkeypatch_module):
+    """The tiny model, as the one that the explorer draws with."""
+    from explorer import models
+
+    monkeypatch_module.setattr(models, "_offer", models.Offer((str(tiny_model),), "cpu"))
+    return models.loaded()
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch

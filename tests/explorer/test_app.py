@@ -12,8 +12,8 @@ from explorer.tabs import TABS
 
 
 @pytest.fixture(scope="module")
-def page(tiny_model):
-    demo = build(str(tiny_model), "cpu")
+def page(tiny_model, tiny_offered):
+    demo = build(str(tiny_model), device="cpu")
     _, url, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield Client(url, verbose=False)
     demo.close()
@@ -39,7 +39,10 @@ def test_bad_arguments_are_answered_with_what_was_wanted(page):
 
 
 def test_only_the_named_endpoints_are_public(page):
-    assert set(page.view_api(return_format="dict")["named_endpoints"]) == {f"/{name}" for name in TABS}
+    assert set(page.view_api(return_format="dict")["named_endpoints"]) == {
+        "/text_to_image_inside",
+        *(f"/{name}" for name in TABS),
+    }
 
 
 def test_tabs_stand_in_lecture_order():

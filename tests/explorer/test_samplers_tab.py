@@ -17,9 +17,9 @@ from scipy import stats
 
 from core import checks, classifier, convergence, denoiser, forward, mixtures, samplers, schedule
 from core.pipeline import TextToImage
+from explorer import models
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import samplers as tab
-from explorer.tabs import text_to_image
 from explorer.tabs.samplers import costs, guidance, particles
 from explorer.tabs.samplers import settings as ground
 from explorer.tabs.samplers.settings import (
@@ -330,7 +330,7 @@ def test_errors_on_one_gaussian_by_its_flow_written_out():
 @pytest.fixture
 def tiny(monkeypatch, tiny_model):
     model = TextToImage.load(tiny_model, device="cpu")
-    monkeypatch.setattr(text_to_image, "loaded", lambda name, device: model)
+    monkeypatch.setattr(models, "loaded", lambda option: model)
     monkeypatch.setattr(costs, "REFERENCE_STEPS", 40)
     monkeypatch.setattr(costs, "PICTURE_STEPS", (3, 6))
     return model

@@ -13,24 +13,24 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from core.pipeline import TextToImage
 from core.samplers import SAMPLERS, Step
-from explorer import frame
+from explorer import frame, models
 from explorer.components.player import Player
 from explorer.settings import parse
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PRESETS, Settings
+from explorer.tabs.text_to_image import PRESETS, Settings, draw
+from explorer.tabs.text_to_image import settings as ground
 
 QUICK = Settings(steps=4)
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model):
-    return TextToImage.load(tiny_model, device="cpu")
+def model(tiny_offered):
+    return tiny_offered
 
 
 def views(settings, model):
-    return list(tab.stream(settings, lambda: model))
+    return list(tab.stream(settings))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -39,7 +39,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
     *_, last = model.stream("red apple", sampler=sampler, steps=4, guidance=3.0, seed=3)
     expected = ((model.decode(last.x_next)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     view = views(settings, model)[-1]
-    progress, trajectory, result = view.stage
+    progress, trajectory, result, *_ = view.stage
     assert np.array_equal(np.array(Image.open(io.BytesIO(result.png))), expected)
     assert view.numbers["sha256"] == hashlib.sha256(expected.tobytes()).hexdigest()
     assert view.check.ok and progress.done == progress.total
@@ -49,7 +49,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
 
 
 def test_the_pieces_of_a_stream_join_to_the_whole(model, monkeypatch):
-    monkeypatch.setattr(tab, "BETWEEN", 0.0)
+    monkeypatch.setattr(draw, "BETWEEN", 0.0)
     *pieces, whole = [view.stage[1] for view in views(QUICK, model) if view.stage[1]]
     assert [piece.start for piece in pieces] == [0, 1, 2, 3]
     assert np.array_equal(np.concatenate([piece.frames for piece in pieces]), whole.frames[:4])
@@ -84,48 +84,48 @@ def test_unknown_and_cut_words_are_reported(model):
 
 
 def test_both_conventions_of_guidance_stand_in_the_formula():
-    assert "s=3,\\quad w=s-1=2" in tab.formula(Settings(guidance=3.0))
+    assert "s=3,\\quad w=s-1=2" in draw.formula(Settings(guidance=3.0))
 
 
 def test_neighbour_correlation_tells_noise_from_pictures():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
     ramp = np.repeat(np.linspace(0, 255, 64)[None, :, None], 64, axis=0).repeat(3, axis=2)
-    assert abs(tab.neighbour_correlation(noise)) < 0.05
-    assert tab.neighbour_correlation(ramp) > 0.9
+    assert abs(ground.neighbour_correlation(noise)) < 0.05
+    assert ground.neighbour_correlation(ramp) > 0.9
     expected = np.corrcoef(noise[:, 1:, 0].ravel(), noise[:, :-1, 0].ravel())[0, 1]
-    assert tab.neighbour_correlation(noise[:, :, :1]) == pytest.approx(expected, abs=0.02)
+    assert ground.neighbour_correlation(noise[:, :, :1]) == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_badge_turns_red_when_a_step_is_wrong(model, sampler):
-    steps = list(tab.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
-    assert tab.check(steps, model, sampler).ok
+    steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
+    assert draw.check(steps, model, sampler).ok
     last = steps[-1]
     steps[-1] = Step(last.t, last.t_next, last.x, last.prediction, last.x_next * 1.01)
-    assert not tab.check(steps, model, sampler).ok
+    assert not draw.check(steps, model, sampler).ok
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler", "dpmpp_2m", "ddpm", "euler_ancestral"])
 def test_badge_turns_red_when_a_step_in_between_is_wrong(model, sampler):
-    steps = list(tab.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
+    steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
     wrong = 1.2 * steps[1].x_next
     steps[1] = dataclasses.replace(steps[1], x_next=wrong)
-    assert not tab.check(steps, model, sampler).ok
+    assert not draw.check(steps, model, sampler).ok
 
 
 def test_badge_does_not_take_one_sampler_for_another(model):
-    steps = list(tab.walk(model, dataclasses.replace(QUICK, sampler="dpmpp_2m")))
-    assert not tab.check(steps, model, "ddim").ok
+    steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler="dpmpp_2m")))
+    assert not draw.check(steps, model, "ddim").ok
 
 
 @pytest.mark.parametrize("settings", [QUICK, Settings(prompt='it\'s "blue"', negative="red", steps=2, guidance=1.0)])
-def test_code_prints_the_endpoints_numbers(tiny_model, model, settings, tmp_path, monkeypatch):
+def test_code_prints_the_endpoints_numbers(model, settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(tab.code(settings, str(tiny_model), "cpu"), {})
+        exec(tab.code(settings), {})
     printed = dict(line.split(" = ") for line in out.getvalue().strip().splitlines())
-    numbers = tab.draw(settings, model, 0.0).numbers
+    numbers = draw.draw(settings, model, 0.0).numbers
     assert printed["sha256"] == numbers["sha256"]
     assert ast.literal_eval(printed["mean"]) == numbers["mean"]
     assert ast.literal_eval(printed["tokens"]) == [token["text"] for token in numbers["tokens"]]
@@ -139,13 +139,13 @@ def test_every_preset_is_valid_and_the_first_is_the_default():
 
 
 @pytest.fixture(scope="module")
-def client(tiny_model):
+def client(model):
     import gradio as gr
 
     from explorer.app import launch
 
     with gr.Blocks() as demo, gr.Tabs():
-        tab.build(str(tiny_model), "cpu")
+        tab.build()
     _, url, _ = launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield Client(url, verbose=False)
     demo.close()
@@ -156,7 +156,7 @@ def test_endpoint_takes_a_prompt_alone_and_returns_png_and_json(client, model):
     pixels = np.array(Image.open(path))
     assert pixels.shape == (64, 64, 3)
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]
-    assert about["sha256"] == tab.draw(Settings(prompt="blue heart"), model, 0.0).numbers["sha256"]
+    assert about["sha256"] == draw.draw(Settings(prompt="blue heart"), model, 0.0).numbers["sha256"]
     assert about["settings"]["prompt"] == "blue heart" and about["settings"]["w"] == 2
     assert [token["text"] for token in about["tokens"]] == ["<start_of_text>", "blue", "heart", "<end_of_text>"]
     assert set(about["seconds"]) == {"load", "steps", "decode"}
@@ -178,8 +178,7 @@ def test_endpoint_refuses_with_what_was_wanted(client, arguments, says):
 
 def test_an_unknown_model_is_a_message_not_a_crash():
     with pytest.raises(ValueError, match="unknown model 'nonsense'"):
-        list(tab.stream(QUICK, lambda: tab.loaded("nonsense", None)))
-    assert "nonsense" in tab.code(QUICK, "nonsense", None)
+        models.loaded("nonsense")
 
 
 def test_the_badge_waits_for_the_result():

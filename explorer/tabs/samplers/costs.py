@@ -249,11 +249,11 @@ def seen(model: TextToImage, latent: torch.Tensor) -> np.ndarray:
 
 
 def pictures(s: Settings) -> Iterator[View]:
-    from explorer.tabs.text_to_image import loaded
+    from explorer import models
 
     total = REFERENCE_STEPS + sum(n * SAMPLERS[name].calls for name in ON_PICTURES for n in PICTURE_STEPS)
     yield screen({0: Progress(0, total, "reading the model")}, pictures_formula(), None, "", {})
-    model = loaded(MODEL, None)
+    model = models.loaded(MODEL)
     counted, x = Counted(denoiser_of(model, s)), noise_of(model, s)
     began, shown_at = time.perf_counter(), 0.0
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in ON_PICTURES}
