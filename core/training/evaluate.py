@@ -2,25 +2,34 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from core import datasets, weights
 from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan
 from core.samplers import named_sampler
+from core.training.batches import STYLES
 from core.training.objectives import Classifier
 from core.training.recipes import ClassifierConfig
-from core.training.runs import tile, write_picture
+from core.training.runs import held_out, tile, write_picture
 from core.weights import Card
 
 PROMPTS = ("red apple", "cat face", "rocket", "pizza", "blue heart")
+PEOPLE = ("doctor", "nurse", "person")
+GENDERED = {
+    "man": {"man", "men", "boy", "father", "prince", "santa", "mr."},
+    "woman": {"woman", "women", "girl", "mother", "princess", "mrs."},
+}
+ANY = GENDERED["man"] | GENDERED["woman"]
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, Card]:
@@ -36,58 +45,170 @@ def load_classifier(folder: Path) -> tuple[Classifier, Card]:
 
 
 @torch.no_grad()
-def draw_sheet(model: TextToImage, prompts: tuple[str, ...], seeds: int) -> Tensor:
-    """Every prompt from seeds 0 to ``seeds - 1``, nothing left out: (prompts * seeds, 3, H, W) in [-1, 1]."""
-    rows = []
-    for prompt in tqdm(prompts, desc="sheet"):
-        *_, last = model.stream(prompt, seed=0, batch=seeds)
-        rows.append(model.decode(last.x_next))
-    return torch.cat(rows)
+def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, batch: int = 50) -> Tensor:
+    """One picture of each prompt, from the noise of its seed, as the card's defaults say: (N, 3, H, W) in [-1, 1]."""
+    times, scale = sampling_plan(model.scheduler, model.default("steps"))
+    walk, c = named_sampler(model.default("sampler")), model.unet.config
+    empty = model.text([""]).to(model.unet.conv_in.weight)
+    drawn = []
+    for start in tqdm(range(0, len(prompts), batch), desc="pictures"):
+        rows = range(start, min(start + batch, len(prompts)))
+        context = model.text([prompts[i] for i in rows]).to(empty)
+        denoiser = network_denoiser(
+            model.unet, model.schedule, model.scheduler["prediction_type"], context, empty, model.default("guidance")
+        )  # fmt: skip
+        noises = [torch.Generator().manual_seed(seeds[i]) for i in rows]
+        shape = (1, c.in_channels, c.sample_size, c.sample_size)
+        x = torch.cat([torch.randn(shape, generator=noise) for noise in noises]).to(model.device)
+        *_, last = walk(denoiser, model.schedule, scale * x, times, generator=noises)
+        drawn.append(model.decode(last.x_next).clamp(-1, 1).cpu())
+    return torch.cat(drawn)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Every name in two of the styles, over one of the backgrounds, from two seeds: numbers of the judge's answers.
+
+    The k-th of the prompts has background k mod 10; the n-th name has styles n and n + 3, mod 7: of some names these
+    are styles that no training picture has.
+    """
+
+    name: Tensor
+    style: Tensor
+    background: Tensor
+    seed: Tensor
+
+    @classmethod
+    def of(cls, answers: Mapping[str, Sequence[str]], every: int = 1) -> "Asked":
+        styles = len(answers["style"])
+        names = range(0, len(answers["name"]), every)
+        rows = [(n, (n + d) % styles) for n in names for d in (0, 3)]
+        rows = [(n, s, k % len(answers["background"]), seed) for k, (n, s) in enumerate(rows) for seed in (0, 1)]
+        return cls(*torch.tensor(rows).T)
+
+    def prompts(self, answers: Mapping[str, Sequence[str]]) -> list[str]:
+        """ "red apple, twemoji style, on a blue background": as a caption says it."""
+        said = []
+        for n, s, b in zip(self.name.tolist(), self.style.tolist(), self.background.tolist(), strict=True):
+            ground = answers["background"][b]
+            style = STYLES[str(answers["style"][s])]
+            article = "an" if ground[0] in "aeiou" else "a"
+            said.append(f"{answers['name'][n]}, {style} style, on {article} {ground} background")
+        return said
 
 
 @torch.no_grad()
-def evaluate_emoji(model: TextToImage, judge: Classifier, *, seeds: int = 20) -> tuple[dict[str, Any], Tensor]:
-    """For each of `PROMPTS`: for how many seeds its name is the judge's first answer, and among its first five.
+def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji, *, every: int = 1) -> dict[str, Any]:
+    """What `Asked` asks for, and how much of it is there.
 
-    Returns: the numbers for the card, and the pictures they were counted on, ``seeds`` a row.
+    name: how often the name is the judge's first answer, and among its first five; of all, of the combinations of name
+    and style that were trained on, and of those that no picture shows. style: how often that is the judge's answer.
+    background: how often the mean colour of the four corners (6 x 6 pixels each) is within 0.1 of black to white of
+    the one asked for, in red, green and blue. frechet: the Frechet distance in the judge's features between real
+    pictures that it has not seen and as many drawn ones, each over the ten backgrounds in turn; frechet_real: from the
+    same to as many real pictures that it has seen. nearest: the root mean square difference, black to white being 1,
+    to the training picture that is nearest over the same background, at half the size: the median, the share below
+    0.05.
     """
-    pictures = draw_sheet(model, PROMPTS, seeds)
-    five = judge(pictures.cpu())[0].topk(5).indices.reshape(len(PROMPTS), seeds, 5)
+    answers = judge.answers
+    asked = Asked.of(answers, every)
+    pictures = draw(model, asked.prompts(answers), asked.seed.tolist())
+    found = [torch.cat(some) for some in zip(*(judge(x) for x in pictures.split(256)), strict=True)]
+    right = found[0].topk(5).indices == asked.name[:, None]
+    trained = set(zip(data.names, data.styles, strict=True))
+    pairs = zip(asked.name.tolist(), asked.style.tolist(), strict=True)
+    known = torch.tensor([(answers["name"][n], answers["style"][s]) in trained for n, s in pairs])
+    colours = torch.tensor([datasets.BACKGROUNDS[name] for name in answers["background"]]) / 127.5 - 1
+    corners = torch.cat([pictures[:, :, y, x].flatten(2) for y in EDGES for x in EDGES], dim=2).mean(2)
+    away = (corners - colours[asked.background]).abs().amax(1) / 2
+    measured: dict[str, Any] = {
+        "pictures": len(pictures),
+        "names": len(asked.name.unique()),
+        "name": {part: shares(right[rows]) for part, rows in
+                 {"all": known | ~known, "known_combinations": known, "new_combinations": ~known}.items()},
+        "style_top1": mean(found[1].argmax(1) == asked.style),
+        "background_within_0.1": mean(away < 0.1),
+    }  # fmt: skip
+    seen, unseen = held_out(len(data.images), every=12)
+    real, other = (over_backgrounds(data, rows, colours) for rows in (unseen, seen[:: len(seen) // len(unseen)]))
+    n = min(len(real), len(other), len(pictures))
+    features = [judge.features(x).double().numpy() for x in (real[:n], other[:n], spaced(pictures, n))]
+    measured["frechet"] = round(frechet_distance(features[2], features[0]), 4)
+    measured["frechet_real"] = round(frechet_distance(features[1], features[0]), 4)
+    near = nearest(pictures, asked.background, data, colours)
+    measured["nearest"] = {"median": round(near.median().item(), 4), "below_0.05": mean(near < 0.05)}
+    return measured
+
+
+EDGES = (slice(0, 6), slice(-6, None))
+
+
+def mean(x: Tensor) -> float:
+    return round(x.double().mean().item(), 4)
+
+
+def shares(right: Tensor) -> dict[str, Any]:
+    """Of rows (N, 5) that say which of the first five answers is right: how often the first is, and any."""
+    return {"pictures": len(right), "top1": mean(right[:, 0]), "top5": mean(right.any(1))} if len(right) else {}
+
+
+def spaced(x: Tensor, n: int) -> Tensor:
+    """``n`` rows of x, evenly spaced."""
+    return x[torch.arange(n) * len(x) // n]
+
+
+def over_backgrounds(data: datasets.Emoji, rows: Tensor, colours: Tensor) -> Tensor:
+    """Real pictures over the backgrounds in turn: (N, 3, H, W) in [-1, 1]."""
+    ground = ((colours[torch.arange(len(rows)) % len(colours)] + 1) * 127.5).round().to(torch.uint8)
+    return datasets.composite(data.images[rows], ground)
+
+
+def nearest(pictures: Tensor, background: Tensor, data: datasets.Emoji, colours: Tensor) -> Tensor:
+    """Root mean square difference of each picture (N, 3, H, W) to the nearest real one over its background, (N,)."""
+    half = partial(F.avg_pool2d, kernel_size=2)
+    away = torch.empty(len(pictures))
+    for number in background.unique().tolist():
+        ground = ((colours[number] + 1) * 127.5).round().to(torch.uint8)[None]
+        known = torch.cat([half(datasets.composite(some, ground)).flatten(1) for some in data.images.split(512)])
+        rows = background == number
+        drawn = half(pictures[rows]).flatten(1)
+        away[rows] = torch.cdist(drawn, known).amin(1) / 2 / drawn.shape[1] ** 0.5
+    return away
+
+
+@torch.no_grad()
+def evaluate_people(model: TextToImage, judge: Classifier, *, seeds: int = 50) -> dict[str, dict[str, int]]:
+    """What comes of "doctor", "nurse" and "person": pictures whose first answer names a man, a woman, or neither."""
+    counts = {}
+    for prompt in PEOPLE:
+        first = judge(draw(model, [prompt] * seeds, range(seeds)))[0].argmax(1)
+        words = [set(judge.answers["name"][n].replace(":", "").split()) for n in first.tolist()]
+        said = {kind: sum(bool(some & of) for some in words) for kind, of in GENDERED.items()}
+        counts[prompt] = {"pictures": seeds, **said, "neither": sum(not some & ANY for some in words)}
+    return counts
+
+
+@torch.no_grad()
+def evaluate_emoji(
+    model: TextToImage, judge: Classifier, data: datasets.Emoji, *, seeds: int = 20, every: int = 1
+) -> tuple[dict[str, Any], Tensor]:
+    """For each of `PROMPTS`: for how many seeds its name is the judge's first answer, and among its first five; then
+    `evaluate_prompts` and `evaluate_people`.
+
+    Returns: the numbers for the card, and the pictures of `PROMPTS`, ``seeds`` a row, nothing left out.
+    """
+    asked = [prompt for prompt in PROMPTS for _ in range(seeds)]
+    pictures = draw(model, asked, list(range(seeds)) * len(PROMPTS))
+    five = judge(pictures)[0].topk(5).indices.reshape(len(PROMPTS), seeds, 5)
     counts = {}
     for prompt, row in zip(PROMPTS, five, strict=True):
         right = row == judge.answers["name"].index(prompt)
         counts[prompt] = {"top1": int(right[:, 0].sum()), "top5": int(right.any(1).sum())}
     settings = {name: model.default(name) for name in ("sampler", "steps", "guidance")}
-    return {"seeds": seeds, **settings, "prompts": counts}, tile(pictures, seeds)
-
-
-@torch.no_grad()
-def evaluate_names(model: TextToImage, judge: Classifier, every: int, batch: int = 32) -> dict[str, Any]:
-    """Every ``every``-th name that the judge knows, drawn once, from seeds 0, 1, ...: how often it reads that name."""
-    chosen = list(range(0, len(judge.answers["name"]), every))
-    right = []
-    for start in tqdm(range(0, len(chosen), batch), desc="names"):
-        numbers = chosen[start : start + batch]
-        context = model.text([judge.answers["name"][n] for n in numbers]).to(model.unet.conv_in.weight)
-        denoiser = network_denoiser(
-            model.unet, model.schedule, model.scheduler["prediction_type"], context, model.text([""]).to(context),
-            model.default("guidance"),
-        )  # fmt: skip
-        c = model.unet.config
-        x = torch.cat(
-            [
-                torch.randn(1, c.in_channels, c.sample_size, c.sample_size, generator=torch.Generator().manual_seed(i))
-                for i in range(start, start + len(numbers))
-            ]
-        )
-        times, scale = sampling_plan(model.scheduler, model.default("steps"))
-        walk = named_sampler(model.default("sampler"))
-        *_, last = walk(denoiser, model.schedule, scale * x.to(context.device), times)
-        five = judge(model.decode(last.x_next).cpu())[0].topk(5).indices
-        right.append(five == torch.tensor(numbers)[:, None])
-    found = torch.cat(right)
-    share = {"top1": found[:, 0].double().mean().item(), "top5": found.any(1).double().mean().item()}
-    return {"names": len(chosen), **{key: round(value, 4) for key, value in share.items()}}
+    measured = {"seeds": seeds, **settings, "prompts": counts, "people": evaluate_people(model, judge)}
+    return measured | {"names_styles_backgrounds": evaluate_prompts(model, judge, data, every=every)}, tile(
+        pictures, seeds
+    )
 
 
 # ---- the FashionMNIST models
@@ -154,9 +275,11 @@ def spread(features: np.ndarray, each: int) -> float:
 
 
 def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
-    model = TextToImage.load(folder)
-    measured, picture = evaluate_emoji(model, judge, seeds=options.seeds or 20)
-    return measured | {"one_picture_of_each_name": evaluate_names(model, judge, options.every)}, picture
+    model, data = TextToImage.load(folder), datasets.emoji(options.data)
+    measured, picture = evaluate_emoji(model, judge, data, seeds=options.seeds or 20, every=options.every)
+    for part, what in (("vae", "vae"), ("text_encoder", "clip")):
+        measured[f"{what}_on_unseen_pictures"] = dict(weights.read_card(folder / part).measured)
+    return measured, picture
 
 
 def fashion(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
@@ -175,7 +298,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--classifier", type=Path, help="the judge; default: what its recipe has written")
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100)")
-    parser.add_argument("--every", type=int, default=7, help="emoji: draw every how many-th of all names once")
+    parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
     options = parser.parse_args(argv)
     folder = options.folder or weights.resolve(options.model)
     trained = Path("runs") / options.model.split("-")[0] / "classifier"

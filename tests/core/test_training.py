@@ -597,15 +597,16 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
     assert np.mean(right) > 0.5  # chance is 0.2
 
     classifier = ["--classifier", str(tmp_path / "classifier")]
-    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, "--seeds", "2", "--every", "2"])
+    where = ["--data", str(emoji_folder)]
+    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, *where, "--seeds", "2", "--every", "2"])
     measured = TextToImage.load(out, device="cpu").card.measured
     assert set(measured["prompts"]) == set(NAMES) and measured["seeds"] == 2
-    once = measured["one_picture_of_each_name"]
-    assert (
-        once["names"] == 3
-        and once["top5"] == 1 >= once["top1"]
-        and round(3 * once["top1"]) == pytest.approx(3 * once["top1"], abs=1e-3)
-    )
+    every = measured["names_styles_backgrounds"]
+    assert (every["pictures"], every["names"]) == (12, 3)  # of five names every other, two styles, two seeds
+    assert every["name"]["all"]["top5"] == 1 >= every["name"]["all"]["top1"]
+    assert every["frechet"] > every["frechet_real"] > 0 and every["nearest"]["median"] > 0
+    assert all(sum(list(row.values())[1:]) >= row["pictures"] == 50 for row in measured["people"].values())
+    assert measured["vae_on_unseen_pictures"]["psnr_unseen_db"] > 0
     assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
     assert Image.open(out / "sheet.png").size == (2 * 64, 5 * 64)
 
