@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from explorer import __version__
+from explorer import __version__, server
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -28,11 +28,12 @@ def build(*names: str, device: str | None = None) -> gr.Blocks:
     """The whole page. ``names`` are the models that the text-to-image tab offers, the first one opened with."""
     import gradio as gr
 
-    from explorer import models
+    from explorer import models, runs
     from explorer.components.live_plot import plotly_js
     from explorer.tabs import TABS
 
     models.offer(names, device)
+    runs.KEPT.clear()
     gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
         top = gr.HTML(MASTHEAD, js_on_load=TOP, elem_classes="top", apply_default_css=False)
@@ -52,27 +53,26 @@ def launch(
     port: int | None = None,
     share: bool | None = None,
     root_path: str | None = None,
+    auth: list[tuple[str, str]] | None = None,
     **options: Any,
 ) -> tuple[Any, str, str]:
-    """Serve the page; what is None is left to Gradio and its environment variables."""
+    """Serve the page by the rules of `explorer.server`; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
     address = Path(__file__).with_name("address.js").read_text("utf-8")
-    return demo.queue(status_update_rate=1, max_size=64).launch(
+    return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,
         server_port=port,
         share=share,
         root_path=root_path,
+        auth=auth,
+        auth_message="Whoever runs this page has given out a name and a password." if auth else None,
         theme=theme(),
         css=css(),
         head=f"<script>{address}</script>",
         footer_links=[],
-        ssr_mode=False,
-        run_history=False,
-        show_error=False,
-        enable_monitoring=False,
-        max_file_size="2mb",
         _frontend=False,  # no test of localhost, which gives up after 3 s: a busy machine would not start
+        **server.options(demo),
         **options,
     )
 
@@ -93,12 +93,34 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
     parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
+    parser.add_argument(
+        "--auth",
+        default=os.environ.get("EXPLORER_AUTH"),
+        help="let in who knows USER:PASSWORD, or one of them in @FILE, a line each (default: the environment variable "
+        "EXPLORER_AUTH, which other users of the machine cannot see; without it, everyone)",
+    )
+    parser.add_argument("--log", metavar="FILE", help="write every event as a line of JSON; - is standard output")
+    parser.add_argument("--deadline", type=seconds, default=600, help="seconds that one run may take (%(default)g)")
     args = parser.parse_args(argv)
+    try:
+        auth = server.passwords(args.auth)
+        server.write_log(args.log)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    from explorer import runs
+
+    runs.limit(args.deadline)
     demo = build(*args.model, device=args.device)
     where = {"host": args.host, "port": args.port, "share": args.share, "root_path": args.root_path}
-    launch(demo, **where, prevent_thread_lock=True)
+    launch(demo, **where, auth=auth, prevent_thread_lock=True)
     Thread(target=warm_up, daemon=True).start()
     demo.block_thread()
+
+
+def seconds(written: str) -> float:
+    if not (value := float(written)) > 0:
+        raise ValueError
+    return value
 
 
 def warm_up() -> None:

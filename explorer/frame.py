@@ -12,7 +12,7 @@ from gradio.context import Context
 from gradio.events import api
 
 from core.checks import Check
-from explorer import errors
+from explorer import errors, runs
 from explorer.components.address import Address, Chips
 from explorer.components.base import script
 from explorer.settings import from_query, parse, signature, to_query, widgets
@@ -81,6 +81,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
+    update = runs.observed(module.NAME, "move", module.update) if hasattr(module, "update") else None
+    stream = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
     about = [code, address, chips, message]
@@ -109,7 +111,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     def show(settings: Any) -> list[Any]:
         try:
-            return [*picture_of(module.update(settings)), *about_of(settings)]
+            return [*picture_of(update(settings)), *about_of(settings)]
         except ValueError as error:
             return refused(error)
 
@@ -142,13 +144,15 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         settings, complaint = read(query)
         return [*values_of(settings), *about_of(settings)[:-1], complaint]
 
-    def run(*values: Any) -> Iterator[list[Any]]:
+    def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
+        """The screens of a run; with ``known``, the last one alone if these settings have just been run."""
         try:
             settings = settings_from(values)
             about = about_of(settings)
             if both:
                 yield [gr.skip()] * len(shown)  # a stream without a step would empty the screen
-            for view in module.stream(settings):
+            kept = runs.KEPT.last if known else runs.KEPT.anew
+            for view in kept((module.NAME, settings), lambda: runs.timely(stream(settings))):
                 yield [*picture_of(view), *about]
                 about = [gr.skip()] * len(about)  # told once, so that a late step wipes no "Stopped" away
         except ValueError as error:
@@ -159,6 +163,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         react, choose, open_, answer = moved, chosen, opened, shown
     else:
         react, choose, open_, answer = set_moved, set_chosen, set_opened, about
+    def rerun(*values: Any) -> Iterator[list[Any]]:
+        yield from run(*values, known=True)
+
     asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
     heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
     queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
@@ -173,18 +180,18 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     by_address = page.select(open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
         with page:
-            api(endpoint(module), api_name=module.NAME, queue=False)
+            api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
-    running += [by_preset.success(run, inputs, shown, **queued), by_address.success(run, inputs, shown, **queued)]
+    running += [by_preset.success(rerun, inputs, shown, **queued), by_address.success(rerun, inputs, shown, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, **LIGHT)
-        running.append(by_first.success(run, inputs, shown, **queued | {"trigger_mode": "always_last"}))
+        running.append(by_first.success(rerun, inputs, shown, **queued | {"trigger_mode": "always_last"}))
         ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:
-        api(module.endpoint, api_name=module.NAME, **heavy)
+        api(runs.answered(module.NAME, module.endpoint), api_name=module.NAME, **heavy)
     return page
 
 

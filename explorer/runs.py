@@ -1,0 +1,167 @@
+"""What every run keeps to: it is written down, it ends in time, and what was just computed is not computed again."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from inspect import isgeneratorfunction
+from threading import Lock
+from typing import Any, TypeVar
+
+import gradio as gr
+from gradio.context import LocalContext
+
+from explorer import errors
+
+T = TypeVar("T")
+LOG = logging.getLogger("explorer")  # `explorer.server.write_log` says where it goes
+DEADLINE = 600.0  # seconds that one run may take, unless `limit` says otherwise
+MOST_KEPT = 64_000_000  # bytes of finished results
+_deadline = DEADLINE
+
+
+def limit(seconds: float) -> None:
+    """Say once, before the page is served, how long a run may take."""
+    global _deadline
+    _deadline = seconds
+
+
+def timely(steps: Iterable[T], seconds: float | None = None) -> Iterator[T]:
+    """The same steps, as long as there is time.
+
+    Raises: ValueError at the first step that comes too late.
+    """
+    most = _deadline if seconds is None else seconds
+    end = time.monotonic() + most
+    for step in steps:
+        yield step
+        if time.monotonic() > end:
+            raise ValueError(f"this run took more than {most:g} seconds and was ended; fewer steps would fit")
+
+
+def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T]:
+    """The same function or generator function, each call of which is one line in the log.
+
+    What should not have failed is written down in full, and answered with nothing but where to find it.
+    """
+    if isgeneratorfunction(function):
+
+        @wraps(function)
+        def observed_function(*args: Any, **options: Any) -> Any:
+            with event(tab, what):
+                yield from function(*args, **options)
+    else:
+
+        @wraps(function)
+        def observed_function(*args: Any, **options: Any) -> Any:
+            with event(tab, what):
+                return function(*args, **options)
+
+    return observed_function
+
+
+def answered(tab: str, endpoint: Callable[..., T]) -> Callable[..., T]:
+    """The same endpoint, observed; whatever goes wrong reaches its caller as a message."""
+
+    @wraps(endpoint)
+    def answered_endpoint(*args: Any, **options: Any) -> T:
+        with errors.told(), event(tab, "call"):
+            return endpoint(*args, **options)
+
+    return answered_endpoint
+
+
+@contextmanager
+def event(tab: str, what: str) -> Iterator[None]:
+    began, outcome, number = time.perf_counter(), "ok", request_id()
+    try:
+        yield
+    except GeneratorExit:
+        outcome = "stopped"
+        raise
+    except (ValueError, gr.Error):
+        outcome = "refused"
+        raise
+    except Exception as error:
+        outcome = "failed"
+        LOG.exception("failed", extra={"id": number, "tab": tab, "event": what})
+        raise ValueError(f"this should not have failed; whoever runs this page finds it in the log as {number}") from error
+    finally:
+        ms = round(1000 * (time.perf_counter() - began), 1)
+        LOG.info("event", extra={"id": number, "tab": tab, "event": what, "ms": ms, "outcome": outcome})
+
+
+def request_id() -> str:
+    """The number that `explorer.server` gave the request being answered."""
+    request = LocalContext.request.get(None)
+    inner = getattr(request, "request", None)
+    return getattr(getattr(inner, "state", None), "request_id", "-")
+
+
+class Kept:
+    """Finished results by what was asked; those not asked for longest go when they take more than ``most`` bytes."""
+
+    def __init__(self, most: int = MOST_KEPT):
+        self.most, self.bytes = most, 0
+        self._lock = Lock()
+        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Any:
+        """The result, or None."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key][0]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        size = weight(key) + weight(value)
+        with self._lock:
+            self.bytes -= self._values.pop(key, (None, 0))[1]
+            if size > self.most / 4:  # one result must not drive out all the others
+                return
+            self._values[key] = value, size
+            self.bytes += size
+            while self.bytes > self.most:
+                self.bytes -= self._values.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+            self.bytes = 0
+
+    def last(self, key: Hashable, steps: Callable[[], Iterable[T]]) -> Iterator[T]:
+        """The last of these steps alone if it is kept; else all of them, and the last is kept."""
+        if (known := self.get(key)) is not None:
+            yield known
+        else:
+            yield from self.anew(key, steps)
+
+    def anew(self, key: Hashable, steps: Callable[[], Iterable[T]]) -> Iterator[T]:
+        """All of these steps, and the last is kept."""
+        step = None
+        for step in steps():
+            yield step
+        if step is not None:
+            self.put(key, step)
+
+
+KEPT = Kept()
+
+
+def weight(value: Any) -> int:
+    """About how many bytes a value holds on to."""
+    if isinstance(value, str | bytes):
+        return 64 + len(value)
+    if hasattr(value, "nbytes"):
+        return 64 + int(value.nbytes)
+    if isinstance(value, dict):
+        return 64 + sum(weight(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set | frozenset):
+        return 64 + sum(map(weight, value))
+    if is_dataclass(value):
+        return 64 + sum(weight(getattr(value, field.name)) for field in fields(value))
+    return 64

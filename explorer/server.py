@@ -1,0 +1,342 @@
+"""What stands between the page and the world: which addresses are open, how much may be sent, what is said in answers.
+
+One piece of ASGI around Gradio's own app, so that no route of Gradio's can be reached beside it.
+"""
+
+import json
+import logging
+import os
+import re
+import secrets
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from explorer import __version__
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MOST_BODY = 8_000_000  # bytes of one request: two pictures of 2 MB in base64, and the rest
+MOST_WAITING = 512  # runs in the queue, of everyone together
+MOST_OWN = 4  # runs in the queue, of one visitor
+LOG = logging.getLogger("explorer")
+
+# Of Gradio's routes, those that the page and gradio_client need. Not among them: proxy=, upload, stream, vibe-edit,
+# process_recording, deep_link, token, monitoring, and whatever a later version may add.
+OPEN = re.compile(
+    r"/|/(config|theme\.css|login|logout|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?)/?"
+    r"|/(assets|static|svelte)/.+"
+    r"|/gradio_api/(app_id|user|login_check|info|openapi\.json|theme\.css|startup-events|cancel|reset|component_server)/?"
+    r"|/gradio_api/(run|api|call|queue|heartbeat|custom_component)/.+"
+    r"|/gradio_api/file=(?!\w+:).+"  # a file that an endpoint has made; an address elsewhere would be fetched from there
+)
+CALLS = re.compile(r"/gradio_api/(run|api|call|queue/join|component_server)\b|/login")
+JOINS = re.compile(r"/gradio_api/(call|queue/join)\b")
+
+# Gradio's page has scripts and styles in its HTML, and makes functions of text for `gr.HTML`.
+POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "connect-src": "'self' data: blob:",
+    "media-src": "'self' data: blob:",
+    "worker-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+}
+
+
+def headers(space: bool, share: bool = False) -> list[tuple[bytes, bytes]]:
+    """The security headers of every answer. A Space is shown inside a page of its host."""
+    framed = "'self' https://huggingface.co https://*.huggingface.co" if space else "'self'"
+    policy = POLICY | {"frame-ancestors": framed}
+    given = {
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+        "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
+        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+    }
+    return [(name.encode(), value.encode()) for name, value in given.items()]
+
+
+@dataclass
+class Buckets:
+    """A bucket of tokens for each address, filled at ``rate`` a second up to ``most``; each call takes one.
+
+    Those of the addresses seen last are kept, ``addresses`` of them.
+    """
+
+    rate: float
+    most: float
+    addresses: int = 10_000
+    clock: Callable[[], float] = time.monotonic
+    _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def left(self, address: str) -> float:
+        tokens, then = self._left.get(address, (self.most, self.clock()))
+        return min(self.most, tokens + self.rate * (self.clock() - then))
+
+    def take(self, address: str) -> bool:
+        """Take a token, if there is one."""
+        tokens = self.left(address)
+        taken = tokens >= 1
+        self._left[address] = tokens - taken, self.clock()
+        self._left.move_to_end(address)
+        while len(self._left) > self.addresses:
+            self._left.popitem(last=False)
+        return taken
+
+
+class Guard:
+    """Gradio's app, with the rules of this module around it.
+
+    demo: the page, whose queue is looked at. space: whether a Space's own limits stand before ours.
+    """
+
+    def __init__(self, app: Any, demo: "gr.Blocks", *, space: bool = False):
+        self.app, self.demo, self.space = app, demo, space
+        self.headers = headers(space)
+        self.calls = Buckets(rate=300, most=3000)  # a whole class may stand behind one address
+        self.runs = Buckets(rate=20, most=400)
+        self.wrong_passwords = Buckets(rate=1 / 5, most=20)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        number = secrets.token_hex(6)
+        scope.setdefault("state", {})["request_id"] = number
+        answer = Answer(send, [*self.headers, (b"x-request-id", number.encode())], number)
+        path, address = scope["path"], (scope.get("client") or ("-",))[0]
+        if path == "/healthz":
+            return await answer.json(200, self.health())
+        if path == "/plotly.min.js":
+            return await answer.file(plotly_js(), "text/javascript")
+        if not OPEN.fullmatch(path) or ".." in path.split("/"):
+            return await answer.refuse(404, "there is nothing at this address")
+        if scope["method"] == "POST":
+            body = await whole(receive)
+            if body is None:
+                return await answer.refuse(413, f"a request may have at most {MOST_BODY / 1e6:g} MB")
+            if complaint := self.too_much(path, address, body):
+                answer.extra.append((b"retry-after", b"5"))
+                return await answer.refuse(429, complaint)
+            receive = again(body, receive)
+        # Gradio echoes the request's own headers, cookies and all, when a part of a file is asked for.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
+        try:
+            await self.app(scope, receive, answer)
+        except Exception:
+            LOG.exception("failed", extra={"id": number, "event": "request"})
+            await answer.broken()
+        if path.startswith("/login") and answer.status == 400:
+            self.wrong_passwords.take(address)
+
+    def too_much(self, path: str, address: str, body: bytes) -> str:
+        """Why this request has to wait, "" if it need not."""
+        if path.startswith("/login") and self.wrong_passwords.left(address) < 1:
+            return "too many wrong passwords from your address: wait a little"
+        if not self.space and CALLS.match(path) and not self.calls.take(address):
+            return "too many requests from your address: wait a few seconds"
+        if not JOINS.match(path):
+            return ""
+        waiting = [one for queue in self.demo._queue.event_queue_per_concurrency_id.values() for one in queue.queue]
+        if len(waiting) >= MOST_WAITING:
+            return f"{len(waiting)} runs are waiting already, more than can be served soon: try again in a minute"
+        session = session_of(body)
+        if session and sum(one.session_hash == session for one in waiting) >= MOST_OWN:
+            return f"you have {MOST_OWN} runs waiting already: let one finish, or stop it"
+        if not self.space and not self.runs.take(address):
+            return "too many runs from your address: wait a few seconds"
+        return ""
+
+    def health(self) -> dict[str, Any]:
+        queues = self.demo._queue.event_queue_per_concurrency_id.values()
+        return {
+            "status": "ok",
+            "version": __version__,
+            "waiting": sum(len(queue.queue) for queue in queues),
+            "running": sum(queue.current_concurrency for queue in queues),
+        }
+
+
+class Answer:
+    """What Gradio sends, with our headers; what it says of a failure is replaced by words."""
+
+    def __init__(self, send: Send, extra: list[tuple[bytes, bytes]], number: str):
+        self.send, self.extra, self.number = send, extra, number
+        self.status, self.held, self.body = 0, None, b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            ours = {name for name, _ in self.extra}
+            message["headers"] = [pair for pair in message.get("headers", []) if pair[0].lower() not in ours]
+            message["headers"] += self.extra
+            if self.status >= 500:
+                self.held = message
+                return
+        elif self.held is not None:
+            self.body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            start, self.held = self.held, None
+            if not says(self.body):
+                self.status = 0
+                return await self.broken(start["status"])
+            await self.send(start)
+            message = {"type": "http.response.body", "body": self.body}
+        await self.send(message)
+
+    async def broken(self, status: int = 500) -> None:
+        """Say that something failed, unless the answer has begun."""
+        if self.status == 0:
+            await self.refuse(status, f"this should not have failed; the log of the server has it as {self.number}")
+
+    async def refuse(self, status: int, words: str) -> None:
+        await self.json(status, {"error": words, "detail": words})  # what gradio_client and the page look for
+
+    async def json(self, status: int, value: dict[str, Any]) -> None:
+        await self.bytes(status, json.dumps(value).encode(), "application/json")
+
+    async def file(self, path: Path, kind: str) -> None:
+        self.extra.append((b"cache-control", b"public, max-age=86400"))
+        await self.bytes(200, path.read_bytes(), kind)
+
+    async def bytes(self, status: int, body: bytes, kind: str) -> None:
+        self.status = status
+        length = (b"content-length", str(len(body)).encode())
+        given = [(b"content-type", kind.encode()), length, *self.extra]
+        await self.send({"type": "http.response.start", "status": status, "headers": given})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def says(body: bytes) -> bool:
+    """Whether a failure comes with words of ours for who asked."""
+    try:
+        return bool(json.loads(body).get("error"))
+    except (ValueError, AttributeError):
+        return False
+
+
+async def whole(receive: Receive) -> bytes | None:
+    """The body of a request, None if it is too long."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """A body that has been read, to be read again; after it, whatever comes."""
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def session_of(body: bytes) -> str | None:
+    """The page or client that sends a call: Gradio numbers them."""
+    found = re.search(rb'"session_hash"\s*:\s*"([^"\\]{1,64})"', body)
+    return unquote(found[1].decode("utf-8", "replace")) if found else None
+
+
+def plotly_js() -> Path:
+    """The plotly.js that ships inside plotly.py."""
+    spec = find_spec("plotly")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "package_data" / "plotly.min.js"
+
+
+def passwords(given: str | None) -> list[tuple[str, str]] | None:
+    """Who may enter: USER:PASSWORD, or @FILE with one of them a line; None for everyone.
+
+    Raises: ValueError if it is neither.
+    """
+    if not given:
+        return None
+    if given.startswith("@"):
+        try:
+            lines = Path(given[1:]).read_text("utf-8").split()
+        except OSError as error:
+            raise ValueError(f"the file of passwords cannot be read: {error}") from error
+    else:
+        lines = [given]
+    pairs = [tuple(line.split(":", 1)) for line in lines]
+    if not pairs or not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError("wanted USER:PASSWORD, or @FILE with one of them a line")
+    return pairs  # type: ignore[return-value]
+
+
+class JsonLine(logging.Formatter):
+    """One JSON object a line: time, level, what happened, its request id, tab, milliseconds and outcome.
+
+    Neither addresses nor what visitors type are written down.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
+        line = {"time": when, "level": record.levelname.lower()}
+        known = ("id", "tab", "event", "ms", "outcome")
+        line |= {name: getattr(record, name) for name in known if hasattr(record, name)}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        elif not hasattr(record, "event"):
+            line["message"] = record.getMessage()
+        return json.dumps(line)
+
+
+def write_log(to: str | None = None) -> None:
+    """Failures go to standard error; with a file ("-": standard output), every event goes there, a line each."""
+    for old in LOG.handlers[:]:
+        LOG.removeHandler(old)
+    LOG.propagate = False
+    failures = logging.StreamHandler(sys.stderr)
+    failures.setLevel(logging.ERROR)
+    chosen: list[logging.Handler] = [failures]
+    if to is not None:
+        chosen.append(logging.StreamHandler(sys.stdout) if to == "-" else logging.FileHandler(to, encoding="utf-8"))
+    for handler in chosen:
+        handler.setFormatter(JsonLine())
+        LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO if to is not None else logging.ERROR)
+
+
+def options(demo: "gr.Blocks") -> dict[str, Any]:
+    """What `Blocks.launch` has to be told, so that the page is served by the rules of this module."""
+    from starlette.middleware import Middleware
+
+    guard = Middleware(Guard, demo, space="SPACE_ID" in os.environ)  # type: ignore[arg-type]
+    return {
+        "app_kwargs": {"middleware": [guard]},
+        "ssr_mode": False,
+        "run_history": False,
+        "show_error": False,
+        "enable_monitoring": False,
+        "max_file_size": "2mb",
+    }
