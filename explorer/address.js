@@ -1,50 +1,101 @@
 // The page's address: ?tab=NAME and the tab's own short keys. Settings replace the entry, a change of tab adds one.
 window.explorer = (() => {
   const asked = new URLSearchParams(location.search);
-  const queries = new Map(asked.get('tab') ? [[asked.get('tab'), location.search.slice(1)]] : []);
-  let current = asked.get('tab'), settled = false, travelling = false;
+  const own = (query) => {  // less the keys that belong to the page and not to a tab
+    const params = new URLSearchParams(query);
+    for (const key of ['lecture', 'slide', '__theme']) params.delete(key);
+    return params.toString();
+  };
+  const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), listeners = [];
+  let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
-  // Keys that belong to the page and not to a tab stay where they are.
   function link(query) {
-    const params = new URLSearchParams(query), here = new URLSearchParams(location.search);
-    for (const key of ['lecture', '__theme']) if (here.has(key) && !params.has(key)) params.set(key, here.get(key));
+    const params = new URLSearchParams(query), theme = new URLSearchParams(location.search).get('__theme');
+    for (const [key, value] of Object.entries({ ...explorer.carried(), __theme: theme })) if (value) params.set(key, value);
     return `${location.origin}${location.pathname}?${params}`;
   }
-  return {
-    link,
+  const query = (name) => queries.get(name) ?? `tab=${name}`;
+  function settle() {
+    clearTimeout(writing);
+    writing = null;
+    if (settled) history.replaceState(null, '', link(query(current)));
+    for (const hear of listeners) hear(current);
+  }
+  // Show a tab with the settings of `queries`: the one in view is told, another one comes into view.
+  function show(name) {
+    const inView = name === current;
+    current = name;
+    if (inView) tabs.get(name)?.();
+    else select(name);
+    settle();
+  }
+  const explorer = {
+    link, query, settle,
+    get current() { return current; },
+    names: [],
+    carried: () => ({}),  // keys of the page that its links keep
+    arrived: () => {},  // Back or Forward has changed them
+    // Called with the tab's name when the address has changed.
+    listen: (hear) => listeners.push(hear),
+    // How to bring a tab into view, and how one in view reads its address anew.
+    selects: (act) => (select = act),
+    reads: (name, act) => tabs.set(name, act),
     // Called once when the page stands: go to the tab that was asked for.
     start(names) {
+      explorer.names = names;
       if (!names.includes(current)) current = names[0];
       settled = true;
-      history.replaceState(null, '', link(queries.get(current) ?? `tab=${current}`));
+      settle();
       dress();
       document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
     },
-    // A tab came into view: the query it is to show.
+    // A tab came into view, or reads its address: the query it is to show.
     opened(name) {
-      const query = queries.get(name) ?? `tab=${name}`;
       if (settled && name !== current) {
+        if (writing) settle();
         current = name;
-        if (!travelling) history.pushState(null, '', link(query));
-        travelling = false;
+        history.pushState(null, '', link(query(name)));
+        settle();
       }
-      return query;
+      return query(name);
     },
-    // A tab's settings changed.
+    // A tab's settings changed. A drag changes them many times a second, and browsers refuse an address that does.
     write(query) {
       const name = new URLSearchParams(query).get('tab');
       queries.set(name, query);
-      if (settled && name === current) history.replaceState(null, '', link(query));
+      if (name === current) writing ??= setTimeout(settle, 350);
+    },
+    // Follow a link of the page without loading it again.
+    go(query) {
+      if (writing) settle();
+      const name = new URLSearchParams(query).get('tab');
+      queries.set(name, own(query));
+      history.pushState(null, '', link(own(query)));
+      show(name);
     },
     // Back or Forward: the address has changed, the tab follows.
     travel() {
       const name = new URLSearchParams(location.search).get('tab');
-      queries.set(name, location.search.slice(1));
-      travelling = name !== current;
-      return { selected: name, __type__: 'update' };
+      if (!explorer.names.includes(name)) return;
+      clearTimeout(writing);
+      writing = null;
+      queries.set(name, own(location.search));
+      explorer.arrived();
+      show(name);
     },
+    follow: (anchor) => explorer.go(anchor.getAttribute('href').slice(1)),
   };
+  window.addEventListener('popstate', explorer.travel);
+  window.addEventListener('pagehide', () => writing && settle());
+  // Links within the page; with a key held, or the middle button, they open as links do.
+  document.addEventListener('click', (event) => {
+    const target = event.target.closest?.('a[href^="?tab="]');
+    if (!target || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented) return;
+    event.preventDefault();
+    explorer.follow(target);
+  });
+  return explorer;
 })();
 if (new URLSearchParams(location.search).get('tab')) {
   document.documentElement.classList.add('opening');

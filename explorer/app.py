@@ -24,25 +24,31 @@ os.environ |= {
 }
 
 
-def build(*names: str, device: str | None = None) -> gr.Blocks:
-    """The whole page. ``names`` are the models that the text-to-image tab offers, the first one opened with."""
+def build(*names: str, device: str | None = None, lecture: Path | None = None) -> gr.Blocks:
+    """The whole page. ``names`` are the models that the text-to-image tab offers, the first one opened with.
+
+    lecture: a file of one's own, shown before the course's lectures. Raises: ValueError if it cannot be read.
+    """
     import gradio as gr
 
-    from explorer import models, runs
+    from explorer import lectures, models, runs
     from explorer.components.live_plot import plotly_js
     from explorer.tabs import TABS
 
+    taught = lectures.offered(lecture)
     models.offer(names, device)
     runs.KEPT.clear()
     gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
-        top = gr.HTML(MASTHEAD, js_on_load=TOP, elem_classes="top", apply_default_css=False)
+        teach = f"window.explorer.teach({lectures.to_json(taught)});"
+        top = gr.HTML(MASTHEAD, js_on_load=TOP + teach, elem_classes="top", apply_default_css=False)
         with gr.Tabs() as tabs:
             for name in TABS:
-                import_module(f"explorer.tabs.{name}").build()
+                import_module(f"explorer.tabs.{name}").build(*([taught] if name == "start" else []))
         gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
         demo.load(None, None, tabs, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
-        top.input(None, None, tabs, js="() => window.explorer.travel()", api_visibility="private")  # Back and Forward
+        chosen = "() => ({ selected: window.explorer.current, __type__: 'update' })"  # by a link, Back or Forward
+        top.input(None, None, tabs, js=chosen, api_visibility="private")
     return demo
 
 
@@ -59,7 +65,7 @@ def launch(
     """Serve the page by the rules of `explorer.server`; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
-    address = Path(__file__).with_name("address.js").read_text("utf-8")
+    scripts = "".join(Path(__file__).with_name(f"{name}.js").read_text("utf-8") for name in ("address", "lecture"))
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,
         server_port=port,
@@ -68,8 +74,8 @@ def launch(
         auth=auth,
         auth_message="Whoever runs this page has given out a name and a password." if auth else None,
         theme=theme(),
-        css=css(),
-        head=f"<script>{address}</script>",
+        css=css() + Path(__file__).with_name("lecture.css").read_text("utf-8"),
+        head=f"<script>{scripts}</script>",
         footer_links=[],
         _frontend=False,  # no test of localhost, which gives up after 3 s: a busy machine would not start
         **server.options(demo),
@@ -92,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         help="model name, folder or hub id for text to image, several times for a choice (default: emoji)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
+    parser.add_argument("--lecture", type=Path, help="a lecture of your own, a Markdown file: see CONTRIBUTING.md")
     parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
     parser.add_argument(
         "--auth",
@@ -110,7 +117,10 @@ def main(argv: list[str] | None = None) -> None:
     from explorer import runs
 
     runs.limit(args.deadline)
-    demo = build(*args.model, device=args.device)
+    try:
+        demo = build(*args.model, device=args.device, lecture=args.lecture)
+    except ValueError as error:
+        parser.error(str(error))
     where = {"host": args.host, "port": args.port, "share": args.share, "root_path": args.root_path}
     launch(demo, **where, auth=auth, prevent_thread_lock=True)
     Thread(target=warm_up, daemon=True).start()
@@ -150,9 +160,11 @@ def colophon() -> str:
 
 MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
 <p>from a coin flip to a picture made from a sentence</p>
+<button type="button" class="quiet lecture-toggle" aria-pressed="false">Lecture</button>
 <button type="button" class="quiet dark-toggle" aria-pressed="false">Dark</button></div>"""
 TOP = """
-window.addEventListener('popstate', () => trigger('input'));
+window.explorer.selects(() => trigger('input'));
+element.querySelector('.lecture-toggle').addEventListener('click', () => window.explorer.lecture(!window.explorer.lecturing()));
 const button = element.querySelector('.dark-toggle');
 const mark = () => {
   const dark = document.body.classList.contains('dark');

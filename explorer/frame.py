@@ -15,6 +15,7 @@ from core.checks import Check
 from explorer import errors, runs
 from explorer.components.address import Address, Chips
 from explorer.components.base import script
+from explorer.components.notebook import Notebook
 from explorer.settings import from_query, parse, signature, to_query, widgets
 
 KATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
@@ -75,9 +76,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             formula = gr.Markdown(latex_delimiters=KATEX, elem_classes="formula", container=False)
             badge = gr.HTML(elem_classes="badge-place")
         notice = gr.Markdown(latex_delimiters=KATEX, line_breaks=True, elem_classes="notice", container=False)
-        with gr.Accordion("Python for this screen", open=False, elem_classes="fold"):
+        with gr.Accordion("Python for this screen", open=False, elem_classes=["fold", "python"]):
+            notebook = Notebook(module.NAME, module.TITLE, module.QUESTION)
             code = gr.Markdown(elem_classes="code", container=False)
-        with gr.Accordion("Where this comes from", open=False, elem_classes="fold"):
+        with gr.Accordion("Where this comes from", open=False, elem_classes=["fold", "source"]):
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
@@ -85,7 +87,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     stream = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
-    about = [code, address, chips, message]
+    about = [code, notebook, address, chips, message]
     shown = [*picture, *about]
 
     def picture_of(view: View) -> list[Any]:
@@ -94,7 +96,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     def about_of(settings: Any) -> list[Any]:
         preset = next((name for name, known in presets.items() if known == settings), "")
-        return [f"```python\n{module.code(settings).strip()}\n```", address_of(module, settings), preset, ""]
+        program = module.code(settings).strip()
+        return [f"```python\n{program}\n```", program, address_of(module, settings), preset, ""]
 
     def refused(error: ValueError) -> list[Any]:
         return [*[gr.skip()] * (len(shown) - 1), errors.message(error)]
@@ -172,12 +175,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     running: list[Any] = [gr.on(asked, run, inputs, shown, **queued)] if hasattr(module, "stream") else []
     ending = None
     if both:  # before those that start the next run: listeners are called in the order of their making
-        changes = [*(field.input for field in inputs), chips.input]
+        changes = [*(field.input for field in inputs), chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
         ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
     gr.on([field.input for field in inputs[both:]], react, inputs, answer, **LIGHT)
     by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
-    by_address = page.select(open_, [address], [*inputs, *answer], js=opening, **LIGHT)
+    by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)

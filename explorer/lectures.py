@@ -8,8 +8,10 @@ A file has a title, sections, and a list of slides; a link is what Copy link giv
       A note may go on in lines that are indented.
 """
 
+import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -57,6 +59,18 @@ def course() -> tuple[Lecture, ...]:
     found = (assets / "lectures" for assets in (here / "core" / "assets", here / "assets"))  # a wheel, a checkout
     folder = next((folder for folder in found if folder.is_dir()), None)
     return tuple(read(folder / f"{name}.md") for name in COURSE) if folder else ()
+
+
+def offered(own: Path | None = None) -> tuple[Lecture, ...]:
+    """A lecturer's own, if there is one, and the course's; an own one of the same name takes a lecture's place."""
+    first = () if own is None else (read(own),)
+    return (*first, *(lecture for lecture in course() if lecture.name not in {one.name for one in first}))
+
+
+def to_json(lectures: Sequence[Lecture]) -> str:
+    """What the page needs to go from slide to slide; to stand within a script."""
+    told = [{"name": one.name, "title": one.title, "slides": [asdict(s) for s in one.slides]} for one in lectures]
+    return json.dumps(told).replace("<", "\\u003c")
 
 
 def read(path: Path) -> Lecture:

@@ -7,3 +7,4 @@ button.addEventListener('click', async () => {
   setTimeout(() => (button.textContent = 'Copy link'), 1500);
 });
 watch('value', () => window.explorer.write(props.value));
+window.explorer.reads(new URLSearchParams(props.value).get('tab'), () => trigger('input'));

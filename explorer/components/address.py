@@ -6,7 +6,10 @@ from explorer.components.base import Piece, script
 
 
 class Address(Piece):
-    """Holds the query part of the tab's address, keeps the browser's address bar current, and copies the link."""
+    """Holds the query part of the tab's address, keeps the browser's address bar current, and copies the link.
+
+    Its input event asks the tab to read the address anew.
+    """
 
     def __init__(self, value: str):
         super().__init__(

@@ -1,6 +1,7 @@
 """The tabs, one module each, in lecture order."""
 
 TABS = (
+    "start",
     "coin_flips",
     "convolution",
     "transposed_convolution",

@@ -126,9 +126,10 @@ def built(module):
 
 def test_tab_moves_restores_and_follows_presets(small_tab):
     _, fns = built(small_tab)
-    figure, formula, badge, notice, code, address, preset, message = fns["moved"].fn(5, "a b")
+    figure, formula, badge, notice, code, program, address, preset, message = fns["moved"].fn(5, "a b")
     assert isinstance(figure, go.Figure) and formula == "$$n=5$$" and "ok" in badge and notice == "two lines"
-    assert (code, address, preset, message) == ("```python\nprint(25)\n```", "tab=small&n=5", "", "")
+    assert (code, program) == ("```python\nprint(25)\n```", "print(25)")
+    assert (address, preset, message) == ("tab=small&n=5", "", "")
     assert fns["opened"].fn("tab=small&n=3&w=c+%26+d")[:2] == [3, "c & d"]
     assert fns["chosen"].fn("four")[:2] == [4, "a b"] and fns["chosen"].fn("four")[-2] == "four"
 
