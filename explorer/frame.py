@@ -51,6 +51,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     or both: update() at every move, and for settings whose result takes long, stream(), which yields nothing for the
     others. It runs by the button, a preset, the address, and the first field, which chooses the view; a move ends it.
+    A stream may also yield None where there is nothing new to show: it can be stopped at every yield.
     """
     cls, presets = module.Settings, module.PRESETS
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
@@ -156,6 +157,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                 yield [gr.skip()] * len(shown)  # a stream without a step would empty the screen
             kept = runs.KEPT.last if known else runs.KEPT.anew
             for view in kept((module.NAME, settings), lambda: runs.timely(stream(settings))):
+                if view is None:  # nothing new to show; at every yield the run can be stopped
+                    yield [gr.skip()] * len(shown)
+                    continue
                 yield [*picture_of(view), *about]
                 about = [gr.skip()] * len(about)  # told once, so that a late step wipes no "Stopped" away
         except ValueError as error:
