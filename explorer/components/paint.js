@@ -1,4 +1,4 @@
-const place = root.querySelector('.paint-board'), ink = root.querySelector('.ink'), readout = root.querySelector('.reading');
+const place = root.querySelector('.paint-board'), ink = root.querySelector('.ink'), readout = root.querySelector('.reading'), broad = root.querySelector('.reach');
 let boxes = [], texts = [], cursors = [], at = null, typed = '', brush = null;
 
 function build() {
@@ -23,6 +23,7 @@ function paint() {
   flat.forEach((value, i) => {
     const { fill, ink } = diverging(value / bound);
     boxes[i].setAttribute('fill', fill);
+    if (OVER) boxes[i].setAttribute('fill-opacity', value === 0 ? 0 : 0.6);
     texts[i].setAttribute('fill', ink);
     texts[i].textContent = small ? '' : digits(value).replace(/^(−?)0\./, '$1.');
   });
@@ -34,12 +35,19 @@ function paint() {
   place.setAttribute('aria-label', at ? readout.textContent : `${rows.length} by ${wide} cells`);
 }
 function set(value) {
-  if (value === null || rows[at[0]][at[1]] === value) return;
+  if (value === null) return;
+  const reach = OVER ? (Number(broad.value) - 1) / 2 : 0;
+  let changed = false;
+  for (let i = at[0] - reach; i <= at[0] + reach; i++) for (let j = at[1] - reach; j <= at[1] + reach; j++) {
+    if (rows[i]?.[j] === undefined || rows[i][j] === value) continue;
+    rows[i][j] = value;
+    changed = true;
+  }
+  if (!changed) return;
   tell('');
-  rows[at[0]][at[1]] = value;
   send();
 }
-upload(root, () => ({ rows: rows.length, cols: rows[0].length }), (answer) => {
+if (!OVER) upload(root, () => ({ rows: rows.length, cols: rows[0].length }), (answer) => {
   take(answer.cells);
   return `in ${rows.length} × ${rows[0].length} cells`;
 });

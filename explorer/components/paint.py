@@ -1,4 +1,7 @@
-"""A grid of cells to paint, type into, fill or read from a picture of one's own: the widget of a large `grid`."""
+"""A grid of cells to paint, type into, fill or read from a picture of one's own: the widget of a large `grid`.
+
+Or a brush: see-through cells over the picture that an `Underlay` laid under them.
+"""
 
 from typing import Any
 
@@ -14,17 +17,24 @@ class PaintInput(Table):
 
     def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
         self.most = spec.max_side
+        over = spec.look == "brush"
+        ink = '<label>paint with <input class="ink" value="1" inputmode="decimal"></label>'
+        wide = '<label>brush <select class="reach" aria-label="Width of the brush, in cells"><option>1</option>'
+        own = '<button type="button" class="wide">Own picture …</button><input type="file" accept="image/*" hidden>'
         super().__init__(
             spec,
             "paint",
-            '<div class="paint-board" tabindex="0" role="application" aria-roledescription="cells to paint"></div>',
-            tools='<label>paint with <input class="ink" value="1" inputmode="decimal"></label>'
-            '<button type="button" class="wide">Own picture …</button><output class="reading"></output>'
-            '<input type="file" accept="image/*" hidden>',
+            f'<div class="paint-board{" over" * over}" tabindex="0" role="application" '
+            'aria-roledescription="cells to paint"></div>',
+            axes={} if over else None,
+            tools=ink
+            + (f"{wide}<option selected>3</option><option>5</option></select></label>" if over else own)
+            + '<output class="reading"></output>',
             value=value,
             render=render,
             scripts=("upload",),
             BYTES=MOST_BYTES,
+            OVER=over,
         )
 
     @server

@@ -40,7 +40,7 @@ class Table(Piece):
             f'<span class="stepper">{word} <button type="button" data-axis="{axis}" data-by="-1" '
             f'aria-label="Fewer {word}">−</button><output class="{axis}"></output><button type="button" '
             f'data-axis="{axis}" data-by="1" aria-label="More {word}">+</button></span>'
-            for axis, word in (axes or {"rows": "rows", "columns": "columns"}).items()
+            for axis, word in ({"rows": "rows", "columns": "columns"} if axes is None else axes).items()
         )
         known = {"MOST": spec.max_side, "LEAST": least, "LOW": spec.low, "HIGH": spec.high, "FILLS": dict(spec.fills)}
         super().__init__(
