@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gradio.themes import Base, Color, sizes
 
-from explorer.figures.style import GUIDANCE, HIGHLIGHT, NOISE, PREDICTION, SIGNAL
+from explorer.figures.style import GUIDANCE, HIGHLIGHT, NOISE, ON_DARK, PREDICTION, SIGNAL
 
 SANS = (
     "-apple-system",
@@ -101,7 +101,7 @@ def theme() -> Base:
 def css() -> str:
     """The style sheet, with the project's colours as variables."""
     colours = {"signal": SIGNAL, "noise": NOISE, "prediction": PREDICTION, "guidance": GUIDANCE, "highlight": HIGHLIGHT}
-    variables = "".join(f"--{name}: {value}; " for name, value in colours.items())
-    return f":root {{ {variables}--font: {', '.join(SANS)}; }}\n" + Path(__file__).with_suffix(".css").read_text(
-        "utf-8"
-    )
+    light = "".join(f"--{name}: {value}; " for name, value in colours.items())
+    dark = "".join(f"--{name}: {ON_DARK[value]}; " for name, value in colours.items() if value in ON_DARK)
+    rules = f":root {{ {light}--font: {', '.join(SANS)}; }}\nbody.dark {{ {dark}}}\n"
+    return rules + Path(__file__).with_suffix(".css").read_text("utf-8")

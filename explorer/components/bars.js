@@ -70,7 +70,7 @@ function pegs(step, ink) {
     c.fill();
   }
   let heads = 0;
-  c.strokeStyle = c.fillStyle = '#D55E00';
+  c.strokeStyle = c.fillStyle = css('--noise');
   c.lineWidth = 2.5;
   c.beginPath();
   c.moveTo(at(0, 0)[0], 0);
@@ -115,7 +115,7 @@ function show(step) {
   }
   if (curve) {
     const half = curve.length / 2;
-    c.strokeStyle = '#D55E00';
+    c.strokeStyle = css('--noise');
     c.lineWidth = 3;
     c.beginPath();
     for (let i = 0; i < half; i++) c.lineTo(X(curve[i]), Y(curve[half + i]));

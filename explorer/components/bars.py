@@ -42,7 +42,8 @@ class BarsPlayer(Piece):
     def __init__(self, label: str, *, height: int = 460, value: Bars | None = None, render: bool = False):
         super().__init__(
             f'<div class="player bars" tabindex="0" role="group" aria-label="{label}">'
-            f'<canvas role="img" style="display:block;width:100%;height:{height}px"></canvas></div>',
+            f'<canvas role="img" aria-label="{label}" style="display:block;width:100%;height:{height}px"></canvas>'
+            "</div>",
             script("transport", "bars"),
             name="bars-piece",
             value=value,

@@ -25,10 +25,19 @@ function dressed(layout) {
   return out;
 }
 
+// A figure's own colours in the shades that can be read on this page: all of them when it is dark, the texts when it is light.
+const shaded = (text, shades) => text.replace(/#[0-9a-f]{6}\b/gi, (colour) => shades[colour.toUpperCase()] ?? colour);
+function read() {
+  if (document.body.classList.contains('dark')) return JSON.parse(shaded(props.value, ON_DARK));
+  const figure = JSON.parse(props.value), { annotations } = figure.layout;
+  if (annotations) figure.layout.annotations = JSON.parse(shaded(JSON.stringify(annotations), TEXT_ON_LIGHT));
+  return figure;
+}
+
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
 async function draw() {
   if (!props.value) return;
-  const Plotly = await plotly(), figure = JSON.parse(props.value);
+  const Plotly = await plotly(), figure = read();
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }

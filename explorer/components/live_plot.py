@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.components.base import Piece, script
+from explorer.figures.style import ON_DARK, TEXT_ON_LIGHT
 
 
 @cache
@@ -32,7 +33,8 @@ class LivePlot(Piece):
         source = json.dumps(f"gradio_api/file={plotly_js().as_posix()}")
         super().__init__(
             f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
-            f"const PLOTLY = {source};\n" + script("live_plot"),
+            f"const PLOTLY = {source}, ON_DARK = {json.dumps(ON_DARK)}, TEXT_ON_LIGHT = {json.dumps(TEXT_ON_LIGHT)};\n"
+            + script("live_plot"),
             name="plot-piece",
             value=value,
             render=render,

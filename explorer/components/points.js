@@ -1,5 +1,5 @@
 const root = element.querySelector('.player'), panels = root.querySelector('.panels');
-const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7'];
+const NAMES = ['signal', 'noise', 'prediction', 'guidance'];
 let now = null, data = null, colours = null, fields = [], behind = null, arrows = null, lines = [], canvases = [];
 const bar = transport(root, show);
 
@@ -65,7 +65,8 @@ function arrow(c, x0, y0, x1, y1, head) {
 
 function show(step) {
   if (!now) return;
-  const [, count, N] = now.shape, [x0, x1, y0, y1] = now.extent;
+  const [, count, N] = now.shape, [x0, x1, y0, y1] = now.extent, style = getComputedStyle(root), ink = style.color;
+  const COLOURS = NAMES.map((name) => style.getPropertyValue(`--${name}`));
   canvases.forEach((canvas, panel) => {
     const c = canvas.getContext('2d'), W = canvas.width, H = canvas.height, size = Math.max(1.5, Math.min(W, H) / 220) * (N > 1500 ? 0.8 : 1.2);
     const place = (x, y) => [((x - x0) / (x1 - x0)) * W, ((y1 - y) / (y1 - y0)) * H];
@@ -73,7 +74,7 @@ function show(step) {
       const k = ((s * count + panel) * N + i) * 2;
       return place(data[k], data[k + 1]);
     };
-    const f = behind ? behind[step * count + panel] : 0, many = now.paths.length > 12, ink = getComputedStyle(root).color;
+    const f = behind ? behind[step * count + panel] : 0, many = now.paths.length > 12;
     c.clearRect(0, 0, W, H);
     if (fields[f]) { c.imageSmoothingEnabled = true; c.drawImage(fields[f], 0, 0, W, H); }
     if (many) {

@@ -5,7 +5,7 @@ function transport(root, show) {
     first: 'M5 4v12M15 4l-7 6 7 6z', back: 'M13 4l-7 6 7 6z', play: 'M6 3.5l10 6.5-10 6.5z',
     pause: 'M6.5 4v12M13.5 4v12', forward: 'M7 4l7 6-7 6z', last: 'M15 4v12M5 4l7 6-7 6z',
   };
-  const speeds = [0.25, 0.5, 1, 2, 4];
+  const speeds = [0.25, 0.5, 1, 2, 4], calm = matchMedia('(prefers-reduced-motion: reduce)');
   const bar = document.createElement('div');
   bar.className = 'transport';
   bar.innerHTML = `
@@ -46,11 +46,13 @@ function transport(root, show) {
   }
   function tick() {
     if (!bar.isConnected || at >= labels.length - 1) return stop();
-    go(at + 1);
+    go(at + (calm.matches ? Math.ceil(labels.length / STILLS) : 1));
     timer = setTimeout(tick, pace());
   }
-  // The whole trajectory takes about eight seconds at speed 1, but never more than 0.7 s a step.
-  const pace = () => Math.min(700, 8000 / Math.max(1, labels.length)) / speeds[speed];
+  // The whole trajectory takes about eight seconds at speed 1, but never more than 0.7 s a step. Who asked their system
+  // for less motion sees so many stills of it instead, 0.7 s each.
+  const STILLS = 12;
+  const pace = () => (calm.matches ? 700 : Math.min(700, 8000 / Math.max(1, labels.length))) / speeds[speed];
   function toggle() {
     if (timer) return stop();
     if (at >= labels.length - 1) go(0);

@@ -117,6 +117,7 @@ function load() {
   [rows, cols] = [spread(now.rows), spread(now.cols)];
   oldFigure.querySelector('figcaption').textContent = now.titles[0];
   newFigure.querySelector('figcaption').textContent = now.titles[1];
+  [oldCanvas, newCanvas].forEach((canvas, i) => canvas.setAttribute('aria-label', now.titles[i]));
   at = [...now.at];
   if (JSON.stringify(now.shapes) === before) show();
   else fit();

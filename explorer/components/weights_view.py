@@ -42,9 +42,10 @@ class WeightsView(Piece):
         super().__init__(
             f'<style>{style}</style><div class="weights" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="sheet" style="min-height:{height}px"><div class="parts">'
-            '<figure><figcaption></figcaption><canvas role="img" class="source"></canvas></figure>'
+            '<figure><figcaption></figcaption><canvas role="img" aria-label="before" class="source"></canvas></figure>'
             '<figure><figcaption>weights</figcaption><div class="taps"></div></figure></div>'
-            '<figure><figcaption></figcaption><canvas role="img" class="target"></canvas></figure></div>'
+            '<figure><figcaption></figcaption><canvas role="img" aria-label="after" class="target"></canvas></figure>'
+            "</div>"
             '<p class="weights-says" aria-live="polite"></p></div>',
             script("transport", "cells", "weights_view"),
             name="weights-piece",

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.figures import style
+from explorer.figures.style import key
 
 READINGS = {"eps": ("noise ε", style.NOISE), "x0": ("picture x₀", style.SIGNAL), "v": ("velocity v", style.PREDICTION)}
 MARGIN = {"l": 84, "r": 20, "t": 40, "b": 52}
@@ -40,19 +41,11 @@ def curves(
         )
     if at is not None:
         fig.add_vline(x=at, line={"color": style.GREY, "width": 2, "dash": "dot"})
-    key(fig, {name: colour for name, (_, colour, _) in lines.items()})
+    key(fig, *((name, colour) for name, (_, colour, _) in lines.items()), **MARGIN)
     if log_x:
         fig.update_xaxes(type="log", exponentformat="power")
     fig.update_yaxes(type="log" if log_y else "linear", exponentformat="power", nticks=6)
     return fig
-
-
-def key(fig: go.Figure, names: Mapping[str, str]) -> None:
-    """What the colours mean, in one line above the axes, clear of every curve."""
-    text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in names.items())
-    fig.add_annotation(
-        x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", text=text, yshift=6, showarrow=False
-    )
 
 
 def waves(values: np.ndarray, times: Sequence[int], t: int, told: int) -> go.Figure:
@@ -106,7 +99,7 @@ def channels(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.
     for g in range(1, groups):
         if C // groups > 1:
             fig.add_vline(x=g * C / groups - 0.5, line={"color": style.GREY, "width": 1, "dash": "dot"})
-    key(fig, {"before": style.GREY, "after group norm": style.PREDICTION})
+    key(fig, ("before", style.GREY), ("after group norm", style.PREDICTION), **MARGIN)
     return fig
 
 
@@ -131,7 +124,7 @@ def activations(x: np.ndarray, values: Mapping[str, np.ndarray], at: float, here
             marker={"color": ACTIVATION_COLOURS[name], "size": 12, "line": {"color": style.EDGE, "width": 1.5}},
             hovertemplate=f"{name}({at:g}) = {here[name]:.4f}<extra></extra>",
         )
-    key(fig, {name: ACTIVATION_COLOURS[name] for name in values})
+    key(fig, *((name, ACTIVATION_COLOURS[name]) for name in values), **MARGIN)
     return fig
 
 
@@ -158,5 +151,5 @@ def learning(steps: Sequence[int], losses: Sequence[float], last: int, floor: fl
     )  # fmt: skip
     fig.add_hline(y=floor, line={"color": style.GREY, "width": 2, "dash": "dash"})
     fig.layout.annotations = ()
-    key(fig, {name: colour for name, (_, colour, _) in shown.items()})
+    key(fig, *((name, colour) for name, (_, colour, _) in shown.items()), **MARGIN)
     return fig

@@ -5,6 +5,7 @@ from skimage.measure import find_contours
 
 from explorer.figures import style
 from explorer.figures.plot import Figure
+from explorer.figures.style import key
 
 EDGES = np.linspace(-4, 4, 65)
 
@@ -33,14 +34,6 @@ def pixel_values(jump: np.ndarray, chain: np.ndarray) -> Figure:
     key(fig, ("one jump", style.SIGNAL), ("step by step", style.GREY), ("N(0, 1)", style.NOISE))
     fig.update_layout(bargap=0)
     return fig
-
-
-def key(fig: Figure, *entries: tuple[str, str]) -> None:
-    """What the colours mean, in one line above the axes, clear of every curve."""
-    text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
-    where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
-    fig.add_annotation(text=text, showarrow=False, **where)
-    fig.update_layout(margin={"l": 64, "r": 28, "t": 32, "b": 52})
 
 
 def density(values: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.figures import style
-from explorer.figures.forward_noise import key
 from explorer.figures.plot import Figure
+from explorer.figures.style import key
 
 MOST = 250  # points of a drawn curve
 LOW, HIGH = 1e-9, 1e7  # what log scales show

@@ -14,6 +14,9 @@ GUIDANCE = "#CC79A7"
 HIGHLIGHT = "#F0E442"
 EDGE = "#4D4400"  # the dark edge of a highlight
 GREY = "#8A8F98"  # readable on the light and on the dark page
+# Of the same hues, what can be read as text (AA, 4.5 to 1): on the dark page, where curves take it too; on the light.
+ON_DARK = {SIGNAL: "#3F98CB"}
+TEXT_ON_LIGHT = {NOISE: "#B84F00", PREDICTION: "#007A59", GUIDANCE: "#A84A7E", GREY: "#6B717B"}
 DIVERGING = [[0, SIGNAL], [0.5, "#FFFFFF"], [1, NOISE]]
 
 AXIS: dict[str, Any] = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 4, "automargin": False}
@@ -43,6 +46,14 @@ def layout(
         "yaxis": AXIS | {"title": {"text": y, "standoff": 10}, "range": y_range},
         **more,
     }
+
+
+def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> None:
+    """What the colours mean, (name, colour) each, in one line above the axes, clear of every curve."""
+    text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
+    where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
+    fig.add_annotation(text=text, showarrow=False, **where)
+    fig.update_layout(margin={"l": 64, "r": 28, "t": 36, "b": 52} | margin)
 
 
 def figure(**options: Any) -> go.Figure:

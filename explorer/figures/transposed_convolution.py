@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.figures import style
 from explorer.figures.plot import Figure
-from explorer.figures.style import GREY, HIGHLIGHT, NOISE, PREDICTION, SIGNAL, layout
+from explorer.figures.style import GREY, HIGHLIGHT, NOISE, PREDICTION, SIGNAL, key, layout
 
 
 def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure:
@@ -25,7 +25,6 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure
         textposition="inside",
         insidetextanchor="start",
         textangle=0,
-        textfont={"color": "white"},
     )
     x = np.arange(len(even)) + (len(counts) - len(even)) / 2
     fig.add_scatter(
@@ -98,12 +97,3 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -
     fig.update_xaxes(tickmode="linear", dtick=1 if len(before_) <= 24 else 5)
     fig.update_yaxes(tickmode="linear", dtick=1 if after_.max() <= 12 else 2)
     return fig
-
-
-def key(fig: Figure, *entries: tuple[str, str]) -> None:
-    """What the colours mean, in one line above the axes."""
-    text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
-    fig.add_annotation(
-        x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", text=text, yshift=4, showarrow=False
-    )
-    fig.update_layout(margin={"l": 64, "r": 16, "t": 32, "b": 52})
