@@ -315,7 +315,7 @@ def which_size(s: Settings) -> View:
     several = (
         f"**{' and '.join(map(str, same))}** rows all become **{rows}**"
         if len(same) > 1
-        else f"only **{same[0]}** rows become **{rows}**"
+        else f"only **{''.join(map(str, same))}** rows become **{rows}**"
     )
     return screen(
         {5: figures.sizes(before, after, rows, back)},

@@ -223,8 +223,8 @@ SLIPS = [
     (transposed_convolution, BOARD, "convolve", PICTURE),
     (transposed_convolution, BOARD, "resize", PICTURE),
     (transposed_convolution, BOARD, "spectrum", WAVES),
-    (transposed_convolution, SAME, "transposed_output_size", SIZE[1:]),
-    (transposed_convolution, SAME, "output_size", SIZE[1:]),
+    (transposed_convolution, SAME, "transposed_output_size", SIZE),
+    (transposed_convolution, SAME, "output_size", SIZE),
 ]
 
 
