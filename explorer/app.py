@@ -35,12 +35,12 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     from explorer.components.live_plot import plotly_js
     from explorer.tabs import TABS
 
-    taught = lectures.offered(lecture)
     models.offer(names, device)
+    taught = lectures.offered(lecture)
     runs.KEPT.clear()
     gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
-        teach = f"window.explorer.teach({lectures.to_json(taught)});"
+        teach = f"teach({lectures.to_json(taught)});"
         top = gr.HTML(MASTHEAD, js_on_load=TOP + teach, elem_classes="top", apply_default_css=False)
         with gr.Tabs() as tabs:
             for name in TABS:
@@ -62,7 +62,7 @@ def launch(
     auth: list[tuple[str, str]] | None = None,
     **options: Any,
 ) -> tuple[Any, str, str]:
-    """Serve the page by the rules of `explorer.server`; what is None is left to Gradio and its environment variables."""
+    """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
     scripts = "".join(Path(__file__).with_name(f"{name}.js").read_text("utf-8") for name in ("address", "lecture"))
@@ -163,8 +163,9 @@ MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
 <button type="button" class="quiet lecture-toggle" aria-pressed="false">Lecture</button>
 <button type="button" class="quiet dark-toggle" aria-pressed="false">Dark</button></div>"""
 TOP = """
-window.explorer.selects(() => trigger('input'));
-element.querySelector('.lecture-toggle').addEventListener('click', () => window.explorer.lecture(!window.explorer.lecturing()));
+const { lecture, lecturing, selects, teach } = window.explorer;
+selects(() => trigger('input'));
+element.querySelector('.lecture-toggle').addEventListener('click', () => lecture(!lecturing()));
 const button = element.querySelector('.dark-toggle');
 const mark = () => {
   const dark = document.body.classList.contains('dark');

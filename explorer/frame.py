@@ -170,12 +170,15 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         react, choose, open_, answer = moved, chosen, opened, shown
     else:
         react, choose, open_, answer = set_moved, set_chosen, set_opened, about
+
     def rerun(*values: Any) -> Iterator[list[Any]]:
         yield from run(*values, known=True)
 
     asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
-    heavy: dict[str, Any] = {"concurrency_id": DEVICE, "concurrency_limit": 1}
-    queued: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "once", "api_visibility": "private"} | heavy
+    heavy = heavily(module)
+    # Gradio says on the message line how many wait before this run, and about how long.
+    queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
+    queued |= {"trigger_mode": "once", "api_visibility": "private"}
     running: list[Any] = [gr.on(asked, run, inputs, shown, **queued)] if hasattr(module, "stream") else []
     ending = None
     if both:  # before those that start the next run: listeners are called in the order of their making
@@ -209,6 +212,14 @@ LIGHT: dict[str, Any] = {
     "trigger_mode": "always_last",
     "api_visibility": "private",
 }
+
+
+def heavily(module: ModuleType | SimpleNamespace) -> dict[str, Any]:
+    """Where the runs of a module wait: in one queue for the device, or, where they share it, TOGETHER at a time."""
+    together = getattr(module, "TOGETHER", None)
+    if together is None:
+        return {"concurrency_id": DEVICE, "concurrency_limit": 1}
+    return {"concurrency_id": f"{DEVICE}-{module.NAME}", "concurrency_limit": together}
 
 
 def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:

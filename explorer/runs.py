@@ -88,7 +88,9 @@ def event(tab: str, what: str) -> Iterator[None]:
     except Exception as error:
         outcome = "failed"
         LOG.exception("failed", extra={"id": number, "tab": tab, "event": what})
-        raise ValueError(f"this should not have failed; whoever runs this page finds it in the log as {number}") from error
+        raise ValueError(
+            f"this should not have failed; whoever runs this page finds it in the log as {number}"
+        ) from error
     finally:
         ms = round(1000 * (time.perf_counter() - began), 1)
         LOG.info("event", extra={"id": number, "tab": tab, "event": what, "ms": ms, "outcome": outcome})
@@ -141,12 +143,13 @@ class Kept:
             yield from self.anew(key, steps)
 
     def anew(self, key: Hashable, steps: Callable[[], Iterable[T]]) -> Iterator[T]:
-        """All of these steps, and the last is kept."""
-        step = None
+        """All of these steps, and the last is kept that has something to show."""
+        last = None
         for step in steps():
+            last = last if step is None else step
             yield step
-        if step is not None:
-            self.put(key, step)
+        if last is not None:
+            self.put(key, last)
 
 
 KEPT = Kept()
