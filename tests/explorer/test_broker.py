@@ -1,0 +1,123 @@
+"""Calls of many threads, answered together: the same pictures, one pass at a time, and nothing lost."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
+
+import numpy as np
+import pytest
+import torch
+
+from core.networks.attention import Record
+from core.pipeline import TextToImage
+from explorer.broker import Broker, Device, SharedUNet, shared
+
+PROMPTS = ["red apple", "cat face", "blue heart", "a cat", "apple on a background", "heart"]
+
+
+class Counted:
+    """A function of rows that notes how many it was given, and that no two calls run at once."""
+
+    def __init__(self, function, wait_for=lambda: False):
+        self.function, self.sizes, self.alone, self.wait_for = function, [], Lock(), wait_for
+
+    def __call__(self, *rows):
+        assert self.alone.acquire(blocking=False), "two passes at once"
+        while not self.sizes and self.wait_for():  # the first pass lasts until all others wait
+            time.sleep(0.001)
+        self.sizes.append(len(rows[0]))
+        answer = self.function(*rows)
+        self.alone.release()
+        return answer
+
+
+def at_once(function, inputs):
+    together = Barrier(len(inputs))
+
+    def one(given):
+        together.wait()
+        return function(given)
+
+    with ThreadPoolExecutor(len(inputs)) as pool:
+        return list(pool.map(one, inputs))
+
+
+def test_each_call_gets_the_answer_to_its_own_rows():
+    device = Device()
+    double = Counted(lambda x, t: 2 * x + t[:, None], lambda: device.waiting < 11)
+    broker = Broker(double, device, most=40)
+
+    def visit(i):
+        rows = torch.arange(i % 3 + 1.0)[:, None] + 10 * i
+        for step in range(20):
+            t = torch.full((len(rows),), float(step))
+            assert torch.equal(broker(rows, t), 2 * rows + step)
+
+    at_once(visit, list(range(12)))
+    assert max(double.sizes) <= 40 and sum(double.sizes) == 20 * sum(i % 3 + 1 for i in range(12))
+    assert double.sizes[0] <= 3 and double.sizes[1] >= 21  # one visitor, then all those who came meanwhile
+
+
+def test_shapes_that_do_not_fit_are_not_mixed():
+    broker = Broker(Counted(lambda x: x.flatten(1).sum(1)), Device(), most=10_000)
+    answers = at_once(lambda side: [broker(torch.ones(2, side, side)) for _ in range(10)], [2, 3, 4, 5])
+    for side, given in zip([2, 3, 4, 5], answers, strict=True):
+        assert all(torch.equal(one, torch.full((2,), float(side**2))) for one in given)
+
+
+def test_a_failed_pass_is_told_to_all_who_shared_it_and_to_no_one_after():
+    def fails(x):
+        if (x < 0).any():
+            raise RuntimeError("no room")
+        return x
+
+    broker = Broker(fails, Device(), most=100)
+    with pytest.raises(RuntimeError, match="no room"):
+        broker(torch.tensor([-1.0]))
+    assert torch.equal(broker(torch.ones(1)), torch.ones(1))
+
+
+def picture(model, prompt, sampler="dpmpp_2m", steps=6, guidance=3.0):
+    *_, last = model.stream(prompt, sampler=sampler, steps=steps, guidance=guidance, seed=PROMPTS.index(prompt))
+    return model.decode(last.x_next)[0].numpy()
+
+
+def test_prompts_drawn_together_are_the_pictures_drawn_alone(tiny_model):
+    alone = TextToImage.load(tiny_model, device="cpu")
+    model = shared(alone)
+    counted = Counted(alone.unet, lambda: model.unet._ask.device.waiting < len(PROMPTS) - 1)
+    model.unet._ask.function = counted
+    visits = [  # at different steps, with and without guidance, by samplers of one and of two calls a step
+        (PROMPTS[0], "dpmpp_2m", 6, 3.0), (PROMPTS[1], "ddim", 9, 3.0), (PROMPTS[2], "heun", 5, 1.0),
+        (PROMPTS[3], "euler_ancestral", 7, 0.0), (PROMPTS[4], "ddpm", 6, 7.5), (PROMPTS[5], "euler", 8, 2.0),
+    ]  # fmt: skip
+    drawn = at_once(lambda visit: picture(model, *visit), visits)
+    assert counted.sizes[1] >= 8 and max(counted.sizes) <= 12  # six visitors, most of them with two rows
+    for visit, one in zip(visits, drawn, strict=True):
+        np.testing.assert_allclose(one, picture(alone, *visit), atol=1e-3)
+
+
+def test_alone_the_bytes_are_the_same(tiny_model):
+    alone = TextToImage.load(tiny_model, device="cpu")
+    assert picture(shared(alone), "red apple").tobytes() == picture(alone, "red apple").tobytes()
+
+
+def test_a_record_holds_one_visitors_maps(tiny_model):
+    alone = TextToImage.load(tiny_model, device="cpu")
+    model = shared(alone)
+
+    def visit(prompt):
+        record = Record()
+        for _ in model.stream(prompt, steps=3, record=record):
+            pass
+        return record
+
+    for prompt, record in zip(PROMPTS, at_once(visit, PROMPTS), strict=True):
+        assert record.attention and all(len(maps) == 1 for maps in record.attention.values()), prompt
+
+
+def test_where_runs_have_processes_of_their_own_nothing_is_shared(tiny_model, monkeypatch):
+    alone = TextToImage.load(tiny_model, device="cpu")
+    assert isinstance(shared(alone).unet, SharedUNet)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert shared(alone) is alone
