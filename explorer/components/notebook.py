@@ -33,8 +33,7 @@ class Notebook(Piece):
     def __init__(self, name: str, title: str, question: str):
         self.about = title, question
         super().__init__(
-            '<button type="button" class="quiet">Open as notebook</button>'
-            '<span class="saved" role="status"></span>',
+            '<button type="button" class="quiet">Open as notebook</button><span class="saved" role="status"></span>',
             f"const NAME = {name!r};\n" + script("notebook"),
             name="notebook-piece",
             render=True,

@@ -11,7 +11,7 @@ from explorer import frame
 from explorer.components.base import Piece
 from explorer.components.points import Cloud, Points
 from explorer.frame import View
-from explorer.lectures import Lecture
+from explorer.lectures import Lecture, Slide
 from explorer.settings import choice, number
 from explorer.tabs import samplers
 
@@ -68,11 +68,8 @@ def ways(lectures: Sequence[Lecture]) -> Piece:
 
     by_lecture = f"<h3>By lecture</h3>{''.join(map(deck, lectures))}" if lectures else ""
     topics = "".join(topic(name) for name in TABS if name != NAME)
-    return Piece(
-        f'<nav class="ways" aria-label="Where to go">{by_lecture}<h3>By topic</h3><ol class="topics">{topics}</ol></nav>',
-        "",
-        name="ways-piece",
-    )
+    by_topic = f'<h3>By topic</h3><ol class="topics">{topics}</ol>'
+    return Piece(f'<nav class="ways" aria-label="Where to go">{by_lecture}{by_topic}</nav>', "", name="ways-piece")
 
 
 def topic(name: str) -> str:
@@ -84,14 +81,13 @@ def deck(lecture: Lecture) -> str:
     """One lecture, folded: its sections and slides."""
     places = iter(range(1, len(lecture.slides) + 1))
     name = html.escape(lecture.name)
+
+    def line(slide: Slide) -> str:
+        link = f'<a href="?{html.escape(slide.query)}" data-slide="{name}:{next(places)}">{html.escape(slide.text)}</a>'
+        return f"<li>{link} {html.escape(slide.note)}</li>"
+
     inside = "".join(
-        f"<h4>{html.escape(section.title)}</h4><ol>"
-        + "".join(
-            f'<li><a href="?{html.escape(slide.query)}" data-slide="{name}:{next(places)}">{html.escape(slide.text)}</a>'
-            f" {html.escape(slide.note)}</li>"
-            for slide in section.slides
-        )
-        + "</ol>"
+        f"<h4>{html.escape(section.title)}</h4><ol>{''.join(map(line, section.slides))}</ol>"
         for section in lecture.sections
     )
     count = len(lecture.slides)
