@@ -4,12 +4,13 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
 Kind = Literal["number", "choice", "flag", "text", "grid"]
-Look = Literal["cells", "paint", "bars", "points", "button"]
+Look = Literal["cells", "paint", "brush", "bars", "points", "button"]
 T = TypeVar("T")
 
 
@@ -108,7 +109,8 @@ def grid(
 ) -> Any:
     """A small table of numbers, at most ``max_side`` rows and columns.
 
-    look: number fields ("cells"), cells to "paint", one row of "bars", or "points" (x, y), two at least and a row each.
+    look: number fields ("cells"), cells to "paint" or to "brush" over a picture, one row of "bars", or "points" (x, y),
+        two at least and a row each.
     fills: named tables to choose from.
     """
     chosen = tuple((fills or {}).items())
@@ -126,6 +128,18 @@ def specs(cls: type) -> dict[str, Spec]:
         options = spec.offered() if spec.offered else spec.options
         found[f.name] = dataclasses.replace(spec, name=f.name, integer=types[f.name] is int, options=options)
     return found
+
+
+def opening(cls: type, **defaults: Any) -> type:
+    """The same Settings with other defaults; a default that its field cannot hold is left as it was."""
+    known, types, fields = specs(cls), get_type_hints(cls), []
+    for f in dataclasses.fields(cls):
+        spec: Spec = f.metadata["spec"]
+        if f.name in defaults:
+            with suppress(ValueError):
+                spec = dataclasses.replace(spec, default=_validate(known[f.name], defaults[f.name]))
+        fields.append((f.name, types[f.name], _field(spec)))
+    return dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True)
 
 
 def parse(cls: type[T], values: Mapping[str, Any]) -> T:
@@ -189,6 +203,7 @@ def widgets(cls: type) -> dict[str, Any]:
     from explorer.components.pad import Pad
     from explorer.components.paint import PaintInput
     from explorer.components.picture_input import PictureInput
+    from explorer.components.seed import Seed
     from explorer.components.slider import Slider
 
     made: dict[str, Any] = {}
@@ -202,9 +217,7 @@ def widgets(cls: type) -> dict[str, Any]:
             case "number" if spec.look == "button":
                 made[name] = Again(spec)
             case "number" if spec.high - spec.low > 1e6:  # a seed: too many values for a slider
-                made[name] = gr.Number(
-                    spec.default, minimum=spec.low, maximum=spec.high, precision=0 if spec.integer else None, **shared
-                )
+                made[name] = Seed(spec)
             case "number" if spec.log:
                 made[name] = LogSlider(spec)
             case "number":
@@ -223,7 +236,8 @@ def widgets(cls: type) -> dict[str, Any]:
             case "text":
                 made[name] = gr.Textbox(spec.default, max_length=spec.max_length, lines=1, **shared)
             case "grid":
-                made[name] = {"cells": GridInput, "paint": PaintInput, "bars": Pad, "points": Dots}[spec.look](spec)
+                boards = {"cells": GridInput, "paint": PaintInput, "brush": PaintInput, "bars": Pad, "points": Dots}
+                made[name] = boards[spec.look](spec)
     return made
 
 
@@ -245,6 +259,8 @@ def _validate(spec: Spec, value: Any) -> Any:
                 raise ValueError(f"{spec.name} must be text, got {_shown(value)}")
             if len(value) > spec.max_length:
                 raise ValueError(f"{spec.name} may have at most {spec.max_length} characters, got {len(value)}")
+            if any("\ud800" <= c <= "\udfff" for c in value):
+                raise ValueError(f"{spec.name} must be whole characters, got half of a surrogate pair")
             return value
         case "grid":
             return _validate_grid(spec, value)

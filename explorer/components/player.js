@@ -7,7 +7,34 @@ modes.type = 'button';
 modes.className = 'transport-speed pixel-mode';
 modes.addEventListener('click', () => { smooth = !smooth; dress(); });
 root.querySelector('.transport').insertBefore(modes, root.querySelector('.transport-label'));
+const save = document.createElement('button');
+if (SAVES) {
+  Object.assign(save, { type: 'button', className: 'transport-speed gif-save', textContent: 'GIF', title: 'Save all steps as a GIF' });
+  save.setAttribute('aria-label', save.title);
+  save.addEventListener('click', animate);
+  modes.after(save);
+}
+// All steps, or every second, third … of a walk too long to send; the last one always.
+async function animate() {
+  const [count, ...rest] = now.shape.with(0, now.labels.length), size = rest.reduce((a, b) => a * b);
+  const by = Math.ceil((count * size) / BYTES), chosen = [];
+  for (let i = count - 1; i >= 0; i -= by) chosen.unshift(i);
+  const bytes = new Uint8Array(chosen.length * size);
+  chosen.forEach((step, i) => bytes.set(data.subarray(step * size, (step + 1) * size), i * size));
+  let text = '';
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  save.disabled = true;
+  save.textContent = '…';
+  const asked = { shape: [chosen.length, ...rest], data: btoa(text) };
+  const answer = await server.animate(asked).catch(() => ({ error: 'the pictures did not reach the server; try again' }));
+  save.disabled = false;
+  save.textContent = 'GIF';
+  if (answer.error) return (save.title = answer.error);
+  const link = Object.assign(document.createElement('a'), { href: `data:image/gif;base64,${answer.file}`, download: `${SAVES}.gif` });
+  link.click();
+}
 function dress() {
+  save.hidden = !now || now.kind !== 'pixels' || now.labels.length < 2;
   modes.textContent = smooth ? 'smooth' : 'crisp';
   modes.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
   modes.hidden = !now || now.kind !== 'pixels';
@@ -82,6 +109,11 @@ function load() {
   dress();
   bar.load(now.labels, now.at === null ? {} : { at: now.at });
 }
+// A picture that the page has kept, in place of what the server sent.
+root.addEventListener('picture', ({ detail }) => {
+  props.value = detail;
+  load();
+});
 new ResizeObserver(fit).observe(panels);
 watch('value', load);
 load();

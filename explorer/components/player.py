@@ -1,11 +1,23 @@
 """A player of pictures or grids of numbers: the whole trajectory is sent once and scrubbed in the browser."""
 
+import base64
+import io
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from gradio.components.base import server
+from PIL import Image
 
 from explorer.components.base import Piece, packed, script
+
+# One more button in the transport bar.
+SIX = (
+    ".transport:has(.gif-save) { grid-template-columns: auto minmax(120px, 1fr) auto auto auto auto; } "
+    "@media (max-width: 560px) { .transport:has(.gif-save) { grid-template-columns: auto 1fr auto auto; } }"
+)
+MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in base64 they fit into one request
 
 
 @dataclass(frozen=True)
@@ -39,13 +51,20 @@ class Trajectory:
 
 
 class Player(Piece):
-    """Shows a `Trajectory`; `height` is the room kept for the panels before the first one arrives."""
+    """Shows a `Trajectory`; `height` is the room kept for the panels before the first one arrives.
 
-    def __init__(self, label: str, *, height: int = 320, value: Trajectory | None = None, render: bool = False):
+    saves: what the file is called that its pictures can be saved to as a GIF; "" offers none.
+    """
+
+    def __init__(
+        self, label: str, *, height: int = 320, value: Trajectory | None = None, saves: str = "", render: bool = False
+    ):
+        six = f"<style>{SIX}</style>" if saves else ""
         super().__init__(
-            f'<div class="player" tabindex="0" role="group" aria-label="{label}">'
+            f'{six}<div class="player" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="panels" style="min-height:{height}px"></div></div>',
-            f"const HEIGHT = {height};\n" + script("transport", "cells", "player"),
+            f"const HEIGHT = {height}, SAVES = {saves!r}, BYTES = {MOST_FRAMES};\n"
+            + script("transport", "cells", "player"),
             name="player-piece",
             value=value,
             render=render,
@@ -54,6 +73,45 @@ class Player(Piece):
 
     def postprocess(self, value: Trajectory | None) -> dict[str, Any] | None:
         return None if value is None else payload(value)
+
+    @server
+    def animate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The pictures ``data`` (bytes in base64, of ``shape``) that the browser holds, as a GIF; or the ``error``."""
+        try:
+            shape, data = asked.get("shape"), asked.get("data")
+            if not isinstance(data, str) or len(data) > 2 * MOST_FRAMES:
+                raise ValueError(f"an animation may have at most {MOST_FRAMES / 1e6:g} MB of pixels")
+            pixels = np.frombuffer(base64.b64decode(data, validate=True), np.uint8)
+            if not isinstance(shape, list) or len(shape) != 5 or not all(isinstance(n, int) and n > 0 for n in shape):
+                raise ValueError("an animation needs (steps, panels, height, width, channels)")
+            if shape[4] not in (1, 3) or math.prod(shape) != pixels.size:
+                raise ValueError(f"an animation of {shape} needs {math.prod(shape)} bytes, got {pixels.size}")
+            return {"file": base64.b64encode(animation(pixels.reshape(shape))).decode()}
+        except ValueError as error:
+            return {"error": str(error)}
+
+
+def animation(frames: np.ndarray, *, side: int = 320) -> bytes:
+    """Bytes (steps, panels, H, W, 1 or 3) as a GIF, the panels side by side, at a whole-number zoom up to ``side``.
+
+    As long as the player takes: eight seconds, at most 0.7 s a step; the last picture stays for two more.
+    """
+    steps, panels, height, width, _ = frames.shape
+    zoom = max(1, side // max(height, width))
+    pictures = []
+    for step in np.broadcast_to(frames, (*frames.shape[:4], 3)):
+        joined = np.full((height, panels * (width + 4) - 4, 3), 255, np.uint8)
+        for i, panel in enumerate(step):
+            joined[:, i * (width + 4) : i * (width + 4) + width] = panel
+        colours = Image.fromarray(joined).quantize(256)  # each step its own: noise and picture share few
+        pictures.append(colours.resize((colours.width * zoom, colours.height * zoom), Image.Resampling.NEAREST))
+    pace = int(min(700, 8000 / steps))
+    out, comment = io.BytesIO(), "Synthetic pictures, drawn by a trained model. Diffusion Explorer"
+    pictures[0].save(
+        out, "GIF", save_all=True, append_images=pictures[1:], duration=[*[pace] * (steps - 1), 2000], loop=0,
+        comment=comment,
+    )  # fmt: skip
+    return out.getvalue()
 
 
 def payload(value: Trajectory) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-const list = element.querySelector('.tokens'), link = element.querySelector('.download');
+const root = element.querySelector('.result'), list = element.querySelector('.tokens'), link = element.querySelector('.download');
+const files = element.querySelector('.files'), strip = element.querySelector('.made'), panel = element.closest('[id^="tab-"]');
 const TITLES = { mark: 'start or end mark', known: 'known to the model', unknown: 'never seen in training', cut: 'cut: a prompt has 77 tokens at most' };
-function show() {
-  const { tokens, png, name } = props.value?.tokens ? props.value : { tokens: [], png: null, name: '' };
-  list.replaceChildren(...tokens.map(([text, kind]) => {
+const address = ({ data }) => `data:image/png;base64,${data}`;
+let made = [], at = null;  // the pictures of this visit, the newest first; nowhere but here
+
+function show(value) {
+  list.replaceChildren(...value.tokens.map(([text, kind]) => {
     const item = document.createElement('li');
     item.className = kind;
     item.textContent = text;
@@ -13,11 +16,59 @@ function show() {
     }
     return item;
   }));
-  link.setAttribute('aria-disabled', !png);
-  if (png) {
-    link.href = `data:image/png;base64,${png}`;
-    link.download = name;
-  } else link.removeAttribute('href');
+  const [first] = value.files, several = value.files.length > 1;
+  link.setAttribute('aria-disabled', !first);
+  link.hidden = several;
+  if (first) Object.assign(link, { href: address(first), download: first.name });
+  else link.removeAttribute('href');
+  files.classList.toggle('smooth', value.full);
+  files.replaceChildren(...(several || value.full ? value.files : []).map((file) => {
+    const one = Object.assign(document.createElement('a'), { href: address(file), download: file.name, title: `Download ${file.name}` });
+    one.appendChild(Object.assign(new Image(), { src: one.href, alt: file.name }));
+    return one;
+  }));
 }
-watch('value', show);
-show();
+
+function keep(value) {
+  if (!value.query || !value.files.length) return;
+  made = [value, ...made.filter((one) => one.query !== value.query)].slice(0, MOST);
+  at = value.query;
+  paint();
+}
+function paint() {
+  strip.replaceChildren(...made.map((value) => {
+    const item = document.createElement('li'), button = item.appendChild(document.createElement('button'));
+    const canvas = button.appendChild(document.createElement('canvas')), { shape: [, , H, W], data } = value.picture;
+    button.type = 'button';
+    button.title = value.title || 'no words';
+    button.setAttribute('aria-label', `Back to ${button.title}`);
+    button.setAttribute('aria-pressed', value.query === at);
+    Object.assign(canvas, { width: W, height: H });
+    const context = canvas.getContext('2d'), image = context.createImageData(W, H), bytes = unpack(data, Uint8Array);
+    for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], to);
+    context.putImageData(image, 0, 0);
+    button.addEventListener('click', () => back(value));
+    return item;
+  }));
+}
+// The picture at once, as it was kept; its settings by its address, which draws it again step by step.
+function back(value) {
+  at = value.query;
+  paint();
+  show(value);
+  panel.querySelector('.player-piece .player')?.dispatchEvent(new CustomEvent('picture', { detail: value.picture }));
+  window.explorer.go(value.query);
+}
+
+if (root.querySelector('.wide')) upload(root, () => ({}), (answer) => {
+  window.explorer.go(answer.query);
+  return 'opened';
+}, panel.querySelector('.stage'));
+
+const load = () => {
+  if (!props.value?.tokens) return;
+  show(props.value);
+  keep(props.value);
+};
+watch('value', load);
+load();

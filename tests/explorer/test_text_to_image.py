@@ -1,24 +1,31 @@
 """Text to image with a tiny random model: what streams, what is saved, what is said, what the badge notices."""
 
 import ast
+import base64
 import contextlib
 import dataclasses
 import hashlib
 import io
+import shutil
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from core.samplers import SAMPLERS, Step
 from explorer import frame, models
 from explorer.components.player import Player
-from explorer.settings import parse
+from explorer.components.result import ResultPiece
+from explorer.settings import from_query, opening, parse
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PRESETS, Settings, draw
+from explorer.tabs.text_to_image import PRESETS, Settings, draw, grid, records
 from explorer.tabs.text_to_image import settings as ground
 
 QUICK = Settings(steps=4)
@@ -30,7 +37,7 @@ def model(tiny_offered):
 
 
 def views(settings, model):
-    return list(tab.stream(settings))
+    return [view for view in tab.stream(settings) if view is not None]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -68,7 +75,7 @@ def test_png_carries_its_settings(model):
     assert Image.open(io.BytesIO(png)).text["parameters"].splitlines() == [
         "red äpfel 苹果",
         "Negative prompt: blue",
-        "Steps: 2, Sampler: euler, CFG scale: 2.5, Seed: 9, Size: 64x64, Model: tiny",
+        "Steps: 2, Sampler: Euler, CFG scale: 2.5, Seed: 9, Size: 64x64, Model: tiny",
     ]
 
 
@@ -130,6 +137,292 @@ def test_code_prints_the_endpoints_numbers(model, settings, tmp_path, monkeypatc
     assert ast.literal_eval(printed["mean"]) == numbers["mean"]
     assert ast.literal_eval(printed["tokens"]) == [token["text"] for token in numbers["tokens"]]
     assert (tmp_path / "picture.png").exists()
+
+
+def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
+    settings = Settings(steps=3, batch=3, seed=5)
+    view = views(settings, model)[-1]
+    result = view.stage[2]
+    files = [result.png, *(png for _, png in result.more)]
+    assert len(files) == 3 and view.check.ok
+    for i, png in enumerate(files):
+        alone = draw.draw(dataclasses.replace(settings, seed=5 + i, batch=1), model, 0.0)
+        picture = Image.open(io.BytesIO(png))
+        assert np.abs(np.array(picture).astype(int) - alone.pixels[0]).max() <= 1
+        assert f"Seed: {5 + i}," in picture.text["parameters"]
+    assert view.numbers["sha256"] == draw.draw(settings, model, 0.0).numbers["sha256"]
+    frame_of_all = view.stage[1].frames[-1, 0]  # two beside each other, the third below, 2 pixels between
+    assert frame_of_all.shape == (130, 130, 3)
+    third = np.array(Image.open(io.BytesIO(files[2]))) / 127.5 - 1
+    assert np.abs(frame_of_all[66:, :64] - third).max() < 0.01
+
+
+def test_larger_pictures_and_what_the_player_shows_of_them(model):
+    result = views(Settings(steps=2, size="2"), model)[-1].stage[2]
+    assert Image.open(io.BytesIO(result.png)).size == (128, 128)
+    large = torch.rand(1, 3, 512, 512) * 2 - 1
+    pooled = large[0].reshape(3, 256, 2, 256, 2).mean((2, 4)).permute(1, 2, 0)
+    assert np.allclose(draw.sheet(large), pooled, atol=1e-6)
+
+
+def test_two_runs_of_one_prompt_and_seed_are_the_same_bytes(model):
+    first, second = (views(QUICK, model)[-1].stage[2].png for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says", "heard"),
+    [
+        ("qwxzqvk", "Not one word was understood", False),
+        ("苹果 😀", "Not one word was understood", False),
+        ("   ", "**no word**", False),
+        ("\x00\x07\n", "**no word**", False),
+        ("red qwxzqvk", "never saw", True),
+        ("red " * 249, "tokens were cut", True),
+    ],
+)
+def test_prompts_that_are_not_understood_are_said_and_steer_nothing(model, prompt, says, heard):
+    settings = dataclasses.replace(QUICK, prompt=prompt)
+    view = views(settings, model)[-1]
+    unasked = draw.draw(dataclasses.replace(QUICK, prompt=""), model, 0.0)
+    assert says in view.notice
+    assert (view.numbers["sha256"] != unasked.numbers["sha256"]) == heard
+    assert parse(Settings, vars(records.restored(Settings, view.stage[2].png)[0])) == settings
+
+
+def test_png_says_that_it_is_synthetic_and_whose(model):
+    png = Image.open(io.BytesIO(views(QUICK, model)[-1].stage[2].png))
+    assert "trainedAlgorithmicMedia" in png.text["XML:com.adobe.xmp"]
+    assert png.getxmp()["xmpmeta"]["RDF"]["Description"]["DigitalSourceType"].endswith("trainedAlgorithmicMedia")
+    assert "tiny" in png.text["Source"] and "synthetic" in png.text["Disclaimer"]
+    assert png.text["Software"].startswith("Diffusion Explorer")
+
+
+plain = st.builds(
+    Settings,
+    prompt=st.text(max_size=60),
+    negative=st.text(max_size=20),
+    guidance=st.floats(0, 20),
+    steps=st.integers(1, 200),
+    sampler=st.sampled_from(list(SAMPLERS)),
+    seed=st.integers(0, 2**32 - 1),
+    batch=st.integers(1, 8),
+    size=st.sampled_from(ground.SIZES),
+)
+
+
+@given(plain)
+def test_a_png_leads_back_to_its_settings(settings):
+    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.address(settings))
+    assert records.restored(Settings, png) == (settings, [])
+
+
+def foreign(about: str) -> bytes:
+    info, out = PngInfo(), io.BytesIO()
+    info.add_text("parameters", about)
+    Image.new("RGB", (4, 4)).save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def test_a_png_of_another_tool_is_read_as_far_as_it_can_be(model):
+    about = (
+        "a red apple,\n(detailed:1.2)\nNegative prompt: blurry, blue\nSteps: 25, Sampler: DPM++ 2M Karras, CFG scale: "
+        '6.5, Seed: 17, Size: 64x64, Model hash: 6ce01616, Model: v1-5-pruned, Lora hashes: "a: b, c: d", Version: 1.6'
+    )
+    settings, notes = records.restored(Settings, foreign(about))
+    assert settings == Settings(
+        prompt="a red apple, (detailed:1.2)",
+        negative="blurry, blue",
+        steps=25,
+        sampler="dpmpp_2m",
+        guidance=6.5,
+        seed=17,
+    )
+    assert [note.split()[0] for note in notes] == ["model", "its"] and "v1-5-pruned" in notes[0]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_are_understood_as_others_spell_them(name):
+    assert records.sampler(records.SPELLED[name]) == name == records.sampler(name)
+    assert records.sampler("Euler a") == "euler_ancestral" and records.sampler("LMS") == "LMS"
+    assert records.sampler("DPM++ 2M Karras") == records.sampler("DPMSolverMultistepScheduler") == "dpmpp_2m"
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ("x\nSteps: 999999, Seed: 1", "steps must be"),
+        ("x\nSteps: many, Sampler: magic", "sampler must be one of"),
+        ("x\nSteps: 5, CFG scale: nan", "guidance must be a number"),
+        ("x\nSteps: 5, Seed: 99999999999999999999999", "seed must be"),
+        ("x\nSteps: 5, Size: 512x768", "squares"),
+        ("x\nSteps: 5, Size: 100000x100000", "size must be one of"),
+        ("y" * 2000, "at most 1000 characters"),
+    ],
+)
+def test_forged_settings_are_said_and_left_out(model, about, says):
+    settings, notes = records.restored(Settings, foreign(about))
+    assert any(says in note for note in notes) and parse(Settings, vars(settings)) == settings
+
+
+@given(st.text(max_size=200))
+def test_whatever_a_png_says_is_settings_or_notes(about):
+    with contextlib.suppress(ValueError):
+        settings, _ = records.restored(Settings, foreign(about))
+        assert parse(Settings, vars(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"no picture", "none that can be read"),
+        (b"", "none that can be read"),
+        (foreign("x")[:50], "no settings|damaged|none that can be read"),
+        (records.to_png(np.zeros((4, 4, 3), np.uint8), "")[:8], "none that can be read|damaged"),
+    ],
+)
+def test_a_file_without_settings_is_refused_with_what_would_fit(data, says):
+    with pytest.raises(ValueError, match=says):
+        records.restored(Settings, data)
+
+
+def test_the_button_for_a_png_answers_with_an_address_or_an_error(model):
+    piece = ResultPiece("x", reader=records.reader(Settings))
+    asked = Settings(prompt="cat face", steps=7)
+    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.address(asked))
+    answer = piece.reduce({"file": base64.b64encode(png).decode()})
+    assert answer == {"query": "tab=text_to_image&q=cat+face&n=7", "note": "its settings are back"}
+    assert "error" in piece.reduce({"file": "!"}) and "error" in piece.reduce({})
+
+
+def test_the_animation_is_the_steps_as_they_were(model):
+    trajectory = views(QUICK, model)[-1].stage[1]
+    sent = Player("x", saves="steps").postprocess(trajectory)
+    answer = Player("x", saves="steps").animate({"shape": sent["shape"], "data": sent["data"]})
+    gif = Image.open(io.BytesIO(base64.b64decode(answer["file"])))
+    assert (gif.n_frames, gif.size, gif.info["loop"]) == (5, ((64 + 4 + 64) * 5, 64 * 5), 0)
+    assert b"ynthetic" in gif.info["comment"]
+    for i in range(gif.n_frames):
+        gif.seek(i)
+        pixels = np.array(gif.convert("RGB"))[2::5, 2::5]
+        wanted = (trajectory.frames[i] + 1) * 127.5
+        assert np.abs(pixels[:, :64] - wanted[0]).mean() < 12  # 256 colours for each step
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"shape": [1, 1, 2, 2, 3], "data": ""},
+        {"shape": [-1, -1, 2, 2, 3], "data": base64.b64encode(bytes(12)).decode()},
+        {"shape": [1, 1, 2, 2, 4], "data": base64.b64encode(bytes(16)).decode()},
+        {"shape": "x", "data": "AAAA"},
+        {"shape": [1, 1, 1, 1, 3], "data": "§§"},
+        {"shape": [1, 1, 1, 1, 3], "data": "A" * 20_000_000},
+    ],
+)
+def test_animations_that_do_not_fit_are_refused(asked):
+    assert "error" in Player("x", saves="steps").animate(asked)
+
+
+GRIDDED = Settings(view=ground.GRID, x="guidance", across="0, 3", y="steps", down="1, 2, 3")
+
+
+def test_the_grid_holds_what_its_settings_draw_alone(model):
+    view = tab.result(GRIDDED)
+    sheet, numbers = view.stage[ground.PLACES.index("sheet")], view.numbers
+    assert view.check.ok and (sheet.across, sheet.down) == (("guidance", ("0.0", "3.0")), ("steps", ("1", "2", "3")))
+    assert len(sheet.cells) == len(numbers["pictures"]) == 6
+    for cell, about in zip(sheet.cells, numbers["pictures"], strict=True):
+        opened = from_query(Settings, dict(parse_qsl(cell.query)))
+        assert opened == Settings(guidance=(0.0, 3.0)[cell.column], steps=(1, 2, 3)[cell.row])
+        alone = draw.draw(opened, model, 0.0)
+        assert np.array_equal(cell.pixels, alone.pixels[0]) and about["sha256"] == alone.numbers["sha256"]
+    table = np.stack([cell.pixels for cell in sheet.cells]).reshape(3, 2, 64, 64, 3) / 255
+    assert numbers["change_across"] == pytest.approx(np.abs(table[:, 1] - table[:, 0]).mean())
+    assert numbers["change_down"] == pytest.approx(np.abs(table[1:] - table[:-1]).mean())
+
+
+def test_the_grid_comes_picture_by_picture(model):
+    sheets = [view.stage[ground.PLACES.index("sheet")] for view in views(GRIDDED, model)]
+    sent = [(sheet.start, len(sheet.cells)) for sheet in sheets if sheet is not None]
+    assert sent == [(0, 0), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (0, 6)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (
+            Settings(prompt="red apple", x=ground.WORD, across="red, blue", y="seed", down="7"),
+            ["red apple", "blue apple"],
+        ),
+        (Settings(prompt="", x=ground.WORD, across="", y="seed"), "must stand in the prompt"),
+        (
+            Settings(prompt="cat", x=ground.WORD, across="dog, cat", y="seed"),
+            "must stand in the prompt 'cat', got 'dog'",
+        ),
+        (Settings(x="steps", y="steps"), "two different settings"),
+        (Settings(x="steps", across="5, many"), "steps must be a whole number"),
+        (Settings(x="sampler", across="DPM++ 2M, LMS"), "sampler must be one of"),
+        (Settings(x="seed", across="1,2,3,4,5,6,7"), "1 to 6 values"),
+        (Settings(x="seed", across=" , ,"), "1 to 6 values"),
+        (Settings(x="guidance", across="1e400"), "guidance must be"),
+    ],
+)
+def test_axes_of_the_grid_are_read_or_refused(settings, wanted):
+    if isinstance(wanted, list):
+        assert [cell.prompt for cell in grid.squares(settings)[0]] == wanted
+        return
+    with pytest.raises(ValueError, match=wanted):
+        grid.axes(settings)
+    assert grid.code(settings).startswith("#")
+
+
+def test_code_of_the_grid_prints_its_pictures(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(GRIDDED), {})
+    printed = ast.literal_eval(out.getvalue().split(" = ")[1])
+    assert printed == [one["sha256"] for one in tab.result(GRIDDED).numbers["pictures"]]
+    assert Image.open(tmp_path / "grid.png").size == (128, 192)
+
+
+@pytest.mark.parametrize("settings", [QUICK, GRIDDED])
+def test_a_run_that_is_given_up_asks_the_network_no_more(model, settings):
+    calls = []
+    hook = model.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        run = tab.stream(dataclasses.replace(settings, steps=50))
+        while not calls:
+            next(run)
+        for seen in range(2, 4):  # not more than one call from one yield, where it can be stopped, to the next
+            next(run)
+            assert len(calls) <= seen
+        run.close()
+        assert len(calls) <= 3
+    finally:
+        hook.remove()
+
+
+def test_the_tab_opens_with_what_its_model_wants(model, tmp_path, monkeypatch):
+    assert models.defaults() == {"size": 64, "sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
+    folder = tmp_path / "sd-turbo"
+    shutil.copytree(models.title(), folder)
+    monkeypatch.setattr(models, "_offer", models.Offer((str(folder), models.title()), "cpu"))
+    wants = models.defaults()
+    assert (wants["sampler"], wants["steps"], wants["guidance"], wants["size"]) == ("euler", 1, 1.0, 64)
+    opened = opening(Settings, **{name: wants[name] for name in tab.OPENED})
+    assert (opened().sampler, opened().steps, opened().guidance, opened().prompt) == ("euler", 1, 1.0, "red apple")
+    presets = tab.presets(opened)
+    assert next(iter(presets.values())) == opened() and presets["in three steps"] == opened(steps=3)
+    assert (
+        records.address(opened()) == "tab=text_to_image" and records.address(Settings()).endswith("m=dpmpp_2m") is False
+    )
+    assert from_query(opened, {"q": "cat"}) == opened(prompt="cat")
+    assert isinstance(opened(), Settings) and opening(Settings, steps=10**9)().steps == 20
+    monkeypatch.setattr(models, "_offer", models.Offer((str(tmp_path / "nothing"),), "cpu"))
+    assert models.defaults() == {}
 
 
 def test_every_preset_is_valid_and_the_first_is_the_default():

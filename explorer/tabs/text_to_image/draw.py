@@ -1,9 +1,10 @@
 """A picture: noise becomes it step by step, with what the model would draw at each step beside it."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from torch.nn.functional import avg_pool2d
 
 from core import checks
 from core.samplers import Step
@@ -21,19 +23,18 @@ from explorer.components.result import Result
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import parse, signature
+from explorer.tabs.text_to_image.records import address, parameters, to_png
 from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     DRAW,
     Settings,
     file_name,
+    heard,
     neighbour_correlation,
-    parameters,
-    pictures,
     places,
     screen,
     shown,
     to_bytes,
-    to_png,
     walk,
 )
 
@@ -42,40 +43,50 @@ if TYPE_CHECKING:
     from core.text import Token  # at run time it would bring open_clip, which takes seconds
 
 NOISY, GUESS = "xₜ, the picture so far", "x̂₀, what it would become"
+FRAME = 256  # pixels, the longest side of a picture in the player; larger ones are shown smaller there
+FRAMES = 12  # of a walk whose pictures are larger than that, since they take long to decode and to send
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished picture: pixels uint8 (H, W, 3), and what there is to say about it."""
+    """Finished pictures: pixels uint8 (B, H, W, 3), a PNG each, and what there is to say about them."""
 
     pixels: np.ndarray
-    png: bytes
+    pngs: tuple[tuple[str, bytes], ...]
     numbers: dict[str, Any]
 
 
-def stream(settings: Settings) -> Iterator[View]:
-    """One View for the loading, one a step (or fewer, if they come too fast to see), one for the finished picture."""
-    reading = Progress(0, settings.steps, "reading the model")
-    yield screen(formula(settings), None, "", {}, progress=reading)
+def stream(settings: Settings) -> Iterator[View | None]:
+    """A View for the loading, one a step (or None, if they come too fast to see), one for the finished picture."""
+    yield screen(formula(settings), None, "", {}, progress=Progress(0, settings.steps, "reading the model"))
     began = time.perf_counter()
     drawer = models.loaded(settings.model)
     loaded_at = time.perf_counter()
-    tokens = drawer.text.tokens(settings.prompt)
+    tokens, side = drawer.text.tokens(settings.prompt), pixels_of(drawer, settings)
     alpha_bar = drawer.schedule.alpha_bar
+    every = 1 if side <= FRAME else math.ceil(settings.steps / FRAMES)
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
     sent, shown_at = 0, -BETWEEN
-    for step in walk(drawer, settings):
+    for step in walk(drawer, settings, batch=settings.batch, size=side):
+        if len(steps) % every == 0:
+            seen = drawer.decode(torch.cat([step.x, step.prediction.x0])).chunk(2)
+            frames.append(np.stack([sheet(one) for one in seen]))
+            labels.append(f"t = {step.t}: {100 * (1 - float(alpha_bar[step.t])):.3g} % of the variance is noise")
         steps.append(step)
-        frames.append(pictures(drawer, torch.cat([step.x, step.prediction.x0])))
-        labels.append(f"t = {step.t}: {100 * (1 - float(alpha_bar[step.t])):.3g} % of the variance is noise")
         now = time.perf_counter()
         if now - shown_at < BETWEEN:
+            yield None
             continue
         shown_at, done = now, len(steps)
         left = (now - loaded_at) / done * (settings.steps - done)
-        fresh = Trajectory(np.stack(frames[sent:]), (NOISY, GUESS), tuple(labels[sent:]), at=done - 1, start=sent)
+        labelled = tuple(labels[sent:])
+        fresh = (
+            Trajectory(np.stack(frames[sent:]), (NOISY, GUESS), labelled, at=len(frames) - 1, start=sent)
+            if labelled
+            else None
+        )
         yield screen(
             formula(settings, step.t, float(alpha_bar[step.t])),
             None,
@@ -85,33 +96,56 @@ def stream(settings: Settings) -> Iterator[View]:
             player=fresh,
             result=Result(shown(tokens)),
         )
-        sent = done
+        sent = len(frames)
     walked_at = time.perf_counter()
-    pixels = to_bytes(drawer.decode(steps[-1].x_next)[0])
-    last = np.repeat(pixels[None].astype(np.float32) / 127.5 - 1, 2, axis=0)
-    finished = finish(settings, drawer, pixels, tokens, {"load": loaded_at - began, "steps": walked_at - loaded_at})
+    decoded = drawer.decode(steps[-1].x_next)
+    seconds = {"load": loaded_at - began, "steps": walked_at - loaded_at, "decode": time.perf_counter() - walked_at}
+    finished = finish(settings, drawer, np.stack([to_bytes(one) for one in decoded]), tokens, seconds)
+    last = sheet(decoded)
+    told = f"t = {steps[-1].t_next}: the finished picture"
     yield screen(
         formula(settings, steps[-1].t, float(alpha_bar[steps[-1].t])),
         check(steps, drawer, settings.sampler),
-        notice(settings, tokens, frames, last[0]),
+        notice(settings, drawer, tokens, frames, last),
         finished.numbers,
-        progress=Progress(1, 1, f"{len(steps)} steps in {walked_at - loaded_at:.1f} s"),
-        player=Trajectory(
-            np.stack([*frames, last]),
-            (NOISY, GUESS),
-            (*labels, f"t = {steps[-1].t_next}: the finished picture"),
-            at=len(steps),
+        progress=Progress(1, 1, answered(settings, drawer, len(steps), walked_at - loaded_at)),
+        player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
+        result=Result(
+            shown(tokens),
+            *finished.pngs[0][::-1],
+            more=finished.pngs[1:],
+            full=side > FRAME,
+            query=address(settings),
+            title=settings.prompt,
+            picture=Trajectory(last[None, None], ("the finished picture",), (settings.prompt,), at=0),
         ),
-        result=Result(shown(tokens), finished.png, f"{file_name(settings)}.png"),
     )
 
 
+def pixels_of(model: "TextToImage", s: Settings) -> int:
+    """Height and width to draw, in pixels."""
+    return int(float(s.size) * model.size)
+
+
+def sheet(pictures: torch.Tensor) -> np.ndarray:
+    """Pictures (B, 3, H, W) in [-1, 1] as one (H', W', 3), beside and below each other, reduced to fit the player."""
+    many, side = len(pictures), pictures.shape[2]
+    pictures = avg_pool2d(pictures.clamp(-1, 1), math.ceil(side / (FRAME if many == 1 else FRAME // 2)))
+    side, columns = pictures.shape[2], math.ceil(math.sqrt(many))
+    step = side + 2  # a thin line between them
+    out = np.zeros((math.ceil(many / columns) * step - 2, columns * step - 2, 3), np.float32)
+    for i, one in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
+        top, left = i // columns * step, i % columns * step
+        out[top : top + side, left : left + side] = one
+    return out
+
+
 def draw(settings: Settings, model: "TextToImage", load_seconds: float) -> Drawing:
-    """The picture alone, for the endpoint."""
+    """The pictures alone, for the endpoint."""
     began = time.perf_counter()
-    *_, last = walk(model, settings)
+    *_, last = walk(model, settings, batch=settings.batch, size=pixels_of(model, settings))
     walked_at = time.perf_counter()
-    pixels = to_bytes(model.decode(last.x_next)[0])
+    pixels = np.stack([to_bytes(one) for one in model.decode(last.x_next)])
     seconds = {"load": load_seconds, "steps": walked_at - began, "decode": time.perf_counter() - walked_at}
     return finish(settings, model, pixels, model.text.tokens(settings.prompt), seconds)
 
@@ -120,14 +154,22 @@ def finish(
     settings: Settings, model: "TextToImage", pixels: np.ndarray, tokens: "Sequence[Token]", seconds: dict[str, float]
 ) -> Drawing:
     numbers = {
-        "settings": asdict(settings) | {"model": model.card.name, "w": settings.guidance - 1},
+        "settings": {name: getattr(settings, name) for name in FIELDS}
+        | {"model": model.card.name, "w": settings.guidance - 1, "pixels": pixels.shape[1]},
         "tokens": [asdict(token) for token in tokens],
+        "heard": heard(tokens, settings.prompt),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "mean": pixels.mean((0, 1)).tolist(),
-        "neighbour_correlation": neighbour_correlation(pixels),
+        "mean": pixels.mean((0, 1, 2)).tolist(),
+        "neighbour_correlation": float(np.mean([neighbour_correlation(one) for one in pixels])),
         "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
     }
-    return Drawing(pixels, to_png(pixels, parameters(settings, model.card.name, pixels.shape)), numbers)
+    alone = [replace(settings, seed=settings.seed + i, batch=1) for i in range(len(pixels))]
+    pngs = [
+        to_png(one, parameters(s, model.card.name, one.shape), model.card, address(s))
+        for one, s in zip(pixels, alone, strict=True)
+    ]
+    names = [f"{file_name(s)}.png" for s in alone]
+    return Drawing(pixels, tuple(zip(names, pngs, strict=True)), numbers)
 
 
 def check(steps: Sequence[Step], model: "TextToImage", sampler: str) -> checks.Check:
@@ -161,33 +203,76 @@ def on_the_way(done: int, total: int, guess: np.ndarray) -> str:
     )
 
 
-def notice(settings: Settings, tokens: "Sequence[Token]", frames: Sequence[np.ndarray], picture: np.ndarray) -> str:
+def answered(settings: Settings, model: "TextToImage", steps: int, seconds: float) -> str:
+    return f"{steps} steps in {seconds:.1f} s, {models.title(settings.model)} on {model.device}"
+
+
+def notice(
+    settings: Settings,
+    model: "TextToImage",
+    tokens: "Sequence[Token]",
+    frames: Sequence[np.ndarray],
+    picture: np.ndarray,
+) -> str:
+    """What became of the words, when the picture was settled, and what else is known of it."""
+    change = [float(np.abs(guess - picture).mean()) / 2 for _, guess in frames]  # 1 is black against white
+    settled = next((i for i in range(len(change)) if max(change[i:]) < 0.05), len(change))
+    told = (
+        f"{reading(settings, tokens)}\nFrom step **{settled}** of {len(frames)} on the guess differs from the picture "
+        "by less than 5 % a pixel: drag back and see when you first knew what it was."
+    )
+    people = model.card.measured.get("people", {}).get(" ".join(settings.prompt.lower().split()))
+    if people:
+        counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
+        told += (
+            f"\nOf {people['pictures']} such pictures a classifier read {counts}. Nothing in the prompt asked for it."
+        )
+    wants = models.defaults(settings.model)
+    if settings.model and any(getattr(settings, name) != wants.get(name) for name in ("sampler", "steps", "guidance")):
+        told += (
+            f"\nThe model {models.title(settings.model)} is made for {wants.get('sampler')}, "
+            f"{wants.get('steps')} steps and s = {wants.get('guidance')}."
+        )
+    return told
+
+
+PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
+
+
+def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
+    """What the model made of the prompt, in a sentence."""
     words = tokens[1:-1]
     unknown = list(dict.fromkeys(token.text for token in words if token.kept and not token.known))
     cut = sum(not token.kept for token in words)
+    quoted = ", ".join(f"“{word}”" for word in unknown[:5])
+    if not words:
+        return "There is **no word** in the prompt: this is what the model draws unasked."
+    if not heard(tokens, settings.prompt):
+        return (
+            f"**Not one word was understood.** The model never saw {quoted} in training, so this is what it draws "
+            "unasked: nothing you wrote has steered it."
+        )
     if unknown:
-        quoted = ", ".join(f"“{word}”" for word in unknown[:5])
-        first = (
+        return (
             f"The model never saw **{quoted}** in training and reads {'it' if len(unknown) == 1 else 'them'} blindly."
         )
-    elif cut:
-        first = f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
-    elif settings.guidance == 0:
-        first = "At scale **0** the words are not read at all: this is what the model draws unasked."
-    elif settings.guidance == 1:
-        first = "At scale **1** the words are read but not pressed: likely pictures, not always the ones you asked for."
-    else:
-        scale = f"{settings.guidance:g}"
-        first = f"At scale **{scale}** each step goes {scale} times as far as the words alone would have it."
-    change = [float(np.abs(guess - picture).mean()) / 2 for _, guess in frames]  # 1 is black against white
-    settled = next((i for i in range(len(change)) if max(change[i:]) < 0.05), len(change))
-    return (
-        f"{first}\nFrom step **{settled}** of {len(frames)} on the guess differs from the picture by less than 5 % "
-        "a pixel: drag back and see when you first knew what it was."
-    )
+    if cut:
+        return f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
+    if settings.guidance == 0:
+        return "At scale **0** the words are not read at all: this is what the model draws unasked."
+    if settings.guidance == 1:
+        return "At scale **1** the words are read but not pressed: likely pictures, not always the ones you asked for."
+    scale = f"{settings.guidance:g}"
+    return f"At scale **{scale}** each step goes {scale} times as far as the words alone would have it."
 
 
 def code(settings: Settings) -> str:
+    more = f"    batch={settings.batch},\n" if settings.batch > 1 else ""
+    more += f"    size=int({settings.size} * model.size),\n" if settings.size != "1" else ""
+    save = 'Image.fromarray(pixels[0]).save("picture.png")'
+    if settings.batch > 1:
+        save = f"""for seed, picture in enumerate(pixels, {settings.seed}):
+    Image.fromarray(picture).save(f"picture-{{seed}}.png")"""
     return f"""
 import hashlib
 
@@ -197,40 +282,50 @@ from core.pipeline import TextToImage
 
 model = {models.source(settings.model)}
 prompt = {settings.prompt!r}
+tokens = model.text.tokens(prompt)
+understood = any(token.known and token.kept for token in tokens[1:-1])
 *_, last = model.stream(
-    prompt,
+    prompt if understood else "",
     negative={settings.negative!r},
     sampler={settings.sampler!r},
     steps={settings.steps},
     guidance={settings.guidance!r},
     seed={settings.seed},
-)
-picture = model.decode(last.x_next)[0]
-pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-Image.fromarray(pixels).save("picture.png")
+{more})
+pictures = model.decode(last.x_next)
+pixels = ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+{save}
 
-print("tokens =", [token.text for token in model.text.tokens(prompt)])
-print("mean =", pixels.mean((0, 1)).tolist())
+print("tokens =", [token.text for token in tokens])
+print("mean =", pixels.mean((0, 1, 2)).tolist())
 print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
 """
 
 
-FIELDS = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
+FIELDS = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "batch", "size", "model")
 
 
-def text_to_image(*args: Any) -> tuple[gr.FileData, dict]:
-    with errors.told():
-        settings = parse(Settings, dict(zip(FIELDS, args, strict=True)))
-        began = time.perf_counter()
-        drawer = models.loaded(settings.model)
-        drawing = draw(settings, drawer, time.perf_counter() - began)
-    path = save_bytes_to_cache(drawing.png, f"{file_name(settings)}.png", get_upload_folder())
-    return gr.FileData(path=path, mime_type="image/png", orig_name=f"{file_name(settings)}.png"), drawing.numbers
+def endpoint(cls: type = Settings) -> Callable[..., tuple[gr.FileData, dict]]:
+    """The function behind /text_to_image: the settings of a picture as arguments, a PNG and a JSON as result.
 
+    Several pictures come as one PNG, side by side.
+    """
 
-def endpoint() -> Callable[..., tuple[gr.FileData, dict]]:
-    """The function behind /text_to_image: the settings of a picture as arguments, a PNG and a JSON as result."""
-    shape = signature(Settings)
+    def text_to_image(*args: Any) -> tuple[gr.FileData, dict]:
+        with errors.told():
+            settings = parse(cls, dict(zip(FIELDS, args, strict=True)))
+            began = time.perf_counter()
+            drawer = models.loaded(settings.model)
+            drawing = draw(settings, drawer, time.perf_counter() - began)
+        name, png = drawing.pngs[0]
+        if settings.batch > 1:
+            row = np.concatenate(list(drawing.pixels), axis=1)
+            about = parameters(settings, drawer.card.name, drawing.pixels.shape[1:])
+            png = to_png(row, f"{about}, Batch size: {settings.batch}", drawer.card, address(settings))
+        path = save_bytes_to_cache(png, name, get_upload_folder())
+        return gr.FileData(path=path, mime_type="image/png", orig_name=name), drawing.numbers
+
+    shape = signature(cls)
     asked = [shape.parameters[name] for name in FIELDS]
     returned = tuple[gr.FileData, dict]
     text_to_image.__doc__ = "How does a sentence become a picture?"
@@ -239,4 +334,6 @@ def endpoint() -> Callable[..., tuple[gr.FileData, dict]]:
     return text_to_image
 
 
-IDEAS = {DRAW: Idea(places("progress", "player", "result"), FIELDS, code, walk=stream, waiting=formula)}
+IDEAS: dict[str, Idea] = {
+    DRAW: Idea(places("progress", "player", "result"), FIELDS, code, walk=stream, waiting=formula)
+}

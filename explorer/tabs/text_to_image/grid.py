@@ -1,0 +1,259 @@
+"""A grid of two settings against each other, every picture from the same noise: what does each of them change?"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import checks
+from explorer import frame, models
+from explorer.components.progress import Progress
+from explorer.components.sheet import Cell, Sheet
+from explorer.frame import View
+from explorer.ideas import Idea
+from explorer.settings import parse
+from explorer.tabs.text_to_image import draw
+from explorer.tabs.text_to_image.records import address, sampler
+from explorer.tabs.text_to_image.settings import (
+    BETWEEN,
+    DRAW,
+    GRID,
+    WORD,
+    Settings,
+    neighbour_correlation,
+    places,
+    screen,
+    to_bytes,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from core.pipeline import TextToImage
+
+MOST = 6  # values of one setting
+OURS = {
+    "guidance": "0, 1, 3, 6, 12",
+    "steps": "2, 5, 10, 20",
+    "sampler": "ddim, euler, heun, dpmpp_2m, unipc",
+    "seed": "0, 1, 2, 3",
+}
+
+
+@dataclass(frozen=True)
+class Square:
+    """One place of the grid: its settings, and what was drawn there, uint8 (H, W, 3)."""
+
+    settings: Any
+    pixels: np.ndarray
+    check: checks.Check
+    seconds: float
+
+
+def values(s: Settings, axis: str, written: str) -> tuple[Any, ...]:
+    """What an axis is to go through, from the text typed for it, or the usual values if there is none.
+
+    Raises: ValueError naming the value that does not fit, and what would.
+    """
+    if axis == WORD and not written.strip():
+        first = s.prompt.split()[0] if s.prompt.split() else ""
+        written = ", ".join(dict.fromkeys([first, "blue", "green", "yellow"]))
+    parts = [part.strip() for part in (written.strip() or OURS[axis]).split(",") if part.strip()]
+    if not 1 <= len(parts) <= MOST:
+        raise ValueError(f"an axis of the grid takes 1 to {MOST} values with commas between, got {len(parts)}")
+    if axis == WORD:
+        if parts[0] not in s.prompt:
+            raise ValueError(f"the first word of the list must stand in the prompt {s.prompt!r}, got {parts[0]!r}")
+        return tuple(parts)
+    if axis == "sampler":
+        return tuple(parse(Settings, {axis: sampler(part)}).sampler for part in parts)
+    return tuple(getattr(parse(Settings, {axis: _number(part)}), axis) for part in parts)
+
+
+def _number(written: str) -> float | str:
+    try:
+        return float(written)
+    except ValueError:
+        return written
+
+
+def axes(s: Settings) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The values across and down. Raises: ValueError if both axes are the same setting, or a value does not fit."""
+    if s.x == s.y:
+        raise ValueError(f"choose two different settings for the grid, got {s.x} twice")
+    return values(s, s.x, s.across), values(s, s.y, s.down)
+
+
+def at(s: Settings, axis: str, value: Any, first: Any) -> Settings:
+    """The same settings with one value of an axis; a word takes the place of the ``first`` of its list."""
+    return replace(s, prompt=s.prompt.replace(first, value)) if axis == WORD else replace(s, **{axis: value})
+
+
+def squares(s: Settings) -> list[list[Settings]]:
+    """The settings of every picture, row by row."""
+    across, down = axes(s)
+    base = replace(s, view=DRAW, batch=1, x=Settings.x, y=Settings.y, across="", down="")
+    return [[at(at(base, s.x, x, across[0]), s.y, y, down[0]) for x in across] for y in down]
+
+
+def stream(s: Settings) -> Iterator[View | None]:
+    """A View for every picture that is done, and now and then one for the progress in between."""
+    across, down = axes(s)
+    table = [cell for row in squares(s) for cell in row]
+    total, done = sum(cell.steps for cell in table), 0
+    yield screen(formula(s), None, "", {}, progress=Progress(0, total, "reading the model"))
+    model = models.loaded(s.model)
+    side = min(draw.pixels_of(model, s), draw.FRAME)
+    head = {"across": (s.x, tuple(map(str, across))), "down": (s.y, tuple(map(str, down))), "side": side}
+    yield screen(formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head))
+    began = shown_at = time.perf_counter()
+    made: list[Square] = []
+    cells: list[Cell] = []
+    for i, cell in enumerate(table):
+        steps = []
+        cell_began = time.perf_counter()
+        for step in walk(model, cell, size=draw.pixels_of(model, cell)):
+            steps.append(step)
+            done += 1
+            if (now := time.perf_counter()) - shown_at < BETWEEN:
+                yield None
+                continue
+            shown_at = now
+            doing = f"picture {i + 1} of {len(table)}, step {len(steps)} of {cell.steps}"
+            yield screen(
+                formula(s), None, waiting(s, len(table)), {},
+                progress=Progress(done, total, doing, (now - began) / done * (total - done)),
+            )  # fmt: skip
+        picture = model.decode(steps[-1].x_next)
+        seconds = time.perf_counter() - cell_began
+        made.append(Square(cell, to_bytes(picture[0]), draw.check(steps, model, cell.sampler), seconds))
+        reduced = np.clip((draw.sheet(picture) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
+        x, y = across[i % len(across)], down[i // len(across)]
+        cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), f"{s.x} {x}, {s.y} {y}"))
+        if i + 1 < len(table):
+            now = time.perf_counter()
+            left = (now - began) / max(done, 1) * (total - done)
+            yield screen(
+                formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head, cells=(cells[-1],), start=i),
+                progress=Progress(done, total, f"picture {i + 1} of {len(table)}", left),
+            )  # fmt: skip
+    numbers = measured(s, model, made, across, down)
+    took = time.perf_counter() - began
+    yield screen(
+        formula(s),
+        frame.weakest(*(one.check for one in made)),
+        notice(s, numbers),
+        numbers,
+        progress=Progress(1, 1, f"{len(made)} pictures: {draw.answered(s, model, done, took)}"),
+        sheet=Sheet(**head, cells=tuple(cells)),
+    )
+
+
+def measured(s: Settings, model: "TextToImage", made: list[Square], across: tuple, down: tuple) -> dict[str, Any]:
+    """The numbers of the grid: what every picture is, and how far pictures beside and below each other differ."""
+    pixels = np.stack([one.pixels for one in made]).astype(np.float64) / 255
+    table = pixels.reshape(len(down), len(across), *pixels.shape[1:])
+
+    def apart(axis: int) -> float | None:
+        return float(np.abs(np.diff(table, axis=axis)).mean()) if table.shape[axis] > 1 else None
+
+    return {
+        "model": model.card.name,
+        "across": {"setting": s.x, "values": list(across)},
+        "down": {"setting": s.y, "values": list(down)},
+        "change_across": apart(1),
+        "change_down": apart(0),
+        "pictures": [
+            {
+                "prompt": one.settings.prompt,
+                "guidance": one.settings.guidance,
+                "steps": one.settings.steps,
+                "sampler": one.settings.sampler,
+                "seed": one.settings.seed,
+                "mean": one.pixels.mean((0, 1)).tolist(),
+                "neighbour_correlation": neighbour_correlation(one.pixels),
+                "sha256": hashlib.sha256(one.pixels.tobytes()).hexdigest(),
+                "seconds": round(one.seconds, 3),
+            }
+            for one in made
+        ],
+    }
+
+
+def formula(s: Settings) -> str:
+    if "seed" in (s.x, s.y):
+        noise = r"x_T\sim\mathcal N(0,\mathbf I)\text{ of its own for every seed, the same along the other side}"
+    else:
+        noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, the same in every picture}}"
+    guide = r"\hat\epsilon=\epsilon_\varnothing+s\,(\epsilon_{\text{words}}-\epsilon_\varnothing),\quad w=s-1"
+    return f"$${noise}$$\n\n$${guide}$$"
+
+
+def waiting(s: Settings, many: int) -> str:
+    return (
+        f"**{many}** pictures, from the same noise wherever the seed is the same: only what the headings say differs."
+    )
+
+
+def notice(s: Settings, numbers: dict[str, Any]) -> str:
+    a, b = numbers["change_across"], numbers["change_down"]
+    if a is None or b is None:
+        only = a if b is None else b
+        if only is None:
+            return "One picture alone: give an axis several values, and see what it changes."
+        return f"From one picture to the next a pixel changes by **{100 * only:.1f} %** of black to white on average."
+    more, less = ((s.x, a), (s.y, b)) if a >= b else ((s.y, b), (s.x, a))
+    return (
+        f"One value on, a pixel changes by **{100 * a:.1f} %** of black to white across ({s.x}) and by "
+        f"**{100 * b:.1f} %** down ({s.y}).\nHere **{more[0]}** decides more about the picture than {less[0]}; "
+        "press a picture to see how it came about."
+    )
+
+
+def code(s: Settings) -> str:
+    try:
+        table = squares(s)
+    except ValueError as error:
+        return f"# {error}"
+    fields = ("prompt", "guidance", "steps", "sampler", "seed")
+    rows = "\n".join(f"    {tuple(getattr(cell, name) for name in fields)!r}," for row in table for cell in row)
+    size = f"\n        size=int({s.size} * model.size)," if s.size != "1" else ""
+    return f"""
+import hashlib
+
+import numpy as np
+from PIL import Image
+
+from core.pipeline import TextToImage
+
+model = {models.source(s.model)}
+wanted = [  # prompt, guidance, steps, sampler, seed
+{rows}
+]
+pictures = []
+for prompt, guidance, steps, sampler, seed in wanted:
+    understood = any(token.known and token.kept for token in model.text.tokens(prompt)[1:-1])
+    *_, last = model.stream(
+        prompt if understood else "",
+        negative={s.negative!r},
+        guidance=guidance,
+        steps=steps,
+        sampler=sampler,
+        seed=seed,{size}
+    )
+    picture = model.decode(last.x_next)[0]
+    pictures.append(((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+rows = [np.concatenate(pictures[i : i + {len(table[0])}], axis=1) for i in range(0, len(pictures), {len(table[0])})]
+Image.fromarray(np.concatenate(rows)).save("grid.png")
+
+print("sha256 =", [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures])
+"""
+
+
+FIELDS = (
+    *("prompt", "negative", "guidance", "x", "across", "y", "down"),
+    *("steps", "sampler", "seed", "size", "model"),
+)
+IDEAS: dict[str, Idea] = {GRID: Idea(places("progress", "sheet"), FIELDS, code, walk=stream, waiting=formula)}
