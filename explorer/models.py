@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.pipeline import TextToImage  # at run time it would bring torch, which takes seconds
@@ -41,6 +42,41 @@ def title(option: str = "") -> str:
     return option or _offer.names[0]
 
 
+def defaults(option: str = "") -> dict[str, Any]:
+    """What the model itself wants to be sampled with, from its card and configs alone: sampler, steps, guidance, size.
+
+    What its files do not say is left out, and so is what cannot be read; `loaded` says why.
+    """
+    from core import weights
+
+    name, found = title(option), {}
+    folder = _folder(name)
+    if "turbo" in name.lower():  # distilled to a single step without guidance; its files do not say so
+        found = {"sampler": "euler", "steps": 1, "guidance": 1.0}
+    try:
+        unet, vae = (weights.read_json(folder / part / "config.json") for part in ("unet", "vae"))
+        found["size"] = unet["sample_size"] * vae.get("patch_size", 1) * 2 ** (len(vae["block_out_channels"]) - 1)
+        found |= {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5} | found
+        found |= weights.read_model_card(folder).defaults
+    except (ValueError, KeyError, TypeError):
+        pass
+    return found
+
+
+def _folder(name: str) -> Path:
+    """Where the files of a model lie, nothing fetched."""
+    from core import weights
+
+    if name in weights.models():
+        return weights.models()[name]
+    if name.count("/") == 1 and not Path(name).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(name, "unet/config.json")
+        return Path(config).parent.parent if isinstance(config, str) else Path(name)
+    return Path(name)
+
+
 def loaded(option: str = "") -> "TextToImage":
     """The model, read at the first use, or before it by whoever warms it up.
 
@@ -59,5 +95,6 @@ def source(option: str = "") -> str:
 @cache
 def _read(name: str, device: str | None) -> "TextToImage":
     from core.pipeline import TextToImage
+    from explorer.broker import shared
 
-    return TextToImage.load(name, device=device)
+    return shared(TextToImage.load(name, device=device))

@@ -1,42 +1,144 @@
 """What can be set, the screens the presets open, and what every view starts from: a model, its walk, its pictures."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from core.checks import Check
+from core.pictures import MODEL, NAMES
 from core.samplers import SAMPLERS, Step
 from explorer import models
 from explorer.frame import View
 from explorer.ideas import Idea
-from explorer.settings import choice, number, offer, text
+from explorer.settings import Grid, choice, grid, number, offer, text
 
 if TYPE_CHECKING:
     from core.pipeline import TextToImage
     from core.text import Token  # at run time it would bring open_clip, which takes seconds
 
 DRAW = "a picture"
+TOKENS, ATTENTION, MACHINE, EXAMPLES = "tokens", "attention", "the whole machine", "training examples"
+TEXT, SCALES, OVER_TIME = "without text, with text", "guidance scales", "guidance over time"
+GRID = "a grid of two settings"
+CHANGE, PAINT = "image to image", "inpainting"
+LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
+VIEWS = (DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO)
+WORD = "word of the prompt"
+AXES = ("guidance", "steps", "sampler", "seed", WORD)  # what the grid can vary
+OWN = "drawn by the model"
+STARTS = (OWN, *(name for name in NAMES if not name.startswith(MODEL)))
+TWO_SEEDS, TWO_PROMPTS = "two seeds", "two prompts"
+ARC, STRAIGHT = "along the arc (slerp)", "straight"
+ADD, ERASE, ALL = "add to it", "set it to 0", "all"
+SIDE = 16  # cells of a mask and of a brush
+
+
+def _cells(inside: Callable[[float, float], bool], value: float = 1.0) -> Grid:
+    """A table of `value` where the place (row, column, from 0 to 1) is inside, else of 0."""
+    at = [(i + 0.5) / SIDE for i in range(SIDE)]
+    return tuple(tuple(value if inside(y, x) else 0.0 for x in at) for y in at)
+
+
+MASKS = {
+    "the middle": _cells(lambda y, x: abs(y - 0.5) < 0.25 and abs(x - 0.5) < 0.25),
+    "the left half": _cells(lambda y, x: x < 0.5),
+    "the upper half": _cells(lambda y, x: y < 0.5),
+    "all but the middle": _cells(lambda y, x: max(abs(y - 0.5), abs(x - 0.5)) > 0.3),
+    "nothing": _cells(lambda y, x: False),
+    "everything": _cells(lambda y, x: True),
+}
+STROKES = {
+    "nothing": MASKS["nothing"],
+    "a spot": _cells(lambda y, x: (y - 0.5) ** 2 + (x - 0.5) ** 2 < 0.015, 3.0),
+    "a stripe": _cells(lambda y, x: abs(y - 0.5) < 0.1, 2.0),
+    "everything, a little": _cells(lambda y, x: True, 1.0),
+}
+SIZES = ("0.5", "1", "1.5", "2")
 BETWEEN = 1 / 15  # seconds from one update of the screen to the next, at least
-PLACES = ("progress", "player", "result")  # pieces of the stage, in order; `screen` fills them by name
+# Pieces of the stage, in order; `screen` fills them by name.
+PLACES = (
+    "progress",
+    "route",
+    "player",
+    "result",
+    "sheet",
+    "tokens",
+    "attention",
+    "plot",
+    "pictures",
+    "machine",
+    "amounts",
+    "examples",
+    "underlay",
+)
 
 
 @dataclass(frozen=True)
 class Settings:
-    view: str = choice(DRAW, options=(DRAW,), label="Show", key="v")
+    view: str = choice(DRAW, options=VIEWS, label="Show", key="v")
     prompt: str = text("red apple", label="Prompt", key="q", max_length=1000)
     negative: str = text("", label="Away from (negative prompt)", key="neg", max_length=1000)
     guidance: float = number(
-        3.0, low=0, high=20, step=0.5, label="Guidance scale s", key="g", hint="1 is none; w = s − 1 in Ho & Salimans"
+        3.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
     )
+    x: str = choice("guidance", options=AXES, label="Across", key="x")
+    across: str = text("", label="Values across", key="xs", hint="at most 6, commas between; none: ours")
+    y: str = choice("steps", options=AXES, label="Down", key="y")
+    down: str = text("", label="Values down", key="ys", hint="a word's first stands in the prompt")
+    word: int = number(
+        1, low=0, high=76, label="Token to change, by its place", key="w", hint="0 is the start mark, 1 the first word"
+    )
+    factor: float = number(
+        0.0, low=0, high=3, step=0.25, label="Its strength", key="f", hint="0 mutes it, 1 leaves it as it is"
+    )
+    since: float = number(
+        0.8, low=0, high=1, step=0.05, label="Interval from t / T =", key="a", hint="guided from here on the way down"
+    )
+    until: float = number(0.2, low=0, high=1, step=0.05, label="to t / T =", key="z", hint="and at s = 1 below")
+    start: str = choice(OWN, options=STARTS, label="Start picture", key="p", own=True)
+    start_prompt: str = text("red apple", label="Start: the model draws", key="pq", max_length=1000)
+    start_seed: int = number(0, low=0, high=2**32 - 1, label="Start: from the seed", key="ps")
+    strength: float = number(
+        0.6, low=0, high=1, step=0.05, label="Strength", key="st", hint="0 is the VAE's round trip, 1 begins with noise"
+    )
+    mask: Grid = grid(
+        MASKS["the middle"],
+        label="Draw anew where painted",
+        key="mk",
+        max_side=SIDE,
+        low=0,
+        high=1,
+        look="brush",
+        fills=MASKS,
+        hint="click or drag; or arrow keys and space",
+    )
+    cells: Grid = grid(
+        STROKES["a spot"],
+        label="Brush on the latent",
+        key="br",
+        max_side=SIDE,
+        low=-8,
+        high=8,
+        look="brush",
+        fills=STROKES,
+        hint="click or drag; or arrow keys and space",
+    )
+    channel: str = choice("1", options=("1", "2", "3", "4", ALL), label="Channel", key="c")
+    stroke: str = choice(ADD, options=(ADD, ERASE), label="The brush will", key="do")
+    ends: str = choice(TWO_PROMPTS, options=(TWO_PROMPTS, TWO_SEEDS), label="Between", key="e")
+    other_prompt: str = text("blue heart", label="Other prompt", key="q2", max_length=1000)
+    other_seed: int = number(1, low=0, high=2**32 - 1, label="Other seed", key="s2")
+    way: str = choice(ARC, options=(ARC, STRAIGHT), label="From one noise to the other", key="way")
     steps: int = number(20, low=1, high=200, log=True, label="Steps", key="n", group="Sampling")
     sampler: str = choice("dpmpp_2m", options=tuple(SAMPLERS), label="Sampler", key="m", group="Sampling")
     seed: int = number(0, low=0, high=2**32 - 1, label="Seed of the noise", key="s", group="Sampling")
+    batch: int = number(
+        1, low=1, high=8, label="Pictures at once", key="b", hint="from this seed and the next ones", group="Sampling"
+    )
+    size: str = choice("1", options=SIZES, label="Size", key="px", hint="times the model's own", group="Sampling")
     model: str = offer(models.options, title=models.title, label="Model", key="net", group="Sampling")
 
 
@@ -50,12 +152,35 @@ PRESETS = {
     "no guidance": Settings(guidance=1.0),
     "too much guidance": Settings(guidance=15.0),
     "in three steps": Settings(steps=3),
+    "eight seeds": Settings(batch=8),
+    "guidance against steps": Settings(view=GRID),
+    "a word against the seed": Settings(view=GRID, prompt="blue heart", x=WORD, y="seed", down="0, 1, 2"),
+    "deck 004 · who is a doctor?": Settings(prompt="doctor", batch=8),
+    "deck 003 · 77 tokens": Settings(view=TOKENS, prompt="paradise cosmic beach"),
+    "too long a prompt": Settings(view=TOKENS, prompt="a red apple on a blue background, " * 12),
+    "deck 004 · captions by cross-attention": Settings(view=ATTENTION),
+    "deck 003 · the whole machine": Settings(view=MACHINE),
+    "deck 003 · training examples": Settings(view=EXAMPLES),
+    "deck 003 · without text, with text": Settings(view=TEXT),
+    "from no guidance to too much": Settings(view=SCALES),
+    "guidance in an interval": Settings(view=OVER_TIME, guidance=5.0),
+    "a word made stronger": Settings(view=ATTENTION, prompt="blue heart", factor=3.0),
+    "deck 003 · image to image": Settings(view=CHANGE, prompt="blue heart"),
+    "strength 0: the VAE alone": Settings(view=CHANGE, start="astronaut", strength=0.0),
+    "the middle drawn anew": Settings(view=PAINT, prompt="blue heart", strength=1.0),
+    "deck 003 · a latent": Settings(view=LATENT),
+    "deck 003 · latents on the way": Settings(view=ALONG),
+    "from an apple to a heart": Settings(view=TWO),
+    "from one seed to another": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS),
+    "straight through the noise": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS, way=STRAIGHT),
 }
 
 
 def idle(s: Settings, idea: Idea) -> set[str]:
-    """The choice of a model where there is none."""
-    return {"model"} if len(models.options()) == 1 else set()
+    """What says nothing here: the choice of a model where there is none, words and seeds that are not asked for."""
+    unread = {"model"} if len(models.options()) == 1 else set()
+    unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
+    return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
 
 
 def places(*names: str) -> tuple[int, ...]:
@@ -69,9 +194,31 @@ def screen(formula: str, check: Check | None, notice: str, numbers: dict[str, An
 
 
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
-    """The steps from noise to a picture; ``more`` goes to `TextToImage.stream`."""
+    """The steps from noise to one picture of the model's own size; ``more`` goes to `TextToImage.stream`."""
     asked = {name: getattr(s, name) for name in ("negative", "sampler", "steps", "guidance", "seed")}
-    return model.stream(s.prompt, **asked | more)
+    return model.stream(heard(model.text.tokens(s.prompt), s.prompt), **asked | more)
+
+
+def heard(tokens: "Sequence[Token]", prompt: str) -> str:
+    """The prompt that is drawn: none where the model knows no token of it, so that nothing steers by what is unread."""
+    return prompt if any(token.known and token.kept for token in tokens[1:-1]) else ""
+
+
+def head(s: Settings) -> str:
+    """The first lines of a snippet that walks as `walk` does: the model, the prompt as it is heard, the settings."""
+    return f"""
+model = {models.source(s.model)}
+prompt = {s.prompt!r}
+understood = any(token.known and token.kept for token in model.text.tokens(prompt)[1:-1])
+prompt = prompt if understood else ""
+asked = {{
+    "negative": {s.negative!r},
+    "sampler": {s.sampler!r},
+    "steps": {s.steps},
+    "guidance": {s.guidance!r},
+    "seed": {s.seed},
+}}
+""".strip()
 
 
 def pictures(model: "TextToImage", latents: torch.Tensor) -> np.ndarray:
@@ -82,26 +229,6 @@ def pictures(model: "TextToImage", latents: torch.Tensor) -> np.ndarray:
 def to_bytes(picture: torch.Tensor) -> np.ndarray:
     """A picture (3, H, W) in [-1, 1] as bytes (H, W, 3)."""
     return ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-
-
-def to_png(pixels: np.ndarray, about: str) -> bytes:
-    """PNG bytes, with the settings in the text chunk `parameters`."""
-    info, out = PngInfo(), io.BytesIO()
-    info.add_text("parameters", about)
-    Image.fromarray(pixels).save(out, "PNG", pnginfo=info)
-    return out.getvalue()
-
-
-def parameters(s: Settings, model: str, shape: tuple[int, ...]) -> str:
-    """The settings as other tools write and read them in a PNG's text chunk."""
-    return "\n".join(
-        [
-            s.prompt,
-            *([f"Negative prompt: {s.negative}"] if s.negative else []),
-            f"Steps: {s.steps}, Sampler: {s.sampler}, CFG scale: {s.guidance:g}, "
-            f"Seed: {s.seed}, Size: {shape[1]}x{shape[0]}, Model: {model}",
-        ]
-    )
 
 
 def file_name(s: Settings) -> str:
