@@ -13,6 +13,7 @@
   // A slide of another tab than the one in view is left for now.
   const tabOf = (query) => new URLSearchParams(query).get('tab');
   const here = () => (slide && tabOf(slide.lecture.slides[slide.at].query) === explorer.current ? slide : null);
+  const inIndex = () => explorer.current === explorer.names[0];
   const view = () => document.getElementById(`tab-${explorer.current}`);
   const chips = () => [...(view()?.querySelectorAll('.chips .chip') ?? [])];
   const pressed = () => chips().findIndex((chip) => chip.getAttribute('aria-pressed') === 'true');
@@ -57,9 +58,14 @@
       hide();
       return explorer.go(next.query);
     }
-    const presets = chips(), next = presets[pressed() + by];
+    if (inIndex() && by > 0) {  // back to the slide that was left, or to the first of all
+      slide ??= found(`${explorer.lectures[0]?.name}:1`);
+      hide();
+      return explorer.go(slide?.lecture.slides[slide.at].query ?? `tab=${explorer.names[1]}`);
+    }
+    const next = chips()[pressed() + by];
     hide();
-    if (next && explorer.current !== explorer.names[0]) return next.click();
+    if (next) return next.click();
     const tab = explorer.names[explorer.names.indexOf(explorer.current) + by];
     if (tab) explorer.go(`tab=${tab}`);
   }
@@ -102,9 +108,9 @@
     place.className = 'lecture-bar';
     place.setAttribute('aria-label', 'Lecture');
     place.innerHTML = `<div class="turning">
-      <button type="button" data-deed="back" title="Key B or Page Up"><span aria-hidden="true">‹</span> Back <kbd>B</kbd></button>
+      <button type="button" data-deed="back" title="Key B or Page Up"><span aria-hidden="true">‹</span> Back <kbd>B</kbd> <kbd>PgUp</kbd></button>
       <p class="slide-text" aria-live="polite"><span class="slide-place"></span> <b class="slide-name"></b> <span class="slide-note"></span></p>
-      <button type="button" data-deed="next" title="Key N or Page Down">Next <kbd>N</kbd> <span aria-hidden="true">›</span></button></div>
+      <button type="button" data-deed="next" title="Key N or Page Down">Next <kbd>N</kbd> <kbd>PgDn</kbd> <span aria-hidden="true">›</span></button></div>
       <div class="deeds">${BUTTONS.map(([deed, key, name]) => `<button type="button" data-deed="${deed}" title="Key ${key}">${name} <kbd>${key}</kbd></button>`).join('')}</div>`;
     place.addEventListener('click', (event) => deeds[event.target.closest('[data-deed]')?.dataset.deed]?.());
     return document.body.appendChild(place);
@@ -122,9 +128,11 @@
       bar ??= made();
       const now = here(), one = now?.lecture.slides[now.at], all = chips(), at = pressed();
       const put = (name, text) => { const place = bar.querySelector(`.slide-${name}`); if (place.textContent !== text) place.textContent = text; };
-      put('place', now ? `${now.lecture.title} ${now.at + 1}/${now.lecture.slides.length}` : at >= 0 ? `preset ${at + 1}/${all.length}` : '');
-      put('name', one?.text ?? all[at]?.textContent ?? '');
+      const place = inIndex() ? '' : now ? `${now.lecture.title} ${now.at + 1}/${now.lecture.slides.length}` : at >= 0 ? `preset ${at + 1}/${all.length}` : '';
+      put('place', place);
+      put('name', inIndex() ? 'Choose a slide or a topic' : one?.text ?? all[at]?.textContent ?? '');
       put('note', one?.note ?? '');
+      list.toggle('on-slide', Boolean(one?.note));
       const state = { answer: revealed, cover: covered, controls: panel === 'controls', python: panel === 'python' };
       for (const [deed, value] of Object.entries(state)) bar.querySelector(`[data-deed="${deed}"]`).setAttribute('aria-pressed', value);
       const last = now && [[-1, 'back'], [1, 'next']].filter(([by]) => !now.lecture.slides[now.at + by]).map(([, deed]) => deed);

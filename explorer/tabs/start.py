@@ -41,7 +41,7 @@ PRESETS = {
 
 
 def walked(s: Settings) -> samplers.Settings:
-    return samplers.Settings(points=s.points, steps=s.steps, seed=s.seed, look=3 * s.steps // 4)
+    return samplers.Settings(points=s.points, steps=s.steps, seed=s.seed, look=9 * s.steps // 10)
 
 
 def update(s: Settings) -> View:
