@@ -6,7 +6,7 @@ window.explorer = (() => {
     for (const key of ['lecture', 'slide', '__theme']) params.delete(key);
     return params.toString();
   };
-  const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), listeners = [];
+  const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
   function link(query) {
@@ -50,7 +50,8 @@ window.explorer = (() => {
       document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
     },
-    // A tab came into view, or reads its address: the query it is to show.
+    // A tab came into view, or reads its address: the query it is to show; nothing if it shows that already, perhaps
+    // with what no address holds.
     opened(name) {
       if (settled && name !== current) {
         if (writing) settle();
@@ -58,12 +59,15 @@ window.explorer = (() => {
         history.pushState(null, '', link(query(name)));
         settle();
       }
-      return query(name);
+      const wanted = query(name), stands = shows.get(name) === wanted;
+      shows.set(name, wanted);
+      return stands ? '' : wanted;
     },
     // A tab's settings changed. A drag changes them many times a second, and browsers refuse an address that does.
     write(query) {
       const name = new URLSearchParams(query).get('tab');
       queries.set(name, query);
+      shows.set(name, query);
       if (name === current) writing ??= setTimeout(settle, 350);
     },
     // Follow a link of the page without loading it again.
@@ -71,6 +75,7 @@ window.explorer = (() => {
       if (writing) settle();
       const name = new URLSearchParams(query).get('tab');
       queries.set(name, own(query));
+      shows.delete(name);
       history.pushState(null, '', link(own(query)));
       show(name);
     },

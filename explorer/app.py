@@ -139,11 +139,19 @@ def seconds(written: str) -> float:
 
 
 def warm_up() -> None:
-    """Read the model while the first visitor still reads the page; say at once if it cannot be read."""
+    """Read the model while the first visitor still reads the page; say at once if it cannot be read.
+
+    And let it draw what Forward noise offers to start from: that takes seconds, and a control there does not wait.
+    """
     from explorer import models
 
     try:
         models.loaded()
+        from core import pictures
+
+        for name in pictures.NAMES:
+            if name.startswith(pictures.MODEL):
+                pictures.picture(name, 64)
     except ValueError as error:
         print(f"explorer: text to image will not work: {error}", file=sys.stderr)
 

@@ -130,6 +130,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *show(settings)]
 
     def opened(query: str) -> list[Any]:
+        if not query:  # it stands as it was left
+            return [gr.skip()] * len([*inputs, *shown])
         settings, complaint = read(query)
         screen = show(settings)
         return [*values_of(settings), *screen[:-1], complaint or screen[-1]]
@@ -145,6 +147,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *about_of(settings)]
 
     def set_opened(query: str) -> list[Any]:
+        if not query:
+            return [gr.skip()] * len([*inputs, *about])
         settings, complaint = read(query)
         return [*values_of(settings), *about_of(settings)[:-1], complaint]
 

@@ -13,6 +13,12 @@ for (const kind of ['input', 'click', 'keydown']) panel.addEventListener(kind, (
   const control = target.closest(`[id^="${panel.id.slice(4)}-"]`);
   if (control || target.closest('.chips')) last = control?.matches('.run') ? null : control;
 }, true);
+// A number out of its range becomes the nearest within it when it is left: then that one counts.
+panel.addEventListener('focusout', ({ target }) => {
+  if (target.type === 'number' && note.parentElement?.contains(target)) {
+    setTimeout(() => target.dispatchEvent(new Event('input', { bubbles: true })));
+  }
+});
 watch('value', () => {
   const there = Boolean(props.value && last?.clientHeight);
   note.innerHTML = props.value;
