@@ -88,9 +88,7 @@ def event(tab: str, what: str) -> Iterator[None]:
     except Exception as error:
         outcome = "failed"
         LOG.exception("failed", extra={"id": number, "tab": tab, "event": what})
-        raise ValueError(
-            f"this should not have failed; whoever runs this page finds it in the log as {number}"
-        ) from error
+        raise ValueError(f"this could not be answered; the log of the server has it as {number}") from error
     finally:
         ms = round(1000 * (time.perf_counter() - began), 1)
         LOG.info("event", extra={"id": number, "tab": tab, "event": what, "ms": ms, "outcome": outcome})

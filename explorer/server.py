@@ -39,7 +39,7 @@ OPEN = re.compile(
     r"|/(assets|static|svelte)/.+"
     r"|/gradio_api/(app_id|user|login_check|info|openapi\.json|theme\.css|startup-events|cancel|reset|component_server)/?"
     r"|/gradio_api/(run|api|call|queue|heartbeat|custom_component)/.+"
-    r"|/gradio_api/file=(?!\w+:).+"  # a file that an endpoint has made; an address elsewhere would be fetched from there
+    r"|/gradio_api/file=(?!\w+:).+"  # what an endpoint has made; of an address elsewhere the server would fetch it
 )
 CALLS = re.compile(r"/gradio_api/(run|api|call|queue/join|component_server)\b|/login")
 JOINS = re.compile(r"/gradio_api/(call|queue/join)\b")
@@ -206,7 +206,8 @@ class Answer:
     async def broken(self, status: int = 500) -> None:
         """Say that something failed, unless the answer has begun."""
         if self.status == 0:
-            await self.refuse(status, f"this should not have failed; the log of the server has it as {self.number}")
+            LOG.info("event", extra={"id": self.number, "event": "request", "outcome": "failed"})
+            await self.refuse(status, f"this could not be answered; the log of the server has it as {self.number}")
 
     async def refuse(self, status: int, words: str) -> None:
         await self.json(status, {"error": words, "detail": words})  # what gradio_client and the page look for

@@ -1,0 +1,248 @@
+"""The rules around the page, asked over HTTP: what is open, how much may be sent, what is said and written down."""
+
+import json
+import logging
+import re
+from dataclasses import asdict
+
+import gradio as gr
+import httpx
+import pytest
+
+from explorer import errors, runs, server
+from explorer.app import launch
+from explorer.tabs import coin_flips
+
+
+def broken() -> dict:
+    """An endpoint that has a mistake in it, on a page that has one."""
+    raise RuntimeError("/home/someone/secret.txt")
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with gr.Blocks() as demo:
+        with gr.Tabs():
+            coin_flips.build()
+        gr.api(runs.answered("broken", broken), api_name="broken", queue=False)
+        gr.api(broken, api_name="bare", queue=False)
+        gr.api(broken, api_name="queued")
+    launch(demo, host="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield demo
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def web(demo):
+    with httpx.Client(base_url=demo.local_url, timeout=60) as client:
+        yield client
+
+
+def call(web, name, **changes):
+    """The answer to a bare call; of the coins with their defaults, but for what is given."""
+    data = list((asdict(coin_flips.Settings()) | changes).values()) if name == "coin_flips" else []
+    return web.post(f"/gradio_api/run/{name}", json={"data": data})
+
+
+def test_health_and_headers(web):
+    answer = web.get("/healthz")
+    assert answer.json()["status"] == "ok" and answer.json()["waiting"] == 0
+    assert call(web, "coin_flips").json()["data"][0]["probability"] == 0.375
+    for one in (answer, web.get("/"), web.get("/gradio_api/info"), web.get("/nowhere"), call(web, "coin_flips")):
+        assert one.headers["x-content-type-options"] == "nosniff"
+        assert one.headers["referrer-policy"] == "same-origin"
+        assert "frame-ancestors 'self';" in one.headers["content-security-policy"] + ";"
+        assert re.fullmatch("[0-9a-f]{12}", one.headers["x-request-id"])
+
+
+def test_the_policy_names_no_other_host_but_those_that_frame_a_space():
+    known = dict(server.headers(space=False))[b"content-security-policy"].decode()
+    assert "http" not in known and "*" not in known
+    of_space = dict(server.headers(space=True))[b"content-security-policy"].decode()
+    assert [part for part in of_space.split("; ") if "http" in part] == [
+        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co"
+    ]
+
+
+CLOSED = (
+    "/gradio_api/proxy=https://example.com/a.png", "/gradio_api/file=https://example.com/a.png",
+    "/gradio_api/file=http:/example.com", "/gradio_api/token", "/gradio_api/deep_link?session_hash=a", "/monitoring",
+    "/monitoring/summary", "/gradio_api/vibe-code/", "/gradio_api/dev/reload", "/gradio_api/runs", "/docs",
+    "/openapi.json", "/static/../../../../pyproject.toml", "/assets/%2e%2e/%2e%2e/%2e%2e/routes.py",
+    "/gradio_api/stream/a/b/1/playlist-file", "/gradio_api/upload_progress",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_what_the_page_does_not_need_is_closed(web, path):
+    answer = web.get(path)
+    assert answer.status_code == 404 and "Traceback" not in answer.text
+
+
+def test_no_file_of_the_machine_is_served(web):
+    for path in ("/etc/passwd", server.__file__, "pyproject.toml", "../../etc/passwd", "/proc/self/environ", "~"):
+        answer = web.get(f"/gradio_api/file={path}")
+        assert answer.status_code in (403, 404) and len(answer.text) < 300
+    assert web.post("/gradio_api/upload", files={"files": ("a.png", b"x")}).status_code == 404
+
+
+def test_a_part_of_a_file_does_not_echo_the_cookies_of_who_asks(web):
+    path = gr.processing_utils.save_bytes_to_cache(b"0123456789", "a.txt", gr.utils.get_upload_folder())
+    answer = web.get(f"/gradio_api/file={path}", headers={"range": "bytes=2-4", "cookie": "secret=1", "x-mine": "y"})
+    assert answer.status_code == 200 and answer.content == b"0123456789"
+    assert "secret" not in str(answer.headers) and "x-mine" not in answer.headers
+
+
+def test_too_large_a_request_is_refused_before_it_is_read(web):
+    answer = call(web, "coin_flips", n="x" * server.MOST_BODY)
+    assert answer.status_code == 413 and "8 MB" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["broken", "bare"])
+def test_a_mistake_of_ours_is_answered_in_words_and_written_down(web, name, caplog):
+    with caplog.at_level(logging.ERROR, "explorer"):
+        answer = call(web, name)
+    assert answer.status_code == 500 and "could not be answered" in answer.json()["error"]
+    assert "secret" not in answer.text and "Traceback" not in answer.text
+    if name == "broken":
+        (record,) = [one for one in caplog.records if one.name == "explorer"]
+        assert record.id == answer.headers["x-request-id"] and record.id in answer.json()["error"]
+        assert "secret.txt" in server.JsonLine().format(record)  # for who runs the page, in full
+
+
+BODIES = ("", "nothing", "[]", "null", "{}", '{"data": 5}', '{"data": {}}', '{"data": [[[[[[', "[" * 100_000, "\ud83d")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_that_is_no_call_is_refused_in_words(web, body):
+    for path in ("run/coin_flips", "queue/join", "call/coin_flips", "component_server", "cancel"):
+        sent = body.encode("utf-8", "surrogatepass")
+        answer = web.post(f"/gradio_api/{path}", content=sent, headers={"content-type": "application/json"})
+        assert 400 <= answer.status_code <= 500 and len(answer.text) > 10, (path, answer.text)
+        assert answer.json()["detail" if answer.status_code != 500 else "error"], path
+        assert "Traceback" not in answer.text and "site-packages" not in answer.text
+
+
+def test_an_endpoint_that_is_not_there(web):
+    for path in ("run/nothing", "call/nothing", "run/..%2f..", "call/v2/nothing"):
+        answer = web.post(f"/gradio_api/{path}", json={"data": []})
+        assert answer.status_code >= 400 and "Traceback" not in answer.text and answer.json()
+
+
+def test_a_bucket_empties_and_fills():
+    now = [0.0]
+    bucket = server.Buckets(rate=2, most=4, addresses=3, clock=lambda: now[0])
+    assert [bucket.take("a") for _ in range(6)] == [True] * 4 + [False] * 2
+    assert bucket.take("b")
+    now[0] = 1.0
+    assert [bucket.take("a") for _ in range(3)] == [True, True, False]
+    for i in range(100):
+        bucket.take(str(i))
+    assert len(bucket._left) == 3
+
+
+class Waiting:
+    """A page whose queue holds runs of these sessions."""
+
+    def __init__(self, *sessions):
+        events = [type("Event", (), {"session_hash": one}) for one in sessions]
+        lines = {"device": type("Line", (), {"queue": events, "current_concurrency": 1})}
+        self._queue = type("Queue", (), {"event_queue_per_concurrency_id": lines})
+
+
+def test_runs_that_wait_are_limited_for_each_visitor_and_for_all():
+    mine, other = (json.dumps({"data": [], "session_hash": who}).encode() for who in ("mine", "other"))
+    guard = server.Guard(None, Waiting(*["mine"] * server.MOST_OWN))  # type: ignore[arg-type]
+    join = "/gradio_api/queue/join"
+    assert "you have 4 runs waiting" in guard.too_much(join, "1.2.3.4", mine)
+    assert guard.too_much(join, "1.2.3.4", other) == ""
+    assert guard.too_much("/gradio_api/run/coin_flips", "1.2.3.4", mine) == ""  # a slider never waits
+    full = server.Guard(None, Waiting(*map(str, range(server.MOST_WAITING))))  # type: ignore[arg-type]
+    assert "512 runs are waiting already" in full.too_much(join, "1.2.3.4", other)
+
+
+def test_one_address_cannot_ask_for_ever_but_another_still_can():
+    guard = server.Guard(None, Waiting())  # type: ignore[arg-type]
+    asked = [guard.too_much("/gradio_api/run/coin_flips", "1.2.3.4", b"") for _ in range(6000)]
+    assert not any(asked[:3000]) and "too many requests" in asked[-1]
+    assert guard.too_much("/gradio_api/run/coin_flips", "5.6.7.8", b"") == ""
+    assert not any(server.Guard(None, Waiting(), space=True).too_much("/login", "1", b"") for _ in range(6000))  # type: ignore[arg-type]
+
+
+def test_a_password_is_asked_for(tmp_path):
+    file = tmp_path / "people"
+    file.write_text("ada:secret\nbob:hidden:too\n")
+    assert server.passwords(f"@{file}") == [("ada", "secret"), ("bob", "hidden:too")]
+    assert server.passwords(None) is None and server.passwords("ada:x") == [("ada", "x")]
+    for wrong in ("ada", "ada:", ":x", f"@{tmp_path / 'missing'}"):
+        with pytest.raises(ValueError):
+            server.passwords(wrong)
+    with gr.Blocks() as demo, gr.Tabs():
+        coin_flips.build()
+    launch(demo, host="127.0.0.1", auth=server.passwords(f"@{file}"), prevent_thread_lock=True, quiet=True)
+    with httpx.Client(base_url=demo.local_url, timeout=60) as client:
+        assert client.get("/healthz").status_code == 200
+        assert call(client, "coin_flips").status_code == 401
+        assert client.get("/config").status_code == client.get("/gradio_api/file=/etc/passwd").status_code == 401
+        wrong = [client.post("/login", data={"username": "ada", "password": "no"}).status_code for _ in range(25)]
+        assert wrong[0] == 400 and wrong[-1] == 429
+        launched = client.post("/login", data={"username": "ada", "password": "secret"})
+        assert launched.status_code == 429  # whoever guesses has to wait
+    demo.close()
+
+
+def test_who_knows_the_password_comes_in():
+    with gr.Blocks() as demo, gr.Tabs():
+        coin_flips.build()
+    launch(demo, host="127.0.0.1", auth=[("ada", "secret")], prevent_thread_lock=True, quiet=True)
+    with httpx.Client(base_url=demo.local_url, timeout=60) as client:
+        assert client.post("/login", data={"username": "ada", "password": "secret"}).status_code == 200
+        assert call(client, "coin_flips").status_code == 200
+        assert client.get("/gradio_api/token").status_code == 404
+    demo.close()
+
+
+def test_a_log_line_is_json_without_what_visitors_typed(web, tmp_path):
+    file = tmp_path / "log"
+    server.write_log(str(file))
+    call(web, "coin_flips", n=10)
+    call(web, "coin_flips", n="my secret")
+    server.write_log()
+    fine, refused = (json.loads(line) for line in file.read_text().splitlines() if '"call"' in line)
+    assert fine["tab"] == "coin_flips" and fine["outcome"] == "ok" and fine["ms"] > 0 and len(fine["id"]) == 12
+    assert refused["outcome"] == "refused" and "secret" not in file.read_text()
+
+
+def test_of_a_place_in_the_file_system_the_name_alone_is_said():
+    told = errors.plain(ValueError("/srv/app/models/emoji/unet has no config.json; 1/2 and a/b stay, so does w = s/2"))
+    assert told == "…/unet has no config.json; 1/2 and a/b stay, so does w = s/2"
+
+
+def test_a_run_ends_in_time():
+    endless = iter(int, 1)
+    with pytest.raises(ValueError, match=r"more than 0\.01 seconds"):
+        for _ in runs.timely(endless, 0.01):
+            pass
+    assert list(runs.timely(range(3))) == [0, 1, 2]
+
+
+def test_finished_results_are_kept_within_their_bytes():
+    kept = runs.Kept(most=10_000)
+    computed = []
+
+    def steps(i):
+        computed.append(i)
+        yield "on the way"
+        yield str(i) * 2000
+
+    assert list(kept.last(1, lambda: steps(1))) == ["on the way", "1" * 2000]
+    assert list(kept.last(1, lambda: steps(1))) == ["1" * 2000] and computed == [1]
+    for i in range(2, 9):
+        list(kept.last(i, lambda i=i: steps(i)))
+    assert kept.bytes <= 10_000 and kept.get(1) is None and kept.get(8)
+    kept.put("huge", "x" * 9000)
+    assert kept.get("huge") is None and kept.get(8)  # one result does not drive out all others
+    stopped = kept.anew("stopped", lambda: steps(9))
+    next(stopped)
+    stopped.close()
+    assert kept.get("stopped") is None
