@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-
 PLACE = re.compile(r"(?<![\w.:/])(?:/[\w.@+-]+)+/([\w.@+-]+)")
 
 
