@@ -89,9 +89,15 @@ def beside(name: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["deploy-space"]:
+        from explorer import space
+
+        return space.main(given[1:])
     parser = argparse.ArgumentParser(
         prog="explorer",
         description="From a coin flip to a picture made from a sentence: diffusion models, computed live.",
+        epilog="explorer deploy-space USER/NAME puts this checkout on a Hugging Face Space.",
     )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
@@ -113,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--log", metavar="FILE", help="write every event as a line of JSON; - is standard output")
     parser.add_argument("--deadline", type=seconds, default=600, help="seconds that one run may take (%(default)g)")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(given)
     try:
         auth = server.passwords(args.auth)
         server.write_log(args.log)
