@@ -46,6 +46,7 @@
   function hide() {
     revealed = false;
     panel = '';
+    if (on) window.scrollTo(0, 0);
     draw();
   }
   // One slide on or back; without a lecture one preset, and after the last the next tab.
@@ -78,7 +79,11 @@
   }
   const deeds = {
     back: () => turn(-1), next: () => turn(1),
-    answer: () => { revealed = !revealed; draw(); },
+    answer: () => {
+      revealed = !revealed;
+      draw();
+      if (revealed && !covered) view()?.querySelector('.notice').scrollIntoView({ block: 'nearest' });
+    },
     cover: () => { covered = !covered; revealed = false; draw(); },
     controls: () => open('controls'), python: () => open('python'),
     index: () => explorer.go(`tab=${explorer.names[0]}`),
@@ -136,6 +141,7 @@
       const state = { answer: revealed, cover: covered, controls: panel === 'controls', python: panel === 'python' };
       for (const [deed, value] of Object.entries(state)) bar.querySelector(`[data-deed="${deed}"]`).setAttribute('aria-pressed', value);
       const last = now && [[-1, 'back'], [1, 'next']].filter(([by]) => !now.lecture.slides[now.at + by]).map(([, deed]) => deed);
+      bar.classList.toggle('in-index', inIndex());
       for (const deed of ['back', 'next']) bar.querySelector(`[data-deed="${deed}"]`).disabled = Boolean(last?.includes(deed));
     }
     if (bar) bar.hidden = !on;

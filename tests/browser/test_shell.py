@@ -54,7 +54,7 @@ def test_all_tabs_in_turn_and_back(page, url):
 
 
 def test_a_slider_changes_formula_badge_code_and_address(page, url):
-    page.goto(url)
+    page.goto(f"{url}?tab=coin_flips")
     page.wait_for_selector(SHOWN.format("coin_flips"))
     page.locator("#tab-coin_flips").get_by_label("Flips n, number").fill("10")
     page.wait_for_function("new URLSearchParams(location.search).get('n') === '10'")
@@ -85,7 +85,7 @@ def test_presets_by_keyboard(page, url):
     from explorer.tabs.coin_flips import PRESETS
 
     name = list(PRESETS)[1]
-    page.goto(url)
+    page.goto(f"{url}?tab=coin_flips")
     page.wait_for_selector(SHOWN.format("coin_flips"))
     chip = page.get_by_role("button", name=name, exact=True)
     chip.focus()
@@ -98,7 +98,7 @@ def test_presets_by_keyboard(page, url):
 
 
 def test_a_plot_keeps_its_zoom_while_settings_move(page, url):
-    page.goto(url)
+    page.goto(f"{url}?tab=coin_flips")
     page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
     plot = page.locator("#tab-coin_flips .live-plot").first
     box = plot.locator(".nsewdrag").first.bounding_box()
@@ -114,7 +114,7 @@ def test_a_plot_keeps_its_zoom_while_settings_move(page, url):
 
 
 def test_dark_and_back(page, url):
-    page.goto(url)
+    page.goto(f"{url}?tab=coin_flips")
     page.wait_for_selector(SHOWN.format("coin_flips"))
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)

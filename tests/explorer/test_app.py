@@ -47,7 +47,7 @@ def test_only_the_named_endpoints_are_public(page):
 
 def test_tabs_stand_in_lecture_order():
     playgrounds = ("coin_flips", "convolution", "transposed_convolution", "resizing", "deconvolution")
-    order = (*playgrounds, "forward_noise", "schedules", "denoising", "samplers", "text_to_image")
+    order = ("start", *playgrounds, "forward_noise", "schedules", "denoising", "samplers", "text_to_image")
     assert list(TABS) == [name for name in order if name in TABS]
 
 
@@ -65,5 +65,5 @@ def test_help_loads_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]")
-    for option in ("--host", "--port", "--share", "--model", "--device", "--root-path"):
+    for option in ("--host", "--port", "--share", "--model", "--device", "--lecture", "--root-path"):
         assert option in out

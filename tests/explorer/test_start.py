@@ -1,0 +1,34 @@
+"""The start page: its walk is the samplers' own, its snippet prints its numbers, and its data is reached."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from core.toys import mixture
+from explorer.tabs import start
+
+
+@pytest.mark.parametrize("name", start.PRESETS)
+def test_every_preset_is_checked_and_ends_on_the_data(name):
+    settings = start.PRESETS[name]
+    view = start.update(settings)
+    cloud, _ = view.stage
+    assert view.check and view.check.ok
+    assert cloud.positions.shape == (settings.steps + 1, 400, 2)
+    data = mixture(settings.points)
+    away = torch.cdist(torch.tensor(cloud.positions[-1]).double(), data.means).min(1).values
+    near = float((away < 4 * float(data.stds[0])).double().mean())
+    assert near > 0.95 if settings.steps > 1 else near < 0.5  # in one step every particle lands in the middle
+    assert np.allclose(cloud.positions[0].std(), 1, atol=0.1)
+
+
+def test_the_snippet_prints_the_numbers_of_the_screen():
+    settings = start.Settings(steps=5)
+    program = start.code(settings) + "\n"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    numbers = start.update(settings).numbers
+    printed = dict(line.split(" = ", 1) for line in out.strip().splitlines())
+    assert float(printed["energy_distance"]) == pytest.approx(numbers["energy_distance"], rel=1e-4)
