@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -1101,6 +1102,169 @@ def points_network(
         h = h @ np.asarray(weights, dtype=np.float64).T + np.asarray(bias, dtype=np.float64)
         h = h * scipy.special.expit(h) if i < len(layers) - 1 else h
     return _close("the trained network's answers, layer by layer in numpy", answer, h, 1e-3)
+
+
+# Words
+
+
+def tokens(ids: Sequence[int], prompt: str, length: int = 77) -> Check:
+    """The ids at a prompt's places against open_clip's own row, and the first words' pieces against merges one by one.
+
+    A merge that was learned earlier is made earlier.
+    """
+    from core.text import tokenizer  # brings open_clip, which takes seconds
+
+    read: Any = tokenizer()
+    row = read([prompt], context_length=length)[0].tolist()
+    row = row[: row.index(read.eot_token_id) + 1]
+    wrong = sum(a != b for a, b in zip(ids, row, strict=False)) + abs(len(ids) - len(row))
+    place = 1
+    for word in read.pat.findall(read.clean_fn(prompt))[:8]:
+        pieces = [read.byte_encoder[b] for b in word.encode()]
+        pieces[-1] += "</w>"
+        for one, two in read.bpe_ranks:
+            if len(pieces) > 1 and one in pieces and two in pieces:
+                joined: list[str] = []
+                for piece in pieces:
+                    both = joined and joined[-1] == one and piece == two
+                    joined[-1:] = [one + two] if both else [*joined[-1:], piece]
+                pieces = joined
+        own = [read.encoder[piece] for piece in pieces]
+        shown = list(ids[place : min(place + len(own), length - 1)])
+        wrong += shown != own[: len(shown)]
+        place += len(own)
+    return Check("open_clip's own 77 ids, and merges made one by one in the order of learning", float(wrong), 0.0)
+
+
+def cosines(matrix: ArrayLike | Tensor, states: Tensor) -> Check:
+    """Cosines between rows against scipy's cosine distances."""
+    rows = np.asarray(states.cpu(), dtype=np.float64)
+    expected = 1 - scipy.spatial.distance.cdist(rows, rows, "cosine")
+    return _close("equals 1 − scipy's cosine distance", np.asarray(matrix), expected, 1e-5)
+
+
+def attention_rows(furthest: float, dtype: torch.dtype = torch.float32) -> Check:
+    """How far the sum over the tokens is from 1, at the place where it is furthest."""
+    claim = "every place of every layer, head and step divides one look among the tokens"
+    return Check(claim, furthest, 1e-5 if dtype == torch.float32 else 1e-2)
+
+
+def examples(z: Tensor, z0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Check:
+    """Training examples: z turned by phi, cos phi = signal, must have the clean latent for its real part.
+
+    z, eps: (B, ...). z0: (1, ...). alpha_bar: (B,). (z + i v) e^(i phi) = z0 + i eps, and v = signal eps - noise z0.
+    """
+    phi = np.arccos(np.sqrt(np.asarray(alpha_bar, dtype=np.float64))).reshape(-1, *[1] * (z.ndim - 1))
+    noisy, clean, noise = (np.asarray(x.cpu(), dtype=np.float64) for x in (z, z0, eps))
+    turned = (noisy + 1j * (np.cos(phi) * noise - np.sin(phi) * clean)) * np.exp(1j * phi)
+    both = np.stack([turned.real, turned.imag])
+    expected = np.stack(np.broadcast_arrays(clean, noise))
+    return _close("every row is z₀ and ε, turned by φ with cos φ = √ᾱ", both, expected, 1e-6)
+
+
+def cross_attention(seen: Mapping[str, Tensor], unet: Any, x: Tensor, t: Tensor, context: Tensor) -> Check:
+    """Attention weights against torch's fused attention, which is fed the identity in place of values, at what the
+    same layers are given in a run of their own (caught by hooks).
+
+    seen: name of a block -> (B, heads, N, L). x, t, context: what the network was given.
+    """
+    caught: dict[str, tuple[Any, Tensor]] = {}
+    me, hooks = threading.get_ident(), []
+    for name in seen:
+        transformer, _, block = name.rpartition(".")
+        layer = unet.get_submodule(f"{transformer}.transformer_blocks.{block}.attn2")
+
+        def catch(module: Any, given: tuple[Any, ...], name: str = name) -> None:
+            if threading.get_ident() == me:
+                caught[name] = module, given[0]
+
+        hooks.append(layer.register_forward_pre_hook(catch))
+    try:
+        with torch.no_grad():
+            unet(x, t, context)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    mask = context.abs().sum(-1) > 0
+    mask = torch.where(mask.any(-1, keepdim=True), mask, True)[:, None, None]
+    residual = 0.0
+    for name, weights in seen.items():
+        layer, rows = caught[name]
+        q, k = layer.to_q(rows), layer.to_k(context)
+        q, k = (y.reshape(*y.shape[:2], layer.heads, -1).movedim(2, 1) for y in (q, k))
+        identity = torch.eye(context.shape[1]).to(q).expand(*k.shape[:2], -1, -1)
+        again = F.scaled_dot_product_attention(q, k, identity, attn_mask=mask)
+        residual = max(residual, float((again - weights).abs().max()))
+    tolerance = 1e-3 if x.dtype == torch.float32 else 2e-2  # rounding of a batch of another size
+    return Check("equals torch's fused attention with the identity as values", residual, tolerance)
+
+
+# Latents
+
+
+def kept(
+    states: Sequence[Tensor],
+    times: Sequence[int],
+    z: Tensor,
+    eps: Tensor,
+    alpha_bar: ArrayLike | Tensor,
+    where: Tensor,
+    *,
+    fresh: bool = False,
+) -> Check:
+    """What a walk leaves as it was, against sqrt(alpha_bar_t) z + sqrt(1 - alpha_bar_t) eps in float64, at every time.
+
+    Args:
+        states: x at every time, (B, C, h, w). z, eps: the latent kept and the start noise. where: bool (h, w).
+        fresh: the sampler draws noise on its way; then what noise lies over z must have the variance that it should, to
+            six standard errors, except at the first time and where there is none.
+    """
+    claim = "what is kept is the original, with the start noise that its t asks for" if len(states) > 1 else (
+        "the walk starts at the noised latent, in float64"
+    )  # fmt: skip
+    if not where.any():
+        return Check("no place is kept", 0.0, 0.0)
+    inside, noise = (np.asarray(v.cpu(), dtype=np.float64)[..., where.cpu().numpy()] for v in (z, eps))
+    residual = 0.0
+    for i, (state, t) in enumerate(zip(states, times, strict=True)):
+        a = float(np.asarray(alpha_bar, dtype=np.float64)[t])
+        x = np.asarray(state.cpu(), dtype=np.float64)[..., where.cpu().numpy()]
+        if fresh and i > 0 and a < 1:
+            share = float(((x - math.sqrt(a) * inside) ** 2).mean()) / (1 - a)
+            residual = max(residual, (abs(share - 1) * math.sqrt(x.size / 2) > 6) * abs(share - 1))
+        else:
+            expected = math.sqrt(a) * inside + math.sqrt(1 - a) * noise
+            residual = max(residual, float(np.abs(x - expected).max() / max(1.0, np.abs(expected).max())))
+    return Check(claim, residual, 1e-4)
+
+
+def channel_moments(means: ArrayLike, spreads: ArrayLike, z: Tensor) -> Check:
+    """Mean and standard deviation of every channel (C, h, w) against scipy.stats.describe."""
+    found = [scipy.stats.describe(np.asarray(c.cpu(), dtype=np.float64), axis=None, ddof=0) for c in z]
+    expected = [[float(d.mean) for d in found], [math.sqrt(d.variance) for d in found]]
+    return _close("means and spreads equal scipy.stats.describe", [list(means), list(spreads)], expected, 1e-6, 1.0)  # type: ignore
+
+
+def slerp(noises: Tensor, a: Tensor, b: Tensor, shares: Sequence[float]) -> Check:
+    """The way between two noises against scipy.spatial.geometric_slerp, their lengths taken along the same weights."""
+    one, two = (np.asarray(v.cpu(), dtype=np.float64).ravel() for v in (a, b))
+    long, wide = np.linalg.norm(one), np.linalg.norm(two)
+    # scipy's way lies on the unit sphere: from it the weights of both ends are read by least squares.
+    unit = scipy.spatial.geometric_slerp(one / long, two / wide, np.asarray(shares))
+    weights = np.linalg.lstsq(np.stack([one / long, two / wide], 1), unit.T, rcond=None)[0]
+    if math.isclose(abs(float(one @ two)) / (long * wide), 1.0):
+        weights = np.stack([1 - np.asarray(shares), np.asarray(shares)])
+    expected = weights.T @ np.stack([one, two])
+    given = np.asarray(noises.cpu(), dtype=np.float64).reshape(len(shares), -1)
+    return _close("equals scipy.spatial.geometric_slerp", given, expected, 1e-5)
+
+
+def straight(noises: Tensor, a: Tensor, b: Tensor, shares: Sequence[float]) -> Check:
+    """The straight way between two noises against numpy's interpolation, place by place."""
+    one, two = (np.asarray(v.cpu(), dtype=np.float64).ravel() for v in (a, b))
+    expected = np.stack([np.interp(shares, [0, 1], ends) for ends in zip(one, two, strict=True)], axis=1)
+    given = np.asarray(noises.cpu(), dtype=np.float64).reshape(len(shares), -1)
+    return _close("equals numpy.interp at every place", given, expected, 1e-5)
 
 
 def _alpha_bar(name: str, T: int, *, shift: float = 1.0, repaired: bool = False, **ends: float) -> np.ndarray:

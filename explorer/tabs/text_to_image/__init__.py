@@ -1,17 +1,30 @@
 """Text to image: a sentence steers noise into a picture, step by step, and everything inside can be looked at."""
 
 import sys
+from dataclasses import fields
 from types import SimpleNamespace
+from typing import Any
 
 from gradio.events import api
 
-from explorer import frame
+from explorer import frame, models, runs
+from explorer.components.attention_view import AttentionView
+from explorer.components.live_plot import LivePlot
+from explorer.components.machine_view import MachineView
+from explorer.components.picture_rows import PictureRows
+from explorer.components.pictures import Pictures
 from explorer.components.player import Player
 from explorer.components.progress import ProgressBar
 from explorer.components.result import ResultPiece
+from explorer.components.route import RouteTable
+from explorer.components.sheet import SheetPiece
+from explorer.components.token_grid import TokenGrid
+from explorer.components.underlay import Underlay
 from explorer.components.views import Views
 from explorer.ideas import Idea, Ideas
-from explorer.tabs.text_to_image import draw
+from explorer.settings import opening
+from explorer.tabs.text_to_image import change, draw, grid, guidance, latents, machine, words
+from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import PLACES, PRESETS, Settings, idle
 
 __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "stream", "update"]
@@ -19,35 +32,70 @@ __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result",
 NAME = "text_to_image"
 TITLE = "Text to image"
 START = "Generate"
+TOGETHER = 16  # runs at a time: `explorer.broker` answers their network calls together
 QUESTION = "How does a sentence become a picture? Start from noise, and let the words say what to take away."
 SOURCE = r"""
 - Lecture 003, *Illustrated text-to-image*: the picture information creator, conditioning, "without text, with text".
 - Latent diffusion: Rombach et al. (2022), arXiv 2112.10752. The words enter through cross-attention.
 - Guidance: Ho & Salimans (2022), arXiv 2207.12598, equation 6. Their $w$ is $s-1$: at $s=1$ ($w=0$) there is no
   guidance, at $s=0$ the words are not read at all.
+- Guidance that changes on the way: Wang et al. (2024), arXiv 2404.13040 (rising, falling); Kynkäänniemi et al. (2024),
+  arXiv 2404.07724 (an interval). Lecture 004: captions by cross-attention; attention: Vaswani et al. (2017), arXiv
+  1706.03762, equation 1.
 - Samplers: DDPM (Ho et al. 2020), DDIM (Song et al. 2021), Euler and Heun (Karras et al. 2022), DPM-Solver++ (Lu et al.
   2022).
 """
 
-IDEAS: dict[str, Idea] = {**draw.IDEAS}
+IDEAS: dict[str, Idea] = {
+    **draw.IDEAS,
+    **grid.IDEAS,
+    **words.IDEAS,
+    **guidance.IDEAS,
+    **machine.IDEAS,
+    **change.IDEAS,
+    **latents.IDEAS,
+}
 TAB = Ideas(IDEAS, len(PLACES), idle, start=START)
 update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
 endpoint = draw.endpoint()
-# The numbers of any view; `endpoint` gives the picture itself.
-inside = frame.endpoint(
-    SimpleNamespace(NAME=f"{NAME}_inside", QUESTION=QUESTION, Settings=Settings, update=result)
-)  # fmt: skip
+
+
+OPENED = ("sampler", "steps", "guidance")  # what the tab opens with as its model wants it
+
+
+def presets(cls: type) -> dict[str, Any]:
+    """The presets with the defaults of ``cls`` in place of those of `Settings`."""
+    usual = Settings()
+    return {
+        name: cls(**{f.name: getattr(s, f.name) for f in fields(s) if getattr(s, f.name) != getattr(usual, f.name)})
+        for name, s in PRESETS.items()
+    }
 
 
 def build() -> None:
-    """The tab. `explorer.models.offer` says before it what it draws with."""
+    """The tab. `explorer.models.offer` says before it what it draws with; it opens with what that model wants."""
+    wants = models.defaults()
+    opened: Any = opening(Settings, **{name: wants[name] for name in OPENED if name in wants})
+    module = SimpleNamespace(**vars(sys.modules[__name__]))
+    module.Settings, module.PRESETS, module.endpoint = opened, presets(opened), draw.endpoint(opened)
     stage = {
         "progress": ProgressBar("Sampling"),
-        "player": Player("Noise turning into a picture, with the model's guess beside it", height=424),
-        "result": ResultPiece("Tokens and download"),
+        "route": RouteTable("Steps of the walk"),
+        "underlay": Underlay(),
+        "player": Player("Noise turning into a picture, with the model's guess beside it", height=424, saves="steps"),
+        "result": ResultPiece("Tokens, download, and what was made before", reader=reader(opened)),
+        "sheet": SheetPiece("A grid of two settings"),
+        "tokens": TokenGrid("The places of the prompt", height=300),
+        "attention": AttentionView("Where the picture looks for each token"),
+        "plot": LivePlot("The plot of this view", height=400),
+        "pictures": Pictures("Pictures side by side", columns=4, side=256, height=240),
+        "machine": MachineView("The whole machine, a tensor in every box", NAME),
+        "amounts": PictureRows("Training examples: noise amount, noisy latent, noise"),
+        "examples": PictureRows("Training examples with text: step, image, text, noise sample"),
     }
-    page = frame.tab(
-        sys.modules[__name__], stage=[*(stage[name] for name in PLACES), Views(NAME, TAB.showing(Settings()))]
-    )
+    page = frame.tab(module, stage=[*(stage[name] for name in PLACES), Views(NAME, TAB.showing(opened()))])
+    # The numbers of any view; `endpoint` gives the picture itself.
+    inside = SimpleNamespace(NAME=f"{NAME}_inside", QUESTION=QUESTION, Settings=opened, update=result)
     with page:
-        api(inside, api_name=f"{NAME}_inside", concurrency_id=frame.DEVICE, concurrency_limit=1)
+        answer = runs.answered(inside.NAME, frame.endpoint(inside))
+        api(answer, api_name=inside.NAME, **frame.heavily(module))

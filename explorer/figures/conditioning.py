@@ -1,0 +1,79 @@
+"""How alike the words are, how hard they pull, and how guidance changes on the way."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from explorer.figures import style
+from explorer.figures.plot import Figure
+
+MARGIN = {"l": 92, "r": 20, "t": 40, "b": 84}
+COLOURS = (style.GREY, style.NOISE, style.SIGNAL, style.PREDICTION)
+
+
+def likeness(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Cosines between the states of the tokens, (n, n), written in the cells where there is room."""
+    n = len(names)
+    fig = Figure(style.layout(margin=MARGIN | {"t": 16}, uirevision=n))
+    fig.add_heatmap(
+        z=matrix,
+        zmin=-1,
+        zmax=1,
+        colorscale=style.DIVERGING,
+        colorbar={"thickness": 12, "tickvals": [-1, 0, 1], "title": {"text": "cosine"}},
+        customdata=[[f"{a} and {b}" for b in names] for a in names],
+        hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
+        xgap=1,
+        ygap=1,
+        **({"texttemplate": "%{z:.2f}", "textfont": {"color": "#111"}} if n <= 10 else {}),
+    )
+    every = max(1, -(-n // 24))
+    ticks = {"tickvals": list(range(0, n, every)), "ticktext": [short(name) for name in names[::every]]}
+    fig.update_xaxes(**ticks, tickangle=-40, constrain="domain")
+    fig.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
+    return fig
+
+
+def short(name: str) -> str:
+    return name if len(name) <= 10 else f"{name[:9]}…"
+
+
+def pull(times: Sequence[int], sizes: Sequence[float], T: int) -> Figure:
+    """How far apart the predictions with and without words are at every step, from noise on the left."""
+    most = max(sizes, default=0.0) or 1.0
+    fig = Figure(
+        style.layout(
+            x="t, from noise to picture", y="pull of the words", x_range=[T * 1.02, -T * 0.02],
+            y_range=[0, 1.1 * most], margin=MARGIN | {"b": 56, "t": 16},
+        )
+    )  # fmt: skip
+    fig.add_scatter(
+        x=list(times),
+        y=list(sizes),
+        mode="lines+markers",
+        line={"color": style.GUIDANCE, "width": 3},
+        marker={"size": 7},
+        hovertemplate="t = %{x}: %{y:.3f}<extra></extra>",
+    )
+    return fig
+
+
+def scales(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], T: int) -> Figure:
+    """The guidance scale over the run, one stepped curve each: (times, scales)."""
+    most = max(max(values) for _, values in curves.values())
+    fig = Figure(
+        style.layout(
+            x="t, from noise to picture", y="guidance scale s", x_range=[T * 1.02, -T * 0.02],
+            y_range=[0, 1.1 * most + 0.1], margin=MARGIN | {"b": 56},
+        )
+    )  # fmt: skip
+    for (name, (times, values)), colour in zip(curves.items(), COLOURS, strict=True):
+        fig.add_scatter(
+            x=list(times),
+            y=list(values),
+            mode="lines",
+            line={"color": colour, "width": 3, "dash": "dash" if colour == style.GREY else "solid"},
+            hovertemplate=f"{name}: s = %{{y:.3g}} at t = %{{x:.0f}}<extra></extra>",
+        )
+    style.key(fig, *zip(curves, COLOURS, strict=True), l=92, b=56)
+    return fig

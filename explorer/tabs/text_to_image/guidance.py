@@ -1,0 +1,448 @@
+"""Guidance from inside: what the network says with and without the words, at one step, at many scales, over time."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from core import checks
+from core.denoiser import Denoiser, Prediction
+from core.samplers import Step
+from explorer import frame, models
+from explorer.components.pictures import Picture
+from explorer.components.player import Trajectory
+from explorer.components.progress import Progress
+from explorer.figures import conditioning as figures
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.ideas import Idea
+from explorer.tabs.text_to_image.settings import (
+    BETWEEN,
+    OVER_TIME,
+    SCALES,
+    TEXT,
+    Settings,
+    head,
+    heard,
+    pictures,
+    places,
+    screen,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from core.pipeline import TextToImage
+
+ROW = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
+PANELS = ("x̂₀ without text", "x̂₀ with text", "guided", "with − without, grey is 0")
+
+
+def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
+    """The network with the words, and without them (or with the words to keep away from)."""
+    from core.pipeline import network_denoiser
+
+    said = heard(model.text.tokens(s.prompt), s.prompt)
+    context, empty = model.text([said, s.negative]).to(model.unet.conv_in.weight.dtype).split(1)
+    kind = model.scheduler.get("prediction_type", "epsilon")
+    return tuple(network_denoiser(model.unet, model.schedule, kind, context, empty, scale) for scale in (1.0, 0.0))  # type: ignore[return-value]
+
+
+def pull(cond: Prediction, uncond: Prediction) -> float:
+    """How far apart the two predictions of the noise are: root mean square, in deviations of the noise."""
+    return float((cond.eps - uncond.eps).double().square().mean().sqrt())
+
+
+@torch.no_grad()
+def text(s: Settings) -> Iterator[View]:
+    """A run, and at every step of it what the network says without the words, with them, and guided."""
+    yield screen(text_formula(s), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
+    model = models.loaded(s.model)
+    with_text, without = both(model, s)
+    steps: list[Step] = []
+    frames: list[np.ndarray] = []
+    labels: list[str] = []
+    pulls: list[float] = []
+    found: list[checks.Check] = []
+    sent, began, at = 0, time.perf_counter(), -BETWEEN
+    for step in walk(model, s):
+        cond, uncond = with_text(step.x, step.t), without(step.x, step.t)
+        steps.append(step)
+        pulls.append(pull(cond, uncond))
+        found.append(checks.guidance(step.prediction.eps, cond.eps, uncond.eps, s.guidance))
+        found.append(checks.guidance(step.prediction.x0, cond.x0, uncond.x0, s.guidance))
+        three = pictures(model, torch.cat([uncond.x0, cond.x0, step.prediction.x0]))
+        frames.append(np.concatenate([three, (three[1:2] - three[:1]) / 2]))
+        labels.append(f"t = {step.t}: the words pull by {pulls[-1]:.3g}")
+        now = time.perf_counter()
+        if now - at < BETWEEN:
+            continue
+        at, done = now, len(steps)
+        yield screen(
+            text_formula(s, step.t, pulls[-1]),
+            None,
+            f"Step **{done}** of {s.steps}: one noisy picture, asked about twice.",
+            {},
+            progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
+            player=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=done - 1, start=sent),
+        )
+        sent = done
+    times = [step.t for step in steps]
+    most = int(np.argmax(pulls))
+    numbers = {
+        "scale": s.guidance,
+        "w": s.guidance - 1,
+        "times": times,
+        "pull": pulls,
+        "strongest_at": times[most],
+        "share_of_noise": [float(1 - model.schedule.alpha_bar[t]) for t in times],
+    }
+    yield screen(
+        text_formula(s, times[most], pulls[most]),
+        frame.weakest(*found),
+        text_notice(s, numbers),
+        numbers,
+        progress=Progress(1, 1, f"{len(steps)} steps, asked three ways, in {time.perf_counter() - began:.1f} s"),
+        player=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
+        plot=figures.pull(times, pulls, model.schedule.T),
+    )
+
+
+def text_formula(s: Settings, t: int | None = None, size: float = 0.0) -> str:
+    without = r"\hat\epsilon_{\text{away}}" if s.negative else r"\hat\epsilon_\varnothing"
+    scale, rest = frame.sensible(s.guidance), frame.sensible(abs(1 - s.guidance))
+    one = (
+        rf"\hat\epsilon={without}+s\,(\hat\epsilon_{{\text{{words}}}}-{without})={scale}\,\hat\epsilon_{{\text{{words}}}}"
+        rf"{'-' if s.guidance > 1 else '+'}{rest}\,{without}\qquad w=s-1={frame.sensible(s.guidance - 1)}"
+    )
+    if t is None:
+        return f"$${one}$$"
+    two = (
+        rf"\text{{pull at }}t={t}:\quad\sqrt{{\tfrac1n\|\hat\epsilon_{{\text{{words}}}}-{without}\|^2}}={tex(size, 3)}"
+    )
+    return f"$${one}$$\n\n$${two}$$"
+
+
+def text_notice(s: Settings, n: dict[str, Any]) -> str:
+    most, last = max(n["pull"]), n["pull"][-1]
+    share = 100 * n["share_of_noise"][n["times"].index(n["strongest_at"])]
+    first = (
+        f"The words pull hardest at t = **{n['strongest_at']}**, where {share:.0f} % of the variance is noise: by "
+        f"{most:.3g} of the noise's own deviation; in the last step by {last:.3g}."
+    )
+    if s.guidance == 0:
+        second = "At s = 0 the picture follows the left panel; the one with text is asked for, and not heard."
+    elif s.guidance == 1:
+        second = (
+            "At s = 1 (w = 0) the picture follows the panel with text; the one without is asked for, and not heard."
+        )
+    else:
+        scale = f"{s.guidance:g}"
+        second = (
+            f"The guided guess lies on the line from the left picture through the second, **{scale}** times as far "
+            "as the words alone: what they add is pressed, what they leave is kept."
+        )
+    return f"{first}\n{second}"
+
+
+def text_code(s: Settings) -> str:
+    return f"""
+from core.pipeline import TextToImage, network_denoiser
+
+{head(s)}
+words, nothing = model.text([prompt, asked["negative"]]).to(model.unet.conv_in.weight.dtype).split(1)
+kind = model.scheduler.get("prediction_type", "epsilon")
+with_text, without = (
+    network_denoiser(model.unet, model.schedule, kind, words, nothing, scale) for scale in (1.0, 0.0)
+)
+times, pull = [], []
+for step in model.stream(prompt, **asked):
+    apart = with_text(step.x, step.t).eps - without(step.x, step.t).eps
+    times.append(step.t)
+    pull.append(float(apart.double().square().mean().sqrt()))
+
+print("scale =", asked["guidance"])
+print("w =", asked["guidance"] - 1)
+print("times =", times)
+print("pull =", pull)
+print("strongest_at =", times[pull.index(max(pull))])
+"""
+
+
+# The same noise at many scales
+
+
+def row(s: Settings) -> tuple[float, ...]:
+    return tuple(sorted({*ROW, s.guidance}))
+
+
+def contrast(picture: torch.Tensor) -> float:
+    """The deviation of a picture (3, H, W) in [-1, 1] around its mean, black to white as 1."""
+    return float(picture.double().std(unbiased=False)) / 2
+
+
+def scales(s: Settings) -> Iterator[View]:
+    """One run for each scale, all from the same noise; the pictures come one by one."""
+    every = row(s)
+    yield screen(scales_formula(), None, "", {}, progress=Progress(0, len(every), "reading the model"))
+    model = models.loaded(s.model)
+    runs: dict[float, list[Step]] = {}
+    shown: list[torch.Tensor] = []
+    began = at = time.perf_counter()
+    for scale in every:
+        runs[scale] = []
+        for step in walk(model, s, guidance=scale):
+            runs[scale].append(step)
+            if time.perf_counter() - at > BETWEEN:  # Stop and a closed page end the work here
+                at = time.perf_counter()
+                doing = f"step {len(runs[scale])} of {s.steps} at s = {scale:g}"
+                now = Progress(sum(map(len, runs.values())), len(every) * s.steps, doing)
+                yield screen(scales_formula(), None, "All of them start from the same noise.", {}, progress=now)
+        if not shown:
+            shown = list(model.decode(runs[scale][0].x.repeat(len(every), 1, 1, 1)).cpu())
+        done = len(runs)
+        shown[done - 1] = model.decode(runs[scale][-1].x_next)[0].cpu()
+        left = (time.perf_counter() - began) / done * (len(every) - done)
+        yield screen(
+            scales_formula(),
+            None,
+            f"s = **{scale:g}** is there; the others still show the noise that all of them start from.",
+            {},
+            progress=Progress(done * s.steps, len(every) * s.steps, f"{done} of {len(every)} scales", left),
+            pictures=[
+                titled(s, one, picture, done > i) for i, (one, picture) in enumerate(zip(every, shown, strict=True))
+            ],
+        )
+    plain = shown[every.index(1.0)]
+    numbers = {
+        "scales": list(every),
+        "contrast": [contrast(picture) for picture in shown],
+        "from_unguided": [float((picture - plain).abs().mean()) / 2 for picture in shown],
+        "clipped": [float((picture.abs() > 0.99).float().mean()) for picture in shown],
+    }
+    with_text, without = both(model, s)
+    first = runs[1.0][0]
+    with torch.no_grad():
+        cond, uncond = with_text(first.x, first.t), without(first.x, first.t)
+    found = [
+        checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale) for scale, run in runs.items()
+    ]  # fmt: skip
+    ends = [
+        checks.denoising(
+            [run[0].x, *(step.x_next for step in run)],
+            [step.prediction.x0 for step in run],
+            [run[0].t, *(step.t_next for step in run)],
+            model.schedule.alpha_bar,
+            s.sampler,
+        )
+        for run in runs.values()
+    ]
+    yield screen(
+        scales_formula(),
+        frame.weakest(*found, *ends),
+        scales_notice(numbers),
+        numbers,
+        progress=Progress(1, 1, f"{len(every)} runs of {s.steps} steps in {time.perf_counter() - began:.1f} s"),
+        pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
+    )
+
+
+def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Picture:
+    pixels = (picture.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) / 2
+    what = {0: ", no text", 1: ", no guidance"}.get(int(scale) if scale in (0, 1) else -1, "")
+    note = f"contrast {contrast(picture):.2f}" if drawn else "the noise"
+    return Picture(pixels, f"s = {scale:g}, w = {scale - 1:g}{what}".replace("-", "−"), note, scale == s.guidance)
+
+
+def scales_formula() -> str:
+    return (
+        r"$$\hat\epsilon(s)=\hat\epsilon_\varnothing+s\,(\hat\epsilon_{\text{words}}-\hat\epsilon_\varnothing)\qquad"
+        r" s=0:\;\hat\epsilon_\varnothing\qquad s=1:\;\hat\epsilon_{\text{words}}\qquad w=s-1$$"
+    )
+
+
+def scales_notice(n: dict[str, Any]) -> str:
+    low, high = n["contrast"][n["scales"].index(1.0)], n["contrast"][-1]
+    return (
+        f"One noise, {len(n['scales'])} scales. From s = 1 to s = {n['scales'][-1]:g} the contrast goes from "
+        f"**{low:.2f}** to **{high:.2f}**, and {100 * n['clipped'][-1]:.0f} % of the colours stand at their limit.\n"
+        f"The picture at s = 0 was never told the words; it differs from the one at s = 1 by "
+        f"{100 * n['from_unguided'][n['scales'].index(0.0)]:.0f} % of black to white a pixel."
+    )
+
+
+def scales_code(s: Settings) -> str:
+    return f"""
+from core.pipeline import TextToImage
+
+{head(s)}
+scales = {list(row(s))}
+pictures = []
+for scale in scales:
+    *_, last = model.stream(prompt, **asked | {{"guidance": scale}})
+    pictures.append(model.decode(last.x_next)[0].cpu())
+plain = pictures[scales.index(1.0)]
+
+print("scales =", scales)
+print("contrast =", [float(picture.double().std(unbiased=False)) / 2 for picture in pictures])
+print("from_unguided =", [float((picture - plain).abs().mean()) / 2 for picture in pictures])
+print("clipped =", [float((picture.abs() > 0.99).float().mean()) for picture in pictures])
+"""
+
+
+# A scale that changes on the way
+
+
+def courses(s: Settings, T: int) -> dict[str, Callable[[int], float]]:
+    """The scale as functions of t: all but the interval have the mean s over an evenly spaced run.
+
+    Source: Wang et al. (2024), arXiv 2404.13040 (rising, falling); Kynkäänniemi et al. (2024), arXiv 2404.07724
+    (an interval).
+    """
+    scale = s.guidance
+    return {
+        "constant": lambda t: scale,
+        "rising": lambda t: 1 + 2 * (scale - 1) * (1 - t / T),
+        "falling": lambda t: 1 + 2 * (scale - 1) * t / T,
+        "interval": lambda t: scale if s.until <= t / T <= s.since else 1.0,
+    }
+
+
+def over_time(s: Settings) -> Iterator[View]:
+    """Four runs from one noise, each with its own course of the scale."""
+    if s.until > s.since:
+        raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
+    yield screen(over_formula(s), None, "", {}, progress=Progress(0, 4, "reading the model"))
+    model = models.loaded(s.model)
+    T, with_text, without = model.schedule.T, *both(model, s)
+    drawn: dict[str, torch.Tensor] = {}
+    used: dict[str, tuple[list[int], list[float]]] = {}
+    found: list[checks.Check] = []
+    calls: dict[str, int] = {}
+    began = at = time.perf_counter()
+    shapes = courses(s, T)
+    curves = {name: (list(range(T, 0, -max(1, T // 100))), []) for name in shapes}
+    curves = {name: (times, [shapes[name](t) for t in times]) for name, (times, _) in curves.items()}
+    for name, course in shapes.items():
+        steps: list[Step] = []
+        for step in walk(model, s, guidance=course):
+            steps.append(step)
+            if time.perf_counter() - at > BETWEEN:  # Stop and a closed page end the work here
+                at, done = time.perf_counter(), len(drawn) * s.steps + len(steps)
+                yield screen(
+                    over_formula(s), None, "", {}, progress=Progress(done, 4 * s.steps, f"{name}, t = {step.t}")
+                )
+        drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
+        used[name] = [step.t for step in steps], [course(step.t) for step in steps]
+        calls[name] = sum(1 if scale in (0, 1) else 2 for scale in used[name][1])
+        look = steps[len(steps) // 2]
+        with torch.no_grad():
+            cond, uncond = with_text(look.x, look.t), without(look.x, look.t)
+        found.append(checks.guidance(look.prediction.eps, cond.eps, uncond.eps, course(look.t)))
+        done = len(drawn)
+        left = (time.perf_counter() - began) / done * (4 - done)
+        yield screen(
+            over_formula(s),
+            None,
+            f"**{name.capitalize()}** is there.",
+            {},
+            progress=Progress(done * s.steps, 4 * s.steps, f"{done} of 4 courses", left),
+            plot=figures.scales(curves, T),
+            pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
+        )
+    plain = drawn["constant"]
+    numbers = {
+        "scale": s.guidance,
+        "interval": [s.since, s.until],
+        "mean_scale": {name: float(np.mean(values)) for name, (_, values) in used.items()},
+        "network_rows": calls,
+        "contrast": {name: contrast(picture) for name, picture in drawn.items()},
+        "from_constant": {name: float((picture - plain).abs().mean()) / 2 for name, picture in drawn.items()},
+    }
+    yield screen(
+        over_formula(s),
+        frame.weakest(*found),
+        over_notice(s, numbers),
+        numbers,
+        progress=Progress(1, 1, f"4 runs of {s.steps} steps in {time.perf_counter() - began:.1f} s"),
+        plot=figures.scales(curves, T),
+        pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
+    )
+
+
+def coursed(
+    s: Settings,
+    name: str,
+    picture: torch.Tensor,
+    drawn: dict[str, torch.Tensor],
+    used: dict[str, tuple[list[int], list[float]]],
+    calls: dict[str, int],
+) -> Picture:
+    pixels = (picture.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) / 2
+    away = 50 * float((picture - drawn["constant"]).abs().mean())
+    far = "" if name == "constant" else f", {away:.2g} % from constant"
+    return Picture(pixels, name, f"mean s {np.mean(used[name][1]):.2g}, {calls[name]} network rows{far}")
+
+
+def over_formula(s: Settings) -> str:
+    scale, excess = f"{s.guidance:g}", f"{2 * (s.guidance - 1):g}"
+    return (
+        rf"$$\hat\epsilon=\hat\epsilon_\varnothing+s(t)\,(\hat\epsilon_{{\text{{words}}}}-\hat\epsilon_\varnothing)$$"
+        "\n\n"
+        rf"$$\text{{rising: }}1+{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1+{excess}\,\tfrac tT\quad"
+        rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1$$"
+    )
+
+
+def over_notice(s: Settings, n: dict[str, Any]) -> str:
+    far = {name: value for name, value in n["from_constant"].items() if name != "constant"}
+    most = max(far, key=lambda name: far[name])
+    rows = n["network_rows"]
+    return (
+        f"All four start from one noise and press {n['scale']:g} at most or on average. **{most.capitalize()}** ends "
+        f"farthest from the constant scale: {100 * far[most]:.2g} % of black to white a pixel.\n"
+        f"The interval asks the network for **{rows['interval']}** answers in place of {rows['constant']}: outside it "
+        "s = 1, and only the words are asked. Falling presses while the layout is found, rising while details are."
+    )
+
+
+def over_code(s: Settings) -> str:
+    return f"""
+from core.pipeline import TextToImage
+
+{head(s)}
+s, T = asked.pop("guidance"), model.schedule.T
+courses = {{
+    "constant": lambda t: s,
+    "rising": lambda t: 1 + 2 * (s - 1) * (1 - t / T),
+    "falling": lambda t: 1 + 2 * (s - 1) * t / T,
+    "interval": lambda t: s if {s.until!r} <= t / T <= {s.since!r} else 1.0,
+}}
+drawn, used = {{}}, {{}}
+for name, course in courses.items():
+    steps = list(model.stream(prompt, **asked, guidance=course))
+    drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
+    used[name] = [course(step.t) for step in steps]
+
+print("mean_scale =", {{name: sum(values) / len(values) for name, values in used.items()}})
+print("network_rows =", {{name: sum(1 if v in (0, 1) else 2 for v in values) for name, values in used.items()}})
+print("contrast =", {{name: float(p.double().std(unbiased=False)) / 2 for name, p in drawn.items()}})
+print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2 for name, p in drawn.items()}})
+"""
+
+
+RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
+IDEAS = {
+    TEXT: Idea(places("progress", "player", "plot"), RUN, text_code, walk=text, waiting=text_formula),
+    SCALES: Idea(
+        places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=lambda s: scales_formula()
+    ),
+    OVER_TIME: Idea(
+        places("progress", "plot", "pictures"),
+        (*RUN, "since", "until"),
+        over_code,
+        walk=over_time,
+        waiting=over_formula,
+    ),
+}

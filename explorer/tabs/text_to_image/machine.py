@@ -1,0 +1,345 @@
+"""The whole machine on one picture, a tensor in every box; and two tables of the examples that it learned from."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checks
+from core.forward import add_noise
+from core.samplers import Step
+from explorer import frame, models
+from explorer.components.machine_view import Box, Machine
+from explorer.components.picture_rows import Rows
+from explorer.components.progress import Progress
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.ideas import Idea
+from explorer.tabs.text_to_image.settings import (
+    ATTENTION,
+    BETWEEN,
+    DRAW,
+    EXAMPLES,
+    MACHINE,
+    SCALES,
+    TEXT,
+    TOKENS,
+    Settings,
+    head,
+    heard,
+    pictures,
+    places,
+    screen,
+    shown,
+    walk,
+)
+from explorer.tabs.text_to_image.words import small
+
+if TYPE_CHECKING:
+    from core.pipeline import TextToImage
+
+BLUE, RED = (np.array(colour) / 255 for colour in ((0, 114, 178), (213, 94, 0)))  # of a number below 0, and above
+REACH = 3.0  # numbers of this size have the full colour
+DIMENSIONS = 128  # of each state shown
+AMOUNTS = (3, 14, 7, 42, 2, 21)  # of lecture 003, out of LEVELS
+LEVELS = 50
+
+
+def coloured(x: np.ndarray, reach: float = REACH) -> np.ndarray:
+    """Numbers (...,) as colours (..., 3): blue below 0, white at 0, vermilion above."""
+    size = np.clip(np.abs(x) / reach, 0, 1)[..., None]
+    return 1 + size * (np.where(x[..., None] < 0, BLUE, RED) - 1)
+
+
+def tiles(latent: Tensor) -> np.ndarray:
+    """The channels of a latent (C, h, w) as colours, two in a row, parted by a grey line: (H, W, 3)."""
+    channels = coloured(latent.float().cpu().numpy())
+    c, h, w, _ = channels.shape
+    rows = -(-c // 2)
+    sheet = np.full((rows * (h + 1) - 1, 2 * w + 1, 3), 0.55)
+    for i, channel in enumerate(channels):
+        y, x = i // 2 * (h + 1), i % 2 * (w + 1)
+        sheet[y : y + h, x : x + w] = channel
+    every = -(-max(sheet.shape) // 160)
+    return sheet[::every, ::every]
+
+
+def sides(x: Tensor) -> str:
+    return " × ".join(map(str, x.shape[1:]))
+
+
+# The machine
+
+
+def machine(s: Settings) -> Iterator[View]:
+    yield screen(machine_formula(s), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
+    model = models.loaded(s.model)
+    said = heard(model.text.tokens(s.prompt), s.prompt)
+    states = model.text([said])
+    steps: list[Step] = []
+    inner: list[dict[str, np.ndarray]] = []
+    calls: list[int] = []
+
+    def scale(t: int) -> float:
+        """The guidance scale; asked for once at every call of the network."""
+        calls.append(t)
+        return s.guidance
+
+    began, at = time.perf_counter(), -BETWEEN
+    for step in walk(model, s, guidance=scale):
+        steps.append(step)
+        inner.append(seen(model, step.x, step.prediction.eps, step.prediction.x0))
+        now = time.perf_counter()
+        if now - at < BETWEEN:
+            continue
+        at, done = now, len(steps)
+        yield screen(
+            machine_formula(s),
+            None,
+            f"Step **{done}**: the U-Net is asked about the latent, and the sampler takes some of what it says away.",
+            {},
+            progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
+            machine=assembled(s, model, states, steps, inner[-1:], done),
+        )
+    end = steps[-1].x_next
+    inner.append(seen(model, end, steps[-1].prediction.eps, end))
+    parts = {"text": model.text, "unet": model.unet, "decoder": model.vae.decoder}
+    numbers = {
+        "shapes": {
+            "states": list(states.shape[1:]),
+            "latent": list(end.shape[1:]),
+            "picture": list(model.decode(end).shape[1:]),
+        },
+        "weights": {name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()},
+        "times": [step.t for step in steps],
+        "latent_std": [float(x.double().std()) for x in (*(step.x for step in steps), end)],
+        "calls": len(calls),
+    }
+    kept = [token.id for token in model.text.tokens(said) if token.kept]
+    run = checks.denoising(
+        [steps[0].x, *(step.x_next for step in steps)],
+        [step.prediction.x0 for step in steps],
+        [steps[0].t, *(step.t_next for step in steps)],
+        model.schedule.alpha_bar,
+        s.sampler,
+    )
+    yield screen(
+        machine_formula(s),
+        frame.weakest(run, checks.tokens(kept, said)),
+        machine_notice(s, numbers),
+        numbers,
+        progress=Progress(1, 1, f"{len(steps)} steps in {time.perf_counter() - began:.1f} s"),
+        machine=assembled(s, model, states, steps, inner, None),
+    )
+
+
+def seen(model: "TextToImage", x: Tensor, eps: Tensor, x0: Tensor) -> dict[str, np.ndarray]:
+    """What stands in the boxes that change."""
+    return {
+        "latent": tiles(x[0]),
+        "unet": tiles(eps[0]),
+        "decoder": tiles(x0[0]),
+        "picture": (small(pictures(model, x0)[0]) + 1) / 2,
+    }
+
+
+def assembled(
+    s: Settings,
+    model: "TextToImage",
+    states: Tensor,
+    steps: Sequence[Step],
+    inner: Sequence[dict[str, np.ndarray]],
+    done: int | None,
+) -> Machine:
+    """The boxes of one step (the one just ``done``), or of all of them and the end."""
+    read = model.text.tokens(heard(model.text.tokens(s.prompt), s.prompt))
+    names = [text for text, kind in shown(read) if kind != "cut"]
+    first, alpha_bar = steps[0], model.schedule.alpha_bar
+    dim = states.shape[-1]
+    look = {name: np.stack([one[name] for one in inner]) for name in inner[0]}
+    if done is None:
+        times = [*(step.t for step in steps), steps[-1].t_next]
+        counter = (*(f"step {i} of {len(steps)}" for i in range(1, len(steps) + 1)), "finished")
+    else:
+        times, counter = [steps[-1].t], (f"step {done} of {s.steps}",)
+    labels = tuple(f"t = {t}: {100 * (1 - float(alpha_bar[t])):.3g} % of the variance is noise" for t in times)
+    size = f"{sum(w.numel() for w in model.unet.parameters()) / 1e6:.3g} million weights"
+    decoder = f"{sum(w.numel() for w in model.vae.decoder.parameters()) / 1e6:.3g} million weights"
+    picture = look["picture"]
+    boxes = (
+        Box("prompt", "1 Prompt", f"{len(s.prompt)} characters", DRAW, text=f"“{s.prompt}”"),
+        Box("tokens", "2 Tokens", f"{len(names)} of 77 places", TOKENS,
+            text="\n".join(f"{token.id} {name}" for token, name in zip(read, names, strict=False))),
+        Box("states", "3 Token states", sides(states), ATTENTION,
+            pixels=coloured(states[0, :, :DIMENSIONS].float().cpu().numpy())[None],
+            notes=(f"first {DIMENSIONS} of {dim}" if dim > DIMENSIONS else "a row for each place",)),
+        Box("noise", "4 Noise", sides(first.x), EXAMPLES, pixels=tiles(first.x[0])[None], notes=(f"of seed {s.seed}",)),
+        Box("latent", "5 Latent xₜ", sides(first.x), SCALES, pixels=look["latent"],
+            notes=tuple(f"t = {t}" for t in times)),
+        Box("unet", "6 U-Net: the noise in it", sides(first.x), TEXT, pixels=look["unet"], notes=(size,)),
+        Box("decoder", "7 Decoder: x̂₀ goes in", sides(first.x), EXAMPLES, pixels=look["decoder"], notes=(decoder,)),
+        Box("picture", "8 Picture", f"3 × {model.size} × {model.size}", DRAW, pixels=picture,
+            notes=(*("if it stopped now" for _ in times[:-1]), "finished" if done is None else "if it stopped now")),
+    )  # fmt: skip
+    return Machine(boxes, labels, counter)
+
+
+def machine_formula(s: Settings) -> str:
+    return (
+        r"$$\text{words}\to c,\qquad x_T=\varepsilon\;\to\;\hat\epsilon=\mathrm{U}(x_t,t,c)\;\to\;x_{t'}"
+        rf"\;\xrightarrow{{\;\text{{{s.steps} times}}\;}}\;x_0\;\to\;\mathrm{{D}}(x_0)=\text{{picture}},\qquad "
+        rf"s={frame.sensible(s.guidance)},\;w={frame.sensible(s.guidance - 1)}$$"
+    )
+
+
+def machine_notice(s: Settings, n: dict[str, Any]) -> str:
+    latent, picture = np.prod(n["shapes"]["latent"]), np.prod(n["shapes"]["picture"])
+    return (
+        f"The words are read once, the U-Net is called **{n['calls']}** times"
+        f"{', each time with the words and without' * (s.guidance not in (0, 1))}, the decoder is needed once.\n"
+        f"All the work is done on **{latent}** numbers instead of the picture's {picture}: the latent's deviation goes "
+        f"from {n['latent_std'][0]:.2f} in the noise to {n['latent_std'][-1]:.2f}."
+    )
+
+
+def machine_code(s: Settings) -> str:
+    return f"""
+from core.pipeline import TextToImage
+
+{head(s)}
+steps = list(model.stream(prompt, **asked))
+end = steps[-1].x_next
+shapes = {{"states": model.text([prompt]), "latent": end, "picture": model.decode(end)}}
+parts = {{"text": model.text, "unet": model.unet, "decoder": model.vae.decoder}}
+
+print("shapes =", {{name: list(x.shape[1:]) for name, x in shapes.items()}})
+print("weights =", {{name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()}})
+print("times =", [step.t for step in steps])
+print("latent_std =", [float(x.double().std()) for x in (*(step.x for step in steps), end)])
+"""
+
+
+# The two tables of training examples
+
+
+@torch.no_grad()
+def examples(s: Settings) -> Iterator[View]:
+    """What a training example of these words would be: a picture, compressed, noised by the lecture's amounts."""
+    yield screen(examples_formula(None), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
+    model = models.loaded(s.model)
+    steps: list[Step] = []
+    began = at = time.perf_counter()
+    for step in walk(model, s):
+        steps.append(step)
+        if time.perf_counter() - at > BETWEEN:
+            at = time.perf_counter()
+            now = Progress(len(steps), s.steps, f"drawing a picture to learn from: step {len(steps)}")
+            yield screen(examples_formula(None), None, "", {}, progress=now)
+    picture = model.decode(steps[-1].x_next)
+    z0 = model.vae.encode(picture.to(model.unet.conv_in.weight.dtype)).float()
+    generator = torch.Generator().manual_seed(s.seed)
+    eps = torch.cat([torch.randn(z0.shape, generator=generator) for _ in AMOUNTS]).to(z0)
+    times = torch.tensor([amount * model.schedule.T // LEVELS for amount in AMOUNTS])
+    z = add_noise(z0.expand_as(eps), eps, times, model.schedule)
+    look = pictures(model, z)
+    signal, noise = (getattr(model.schedule, name)[times].tolist() for name in ("signal", "noise"))
+    numbers = {
+        "amounts": list(AMOUNTS),
+        "times": times.tolist(),
+        "signal": signal,
+        "noise": noise,
+        "std_clean": float(z0.double().std()),
+        "std_noisy": z.double().flatten(1).std(1).tolist(),
+    }
+    words = heard(model.text.tokens(s.prompt), s.prompt) or "(no words)"
+    amounts = Rows(
+        ("noise amount", "noisy latent", "noise"),
+        [
+            (f"{amount}\nt = {t}", tiles(latent), tiles(e))
+            for amount, t, latent, e in zip(AMOUNTS, times.tolist(), z, eps, strict=True)
+        ],
+    )
+    told = Rows(
+        ("step", "image", "text", "noise sample"),
+        [
+            (f"{i}", (small(seen_) + 1) / 2, f"{words}\n\namount {amount}", tiles(e))
+            for i, (amount, seen_, e) in enumerate(zip(AMOUNTS, look, eps, strict=True), 1)
+        ],
+    )
+    yield screen(
+        examples_formula(numbers),
+        checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),
+        examples_notice(numbers),
+        numbers,
+        progress=Progress(1, 1, f"drawn in {len(steps)} steps and noised {len(AMOUNTS)} times, "
+                                f"{time.perf_counter() - began:.1f} s"),
+        amounts=amounts,
+        examples=told,
+    )  # fmt: skip
+
+
+def examples_formula(n: dict[str, Any] | None) -> str:
+    one = (
+        r"z_t=\sqrt{\bar\alpha_t}\;z_0+\sqrt{1-\bar\alpha_t}\;\epsilon,\qquad z_0=\mathrm{E}(\text{picture}),\quad"
+        r"\epsilon\sim\mathcal N(0,I)"
+    )
+    if n is None:
+        return f"$${one}$$"
+    i = n["amounts"].index(14)
+    two = (
+        rf"\text{{amount {n['amounts'][i]} of {LEVELS}: }}z_{{{n['times'][i]}}}={tex(n['signal'][i])}\,z_0+"
+        rf"{tex(n['noise'][i])}\,\epsilon"
+    )
+    return f"$${one}$$\n\n$${two}$$"
+
+
+def examples_notice(n: dict[str, Any]) -> str:
+    return (
+        "The picture under the noise was **drawn by the model itself** for these words, then compressed by its "
+        "encoder: the training pictures are not part of this program.\n"
+        f"In training the network gets the first columns and is asked for the last: the noise. The amounts are the "
+        f"lecture's, out of {LEVELS}: at 42 the noise has deviation **{n['noise'][n['amounts'].index(42)]:.3f}** and "
+        f"the latent keeps {n['signal'][n['amounts'].index(42)]:.3f} of itself."
+    )
+
+
+def examples_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.forward import add_noise
+from core.pipeline import TextToImage
+
+{head(s)}
+*_, last = model.stream(prompt, **asked)
+with torch.no_grad():
+    z0 = model.vae.encode(model.decode(last.x_next).to(model.unet.conv_in.weight.dtype)).float()
+generator = torch.Generator().manual_seed(asked["seed"])
+amounts = {list(AMOUNTS)}
+eps = torch.cat([torch.randn(z0.shape, generator=generator) for _ in amounts]).to(z0)
+times = torch.tensor([amount * model.schedule.T // {LEVELS} for amount in amounts])
+z = add_noise(z0.expand_as(eps), eps, times, model.schedule)
+
+print("amounts =", amounts)
+print("times =", times.tolist())
+print("signal =", model.schedule.signal[times].tolist())
+print("noise =", model.schedule.noise[times].tolist())
+print("std_clean =", float(z0.double().std()))
+print("std_noisy =", z.double().flatten(1).std(1).tolist())
+"""
+
+
+RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
+IDEAS = {
+    MACHINE: Idea(places("progress", "machine"), RUN, machine_code, walk=machine, waiting=machine_formula),
+    EXAMPLES: Idea(
+        places("progress", "amounts", "examples"),
+        RUN,
+        examples_code,
+        walk=examples,
+        waiting=lambda s: examples_formula(None),
+    ),
+}
