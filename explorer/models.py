@@ -1,6 +1,7 @@
 """The text-to-image models that this process offers, each read once, at its first use."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,23 +44,27 @@ def title(option: str = "") -> str:
 
 
 def defaults(option: str = "") -> dict[str, Any]:
-    """What the model itself wants to be sampled with, from its card and configs alone: sampler, steps, guidance, size.
+    """What the model wants to be sampled with, from its card and configs alone: sampler, steps, guidance and size.
 
-    What its files do not say is left out, and so is what cannot be read; `loaded` says why.
+    Without a card it is what suits Stable Diffusion. The size is left out where no config says it.
     """
     from core import weights
+    from core.networks.unet import UNetConfig
+    from core.networks.vae import VAEConfig
 
-    name, found = title(option), {}
-    folder = _folder(name)
-    if "turbo" in name.lower():  # distilled to a single step without guidance; its files do not say so
-        found = {"sampler": "euler", "steps": 1, "guidance": 1.0}
-    try:
-        unet, vae = (weights.read_json(folder / part / "config.json") for part in ("unet", "vae"))
-        found["size"] = unet["sample_size"] * vae.get("patch_size", 1) * 2 ** (len(vae["block_out_channels"]) - 1)
-        found |= {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5} | found
+    name = title(option)
+    if "turbo" in name.lower():  # distilled to a single step without guidance, which its files do not say
+        found: dict[str, Any] = {"sampler": "euler", "steps": 1, "guidance": 1.0}
+    else:
+        found = {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
+    with suppress(ValueError, KeyError, TypeError):  # what cannot be read is said by `loaded`
+        folder = _folder(name)
+        unet, vae = (
+            weights.read_config(kind, weights.read_json(folder / part / "config.json"))
+            for part, kind in (("unet", UNetConfig), ("vae", VAEConfig))
+        )
+        found["size"] = unet.sample_size * vae.factor
         found |= weights.read_model_card(folder).defaults
-    except (ValueError, KeyError, TypeError):
-        pass
     return found
 
 

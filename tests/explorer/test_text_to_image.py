@@ -36,6 +36,10 @@ def model(tiny_offered):
     return tiny_offered
 
 
+def piece(view, name):
+    return view.stage[ground.PLACES.index(name)]
+
+
 def views(settings, model):
     return [view for view in tab.stream(settings) if view is not None]
 
@@ -46,7 +50,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
     *_, last = model.stream("red apple", sampler=sampler, steps=4, guidance=3.0, seed=3)
     expected = ((model.decode(last.x_next)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     view = views(settings, model)[-1]
-    progress, trajectory, result, *_ = view.stage
+    progress, trajectory, result = (piece(view, name) for name in ("progress", "player", "result"))
     assert np.array_equal(np.array(Image.open(io.BytesIO(result.png))), expected)
     assert view.numbers["sha256"] == hashlib.sha256(expected.tobytes()).hexdigest()
     assert view.check.ok and progress.done == progress.total
@@ -57,7 +61,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
 
 def test_the_pieces_of_a_stream_join_to_the_whole(model, monkeypatch):
     monkeypatch.setattr(draw, "BETWEEN", 0.0)
-    *pieces, whole = [view.stage[1] for view in views(QUICK, model) if view.stage[1]]
+    *pieces, whole = [piece(view, "player") for view in views(QUICK, model) if piece(view, "player")]
     assert [piece.start for piece in pieces] == [0, 1, 2, 3]
     assert np.array_equal(np.concatenate([piece.frames for piece in pieces]), whole.frames[:4])
     assert sum((piece.labels for piece in pieces), ()) == whole.labels[:4]
@@ -65,13 +69,13 @@ def test_the_pieces_of_a_stream_join_to_the_whole(model, monkeypatch):
 
 def test_first_frame_is_pure_noise_of_the_seed(model):
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(7))
-    first = views(dataclasses.replace(QUICK, seed=7), model)[-1].stage[1].frames[0, 0]
+    first = piece(views(dataclasses.replace(QUICK, seed=7), model)[-1], "player").frames[0, 0]
     assert np.allclose(first, model.decode(noise)[0].clamp(-1, 1).permute(1, 2, 0).numpy(), atol=1e-4)
 
 
 def test_png_carries_its_settings(model):
     settings = Settings(prompt="red äpfel 苹果", negative="blue", steps=2, guidance=2.5, sampler="euler", seed=9)
-    png = views(settings, model)[-1].stage[2].png
+    png = piece(views(settings, model)[-1], "result").png
     assert Image.open(io.BytesIO(png)).text["parameters"].splitlines() == [
         "red äpfel 苹果",
         "Negative prompt: blue",
@@ -81,11 +85,13 @@ def test_png_carries_its_settings(model):
 
 def test_unknown_and_cut_words_are_reported(model):
     view = views(Settings(prompt="red zeppelin", steps=2), model)[-1]
-    assert ("red", "known") in view.stage[2].tokens and "unknown" in {kind for _, kind in view.stage[2].tokens}
+    assert ("red", "known") in piece(view, "result").tokens and "unknown" in {
+        kind for _, kind in piece(view, "result").tokens
+    }
     assert "never saw" in view.notice
     assert {token["text"]: token["known"] for token in view.numbers["tokens"]}["red"]
     view = views(Settings(prompt="red " * 100, steps=2), model)[-1]
-    kinds = [kind for _, kind in view.stage[2].tokens]
+    kinds = [kind for _, kind in piece(view, "result").tokens]
     assert (kinds[0], kinds[-1], kinds.count("known"), kinds.count("cut")) == ("mark", "mark", 75, 25)
     assert "**25** tokens were cut" in view.notice
 
@@ -142,7 +148,7 @@ def test_code_prints_the_endpoints_numbers(model, settings, tmp_path, monkeypatc
 def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
     settings = Settings(steps=3, batch=3, seed=5)
     view = views(settings, model)[-1]
-    result = view.stage[2]
+    result = piece(view, "result")
     files = [result.png, *(png for _, png in result.more)]
     assert len(files) == 3 and view.check.ok
     for i, png in enumerate(files):
@@ -151,14 +157,14 @@ def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
         assert np.abs(np.array(picture).astype(int) - alone.pixels[0]).max() <= 1
         assert f"Seed: {5 + i}," in picture.text["parameters"]
     assert view.numbers["sha256"] == draw.draw(settings, model, 0.0).numbers["sha256"]
-    frame_of_all = view.stage[1].frames[-1, 0]  # two beside each other, the third below, 2 pixels between
+    frame_of_all = piece(view, "player").frames[-1, 0]  # two beside each other, the third below, 2 pixels between
     assert frame_of_all.shape == (130, 130, 3)
     third = np.array(Image.open(io.BytesIO(files[2]))) / 127.5 - 1
     assert np.abs(frame_of_all[66:, :64] - third).max() < 0.01
 
 
 def test_larger_pictures_and_what_the_player_shows_of_them(model):
-    result = views(Settings(steps=2, size="2"), model)[-1].stage[2]
+    result = piece(views(Settings(steps=2, size="2"), model)[-1], "result")
     assert Image.open(io.BytesIO(result.png)).size == (128, 128)
     large = torch.rand(1, 3, 512, 512) * 2 - 1
     pooled = large[0].reshape(3, 256, 2, 256, 2).mean((2, 4)).permute(1, 2, 0)
@@ -166,7 +172,7 @@ def test_larger_pictures_and_what_the_player_shows_of_them(model):
 
 
 def test_two_runs_of_one_prompt_and_seed_are_the_same_bytes(model):
-    first, second = (views(QUICK, model)[-1].stage[2].png for _ in range(2))
+    first, second = (piece(views(QUICK, model)[-1], "result").png for _ in range(2))
     assert first == second
 
 
@@ -187,11 +193,11 @@ def test_prompts_that_are_not_understood_are_said_and_steer_nothing(model, promp
     unasked = draw.draw(dataclasses.replace(QUICK, prompt=""), model, 0.0)
     assert says in view.notice
     assert (view.numbers["sha256"] != unasked.numbers["sha256"]) == heard
-    assert parse(Settings, vars(records.restored(Settings, view.stage[2].png)[0])) == settings
+    assert parse(Settings, vars(records.restored(Settings, piece(view, "result").png)[0])) == settings
 
 
 def test_png_says_that_it_is_synthetic_and_whose(model):
-    png = Image.open(io.BytesIO(views(QUICK, model)[-1].stage[2].png))
+    png = Image.open(io.BytesIO(piece(views(QUICK, model)[-1], "result").png))
     assert "trainedAlgorithmicMedia" in png.text["XML:com.adobe.xmp"]
     assert png.getxmp()["xmpmeta"]["RDF"]["Description"]["DigitalSourceType"].endswith("trainedAlgorithmicMedia")
     assert "tiny" in png.text["Source"] and "synthetic" in png.text["Disclaimer"]
@@ -287,16 +293,16 @@ def test_a_file_without_settings_is_refused_with_what_would_fit(data, says):
 
 
 def test_the_button_for_a_png_answers_with_an_address_or_an_error(model):
-    piece = ResultPiece("x", reader=records.reader(Settings))
+    opener = ResultPiece("x", reader=records.reader(Settings))
     asked = Settings(prompt="cat face", steps=7)
     png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.address(asked))
-    answer = piece.reduce({"file": base64.b64encode(png).decode()})
+    answer = opener.reduce({"file": base64.b64encode(png).decode()})
     assert answer == {"query": "tab=text_to_image&q=cat+face&n=7", "note": "its settings are back"}
-    assert "error" in piece.reduce({"file": "!"}) and "error" in piece.reduce({})
+    assert "error" in opener.reduce({"file": "!"}) and "error" in opener.reduce({})
 
 
 def test_the_animation_is_the_steps_as_they_were(model):
-    trajectory = views(QUICK, model)[-1].stage[1]
+    trajectory = piece(views(QUICK, model)[-1], "player")
     sent = Player("x", saves="steps").postprocess(trajectory)
     answer = Player("x", saves="steps").animate({"shape": sent["shape"], "data": sent["data"]})
     gif = Image.open(io.BytesIO(base64.b64decode(answer["file"])))
@@ -330,7 +336,7 @@ GRIDDED = Settings(view=ground.GRID, x="guidance", across="0, 3", y="steps", dow
 
 def test_the_grid_holds_what_its_settings_draw_alone(model):
     view = tab.result(GRIDDED)
-    sheet, numbers = view.stage[ground.PLACES.index("sheet")], view.numbers
+    sheet, numbers = piece(view, "sheet"), view.numbers
     assert view.check.ok and (sheet.across, sheet.down) == (("guidance", ("0.0", "3.0")), ("steps", ("1", "2", "3")))
     assert len(sheet.cells) == len(numbers["pictures"]) == 6
     for cell, about in zip(sheet.cells, numbers["pictures"], strict=True):
@@ -344,7 +350,7 @@ def test_the_grid_holds_what_its_settings_draw_alone(model):
 
 
 def test_the_grid_comes_picture_by_picture(model):
-    sheets = [view.stage[ground.PLACES.index("sheet")] for view in views(GRIDDED, model)]
+    sheets = [piece(view, "sheet") for view in views(GRIDDED, model)]
     sent = [(sheet.start, len(sheet.cells)) for sheet in sheets if sheet is not None]
     assert sent == [(0, 0), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (0, 6)]
 
@@ -362,7 +368,7 @@ def test_the_grid_comes_picture_by_picture(model):
             "must stand in the prompt 'cat', got 'dog'",
         ),
         (Settings(x="steps", y="steps"), "two different settings"),
-        (Settings(x="steps", across="5, many"), "steps must be a whole number"),
+        (Settings(x="steps", across="5, many", y="seed"), "steps must be a whole number"),
         (Settings(x="sampler", across="DPM++ 2M, LMS"), "sampler must be one of"),
         (Settings(x="seed", across="1,2,3,4,5,6,7"), "1 to 6 values"),
         (Settings(x="seed", across=" , ,"), "1 to 6 values"),
@@ -422,7 +428,7 @@ def test_the_tab_opens_with_what_its_model_wants(model, tmp_path, monkeypatch):
     assert from_query(opened, {"q": "cat"}) == opened(prompt="cat")
     assert isinstance(opened(), Settings) and opening(Settings, steps=10**9)().steps == 20
     monkeypatch.setattr(models, "_offer", models.Offer((str(tmp_path / "nothing"),), "cpu"))
-    assert models.defaults() == {}
+    assert "size" not in models.defaults()
 
 
 def test_every_preset_is_valid_and_the_first_is_the_default():
@@ -449,8 +455,9 @@ def test_endpoint_takes_a_prompt_alone_and_returns_png_and_json(client, model):
     pixels = np.array(Image.open(path))
     assert pixels.shape == (64, 64, 3)
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]
-    assert about["sha256"] == draw.draw(Settings(prompt="blue heart"), model, 0.0).numbers["sha256"]
-    assert about["settings"]["prompt"] == "blue heart" and about["settings"]["w"] == 2
+    wants = {name: models.defaults()[name] for name in tab.OPENED}  # the model's, not the embedded one's
+    assert about["sha256"] == draw.draw(Settings(prompt="blue heart", **wants), model, 0.0).numbers["sha256"]
+    assert about["settings"]["prompt"] == "blue heart" and about["settings"]["w"] == 6.5
     assert [token["text"] for token in about["tokens"]] == ["<start_of_text>", "blue", "heart", "<end_of_text>"]
     assert set(about["seconds"]) == {"load", "steps", "decode"}
 
