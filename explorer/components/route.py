@@ -21,7 +21,8 @@ class RouteTable(Piece):
     def __init__(self, label: str):
         style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         super().__init__(
-            f'<style>{style}</style><div class="route"><p class="route-caption"></p><ol aria-label="{label}"></ol></div>',
+            f'<style>{style}</style><div class="route"><p class="route-caption"></p>'
+            f'<ol aria-label="{label}"></ol></div>',
             script("route"),
             name="route-piece",
             label=label,

@@ -104,7 +104,7 @@ class Settings:
     strength: float = number(
         0.6, low=0, high=1, step=0.05, label="Strength", key="st", hint="0 is the VAE's round trip, 1 begins with noise"
     )
-    mask: Grid = grid(
+    mask: tuple[tuple[float, ...], ...] = grid(
         MASKS["the middle"],
         label="Draw anew where painted",
         key="mk",
@@ -115,7 +115,7 @@ class Settings:
         fills=MASKS,
         hint="click or drag; or arrow keys and space",
     )
-    cells: Grid = grid(
+    cells: tuple[tuple[float, ...], ...] = grid(
         STROKES["a spot"],
         label="Brush on the latent",
         key="br",

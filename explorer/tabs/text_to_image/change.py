@@ -1,0 +1,453 @@
+"""From a picture instead of from noise: how much of the way is walked again, and in which part of the picture."""
+
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checks
+from core.latents import psnr
+from core.photographs import square
+from core.pictures import picture
+from core.pipeline import sampling_plan
+from core.resizing import resize
+from core.samplers import Step
+from explorer import frame, models
+from explorer.components.pictures import Picture
+from explorer.components.player import Trajectory
+from explorer.components.progress import Progress
+from explorer.components.result import Result
+from explorer.components.route import Route
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.ideas import Idea
+from explorer.settings import Grid, is_own
+from explorer.tabs.text_to_image import draw
+from explorer.tabs.text_to_image.records import address, parameters, to_png
+from explorer.tabs.text_to_image.settings import (
+    BETWEEN,
+    CHANGE,
+    OWN,
+    PAINT,
+    Settings,
+    file_name,
+    heard,
+    pictures,
+    places,
+    screen,
+    shown,
+    to_bytes,
+    walk,
+)
+from explorer.uploads import data_address, in_code, pictured
+
+if TYPE_CHECKING:
+    from core.pipeline import TextToImage
+
+KEPT: dict[tuple[str, str, int], Tensor] = {}  # the last few start pictures that a model drew
+MOST_KEPT = 16
+FRESH = ("ddpm", "euler_ancestral")  # these draw noise at every step
+
+
+# The start picture
+
+
+def drawn_start(s: Settings) -> tuple[str, str, int]:
+    """What a start picture that the model draws depends on."""
+    return models.title(s.model), s.start_prompt, s.start_seed
+
+
+def ready(s: Settings) -> bool:
+    """Whether the start picture is at hand, so that nothing need be drawn for it."""
+    return s.start != OWN or drawn_start(s) in KEPT
+
+
+def opening(s: Settings, formula: str) -> Iterator[View | None]:
+    """Read the model, and have it draw the start picture if it is to; a progress for every step."""
+    yield screen(formula, None, "", {}, progress=Progress(0, 1, "reading the model"))
+    model = models.loaded(s.model)
+    if ready(s):
+        return
+    total, steps = model.default("steps"), []
+    start = heard(model.text.tokens(s.start_prompt), s.start_prompt)
+    for step in model.stream(start, seed=s.start_seed):
+        steps.append(step)
+        done = len(steps)
+        yield screen(
+            formula, None, "", {}, progress=Progress(done, total, f"the start picture: step {done} of {total}")
+        )
+    KEPT[drawn_start(s)] = model.decode(steps[-1].x_next)
+    for old in list(KEPT)[:-MOST_KEPT]:
+        KEPT.pop(old, None)
+
+
+def start_picture(s: Settings, model: "TextToImage") -> Tensor:
+    """The picture to begin with, (1, 3, size, size) in [-1, 1]; `opening` has drawn it where the model is to.
+
+    Raises: ValueError as `pictured`, for a picture of one's own that cannot be read.
+    """
+    if s.start == OWN:
+        return KEPT[drawn_start(s)]
+    if is_own(s.start):
+        return 2 * pictured(s.start, model.size).float()[None] - 1
+    x = picture(s.start, min(model.size, 512))
+    return x[None] if x.shape[-1] == model.size else 2 * square((x.double() + 1) / 2, model.size).float()[None] - 1
+
+
+HEARD = """
+
+def heard(prompt):  # words that the model never saw say nothing to it
+    words = model.text.tokens(prompt)[1:-1]
+    return prompt if any(word.known and word.kept for word in words) else ""
+
+
+"""
+
+
+def start_code(s: Settings) -> str:
+    """The lines that make `model`, `heard` and `image`, the start picture."""
+    load = f"model = {models.source(s.model)}\n{HEARD}"
+    if s.start == OWN:
+        return (
+            f"\n{load}*_, last = model.stream(heard({s.start_prompt!r}), seed={s.start_seed})\n"
+            "image = model.decode(last.x_next)\n"
+        )
+    if is_own(s.start):
+        made, argument, lines = in_code(s.start)
+        return (
+            f"from core.photographs import {made}\n{lines}\n{load}"
+            f"image = 2 * {made}({argument}, model.size).float()[None] - 1\n"
+        )
+    return f"from core.pictures import picture\n\n{load}image = picture({s.start!r}, model.size)[None]\n"
+
+
+# The mask
+
+
+def mask_of(cells: Grid, size: int) -> Tensor:
+    """Cells of 0 (keep) to 1 (draw anew) as a mask of size x size pixels; each cell covers its share of them."""
+    return resize(torch.tensor(cells, dtype=torch.float64), size, "nearest").float()
+
+
+def anew(mask: Tensor, side: int) -> Tensor:
+    """The mask at the places of a latent, (side, side): the mean of the pixels that each place stands for."""
+    return torch.nn.functional.adaptive_avg_pool2d(mask[None, None], side)[0, 0]
+
+
+# The walk
+
+
+def followed(
+    model: "TextToImage",
+    steps: Iterator[Step],
+    total: int,
+    titles: tuple[str, ...],
+    panels: Callable[[Step], np.ndarray],
+    formula: Callable[[Step], str],
+    label: Callable[[Step], str],
+) -> Generator[View | None, None, tuple[list[Step], list[np.ndarray], list[str], float]]:
+    """Show a walk as it goes, a View a step or fewer; returns the steps, their frames, their labels, the seconds."""
+    walked: list[Step] = []
+    frames: list[np.ndarray] = []
+    labels: list[str] = []
+    sent, shown_at, began = 0, -BETWEEN, time.perf_counter()
+    for step in steps:
+        walked.append(step)
+        frames.append(panels(step))
+        labels.append(label(step))
+        now, done = time.perf_counter(), len(walked)
+        if now - shown_at < BETWEEN:
+            yield None
+            continue
+        shown_at = now
+        left = (now - began) / done * (total - done)
+        yield screen(
+            formula(step),
+            None,
+            f"Step **{done}** of {total}.",
+            {},
+            progress=Progress(done, total, f"step {done} of {total}", left),
+            player=Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent),
+        )
+        sent = done
+    return walked, frames, labels, time.perf_counter() - began
+
+
+def noise_label(model: "TextToImage") -> Callable[[Step], str]:
+    return lambda step: (
+        f"t = {step.t}: {100 * (1 - float(model.schedule.alpha_bar[step.t])):.3g} % of the variance is noise"
+    )
+
+
+def plan(s: Settings, model: "TextToImage") -> tuple[list[int], int]:
+    """All times of the walk from noise, and how many of its steps are walked: the last int(steps x strength)."""
+    times, _ = sampling_plan(model.scheduler, s.steps)
+    return times.tolist(), int((len(times) - 1) * s.strength)
+
+
+def route(model: "TextToImage", times: list[int], kept: int) -> Route:
+    share = model.schedule.alpha_bar
+    left_out = len(times) - 1 - kept
+    return Route(tuple((t, 100 * (1 - float(share[t])), i >= left_out) for i, t in enumerate(times[:-1])), times[-1])
+
+
+def stream(s: Settings) -> Iterator[View | None]:
+    """The start picture, noised as far as the strength says, and walked back with the prompt; masked or whole."""
+    masked = s.view == PAINT
+    yield from opening(s, waiting(s))
+    model = models.loaded(s.model)
+    image = start_picture(s, model)
+    z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
+    tripped = model.decode(z)[0]
+    times, kept = plan(s, model)
+    mask = mask_of(s.mask, model.size) if masked else None
+    tokens = model.text.tokens(s.prompt)
+    yield screen(
+        formula(s, model, times, kept),
+        None,
+        "",
+        {},
+        progress=Progress(0, max(kept, 1), f"{kept} steps to walk"),
+        route=route(model, times, kept),
+        underlay=data_address((image[0].cpu() + 1) / 2),
+        result=Result(shown(tokens)),
+    )
+    walked, frames, labels, seconds = yield from followed(
+        model,
+        walk(model, s, image=image, strength=s.strength, mask=mask),
+        kept,
+        (draw.NOISY, draw.GUESS),
+        lambda step: pictures(model, torch.cat([step.x, step.prediction.x0])),
+        lambda step: formula(s, model, times, kept),
+        noise_label(model),
+    )
+    end = walked[-1].x_next if walked else z
+    result = model.decode(end)[0]
+    pixels = to_bytes(result)
+    last = np.repeat(result.permute(1, 2, 0).cpu().numpy()[None], 2, axis=0)
+    numbers = {
+        "steps": len(times) - 1,
+        "strength": s.strength,
+        "walked": kept,
+        "times": times[len(times) - 1 - kept :],
+        "noise_share": 1 - float(model.schedule.alpha_bar[times[-1 - kept]]) if kept else 0.0,
+        "psnr_round_trip": psnr(tripped, image[0]),
+        "psnr_to_start": psnr(result, image[0]),
+        "difference": float((result - image[0].to(result)).abs().mean()) / 2,
+        "mean": pixels.mean((0, 1)).tolist(),
+        "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+    }
+    if mask is not None:
+        numbers |= parts(model, mask, z, end, result, tripped)
+    about = asdict(s) | {"model": model.card.name, "start": "own" if is_own(s.start) else s.start}
+    png = to_png(pixels, parameters(s, model.card.name, pixels.shape), model.card, address(s))
+    done = f"{len(walked)} steps in {seconds:.1f} s" if walked else "no step: the VAE alone, there and back"
+    end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
+    yield screen(
+        formula(s, model, times, kept, numbers),
+        verified(s, model, walked, z, image[0], tripped, numbers, mask),
+        notice(s, numbers),
+        numbers | {"settings": about},
+        progress=Progress(1, 1, done),
+        route=route(model, times, kept),
+        player=Trajectory(np.stack([*frames, last]), (draw.NOISY, draw.GUESS), (*labels, end_label), at=len(frames)),
+        pictures=beside(s, image[0], tripped, result, numbers, mask),
+        result=Result(shown(tokens), png, f"{file_name(s)}.png"),
+    )
+
+
+def parts(
+    model: "TextToImage", mask: Tensor, z: Tensor, end: Tensor, result: Tensor, tripped: Tensor
+) -> dict[str, Any]:
+    """How the kept part and the part drawn anew differ from the round trip; in the latent and in pixels."""
+    where = anew(mask, z.shape[-1]).to(z.device) == 0
+    moved = (result - tripped).abs().mean(0).cpu() / 2
+    inside, outside = moved[mask > 0], moved[mask == 0]
+    return {
+        "cells_kept": int(where.sum()),
+        "cells": where.numel(),
+        "latent_difference_kept": float((end - z)[..., where].abs().max()) if where.any() else 0.0,
+        "pixel_difference_kept": float(outside.mean()) if outside.numel() else 0.0,
+        "pixel_difference_anew": float(inside.mean()) if inside.numel() else 0.0,
+    }
+
+
+def verified(
+    s: Settings,
+    model: "TextToImage",
+    walked: list[Step],
+    z: Tensor,
+    image: Tensor,
+    tripped: Tensor,
+    numbers: dict[str, Any],
+    mask: Tensor | None,
+) -> checks.Check:
+    trip = checks.decibels(numbers["psnr_round_trip"], tripped.cpu(), image.cpu())
+    if not walked:
+        return trip
+    states, times = [walked[0].x, *(step.x_next for step in walked)], [walked[0].t, *(step.t_next for step in walked)]
+    eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(s.seed))
+    everywhere = torch.ones(z.shape[-2:], dtype=torch.bool)
+    started = checks.kept(states[:1], times[:1], z, eps, model.schedule.alpha_bar, everywhere)
+    found = [started, draw.check(walked, model, s.sampler), trip]
+    if mask is not None:
+        where = anew(mask, z.shape[-1]) == 0
+        found.insert(0, checks.kept(states, times, z, eps, model.schedule.alpha_bar, where, fresh=s.sampler in FRESH))
+    return frame.weakest(*found)
+
+
+def beside(
+    s: Settings, image: Tensor, tripped: Tensor, result: Tensor, numbers: dict[str, Any], mask: Tensor | None
+) -> list[Picture]:
+    """The start, its round trip, the result and how far it is from the start."""
+
+    def pixels(x: Tensor) -> np.ndarray:
+        return (x.permute(1, 2, 0).cpu().numpy() + 1) / 2
+
+    start, note = pixels(image), "what you begin with"
+    if mask is not None:
+        vermilion, cover = np.array([0.835, 0.369, 0.0]), 0.5 * mask.numpy()[..., None]
+        start, note = (1 - cover) * start + cover * vermilion, "covered: to be drawn anew"
+    apart = np.abs(pixels(result) - pixels(image)).mean(-1)
+    return [
+        Picture(start, "start", note),
+        Picture(pixels(tripped), "VAE round trip", f"{decibels(numbers['psnr_round_trip'])} from the start"),
+        Picture(pixels(result), "result", f"{decibels(numbers['psnr_to_start'])} from the start", marked=True),
+        Picture(np.minimum(apart * 2, 1), "difference × 2", f"{100 * numbers['difference']:.2g} % a pixel on average"),
+    ]
+
+
+def decibels(value: float) -> str:
+    return f"{value:.1f} dB" if np.isfinite(value) else "equal"
+
+
+# What is said
+
+
+def waiting(s: Settings) -> str:
+    return formula(s, None, [], 0)
+
+
+def formula(
+    s: Settings, model: "TextToImage | None", times: list[int], kept: int, numbers: dict[str, Any] | None = None
+) -> str:
+    strength = frame.sensible(s.strength)
+    many = len(times) - 1 if times else s.steps
+    count = rf"\text{{steps walked}}=\lfloor n\cdot\text{{strength}}\rfloor=\lfloor {many}\cdot {strength}\rfloor"
+    z = r"z=\mathcal{E}(\text{picture})"
+    if model is None:
+        lines = [count, rf"{z}\qquad x_t=\sqrt{{\bar\alpha_t}}\;z+\sqrt{{1-\bar\alpha_t}}\;\varepsilon"]
+    elif kept == 0:
+        now = rf"={tex(numbers['psnr_round_trip'], 3)}\text{{ dB}}" if numbers else ""
+        trip = (
+            rf"{z}\qquad \text{{result}}=\mathcal{{D}}(z)\qquad "
+            rf"\text{{PSNR}}=10\log_{{10}}\frac{{4}}{{\text{{mean squared error}}}}{now}"
+        )
+        lines = [f"{count}=0", trip]
+    else:
+        t = times[-1 - kept]
+        a = float(model.schedule.alpha_bar[t])
+        lines = [
+            f"{count}={kept}",
+            rf"{z}\qquad x_{{{t}}}=\sqrt{{\bar\alpha_{{{t}}}}}\;z+\sqrt{{1-\bar\alpha_{{{t}}}}}\;\varepsilon"
+            rf"={a**0.5:.3f}\,z+{(1 - a) ** 0.5:.3f}\,\varepsilon",
+        ]
+    if s.view == PAINT:
+        lines.append(
+            r"\hat x_0\leftarrow m\cdot\hat x_0+(1-m)\cdot z\quad\text{at every step, }m=1\text{ where you painted}"
+        )
+    return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def notice(s: Settings, numbers: dict[str, Any]) -> str:
+    trip = decibels(numbers["psnr_round_trip"])
+    if numbers["walked"] == 0:
+        return (
+            f"No step is walked ({numbers['steps']} × {frame.sensible(s.strength)} is below 1): this is the picture "
+            f"through the VAE and back, **{trip}**.\nNo image-to-image result can be nearer to its start than that."
+        )
+    first = (
+        f"**{numbers['walked']}** of {numbers['steps']} steps are walked, from t = {numbers['times'][0]}, where "
+        f"**{100 * numbers['noise_share']:.3g} %** of the variance is noise; the result differs from the start by "
+        f"**{100 * numbers['difference']:.2g} %** a pixel."
+    )
+    if s.view == CHANGE:
+        more = (
+            "At strength 1 nothing of the start is left to see." if s.strength == 1 else
+            "Less strength keeps more of the start, more gives the words more to say: compare 0.3 and 0.8."
+        )  # fmt: skip
+        return f"{first}\n{more}"
+    if numbers["cells_kept"] == numbers["cells"]:
+        return f"Nothing is painted, so nothing is drawn anew: the result is the VAE's round trip, **{trip}**."
+    return (
+        f"{first}\n{numbers['cells_kept']} of {numbers['cells']} latent cells are kept: there the latent ends within "
+        f"**{frame.sensible(numbers['latent_difference_kept'])}** of the original's. In pixels the kept part moves by "
+        f"{100 * numbers['pixel_difference_kept']:.2g} % (the decoder looks across the border), the painted part by "
+        f"**{100 * numbers['pixel_difference_anew']:.2g} %**."
+    )
+
+
+def code(s: Settings) -> str:
+    masked = s.view == PAINT
+    lines = f"cells = torch.tensor({s.mask!r}, dtype=torch.float64)\n" if masked else ""
+    lines += 'mask = resize(cells, model.size, "nearest").float()\n' if masked else ""
+    extra = (
+        """
+where = adaptive_avg_pool2d(mask[None, None], z.shape[-1])[0, 0] == 0
+moved = (result - tripped).abs().mean(0).cpu() / 2
+print("cells_kept =", int(where.sum()))
+print("latent_difference_kept =", float((end - z)[..., where].abs().max()) if where.any() else 0.0)
+print("pixel_difference_kept =", float(moved[mask == 0].mean()) if (mask == 0).any() else 0.0)
+print("pixel_difference_anew =", float(moved[mask > 0].mean()) if (mask > 0).any() else 0.0)
+"""
+        if masked
+        else ""
+    )
+    uses = "from core.resizing import resize\n" if masked else ""
+    first = "\nimport torch\nfrom torch.nn.functional import adaptive_avg_pool2d\n" if masked else ""
+    return f"""
+import hashlib
+{first}
+from core.latents import psnr
+from core.pipeline import TextToImage
+{uses}{start_code(s)}
+{lines}z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
+steps = list(
+    model.stream(
+        heard({s.prompt!r}),
+        negative={s.negative!r},
+        sampler={s.sampler!r},
+        steps={s.steps},
+        guidance={s.guidance!r},
+        seed={s.seed},
+        image=image,
+        strength={s.strength!r},
+        mask={"mask" if masked else None},
+    )
+)
+end = steps[-1].x_next if steps else z
+result, tripped = model.decode(end)[0], model.decode(z)[0]
+pixels = ((result + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+
+print("walked =", len(steps))
+print("times =", [*(step.t for step in steps), *(step.t_next for step in steps[-1:])])
+print("psnr_round_trip =", psnr(tripped, image[0]))
+print("psnr_to_start =", psnr(result, image[0]))
+print("difference =", float((result - image[0].to(result)).abs().mean()) / 2)
+print("mean =", pixels.mean((0, 1)).tolist())
+print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
+{extra}"""
+
+
+FIELDS = ("start", "start_prompt", "start_seed", "prompt", "strength")
+SAMPLING = ("negative", "guidance", "steps", "sampler", "seed", "model")
+PIECES = places("progress", "route", "player", "pictures", "result", "underlay")
+IDEAS = {
+    CHANGE: Idea(PIECES, (*FIELDS, *SAMPLING), code, walk=stream, waiting=waiting),
+    PAINT: Idea(PIECES, (*FIELDS, "mask", *SAMPLING), code, walk=stream, waiting=waiting),
+}
