@@ -1,10 +1,48 @@
 """What tests of core, explorer and browser share."""
 
+import json
+import subprocess
+import sys
+
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("house", deadline=None)  # seconds are never asserted: a machine may be busy
 hypothesis.settings.load_profile("house")
+
+
+FRESH = """
+import contextlib, io, json, os, sys, traceback
+for line in sys.stdin:
+    asked, printed, error = json.loads(line), io.StringIO(), ""
+    os.environ |= asked["environment"]
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(compile(asked["code"], "snippet", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        error = traceback.format_exc()
+    print(json.dumps([printed.getvalue(), error]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def afresh():
+    """Runs a program as a reader of the code pane does, and gives what it printed.
+
+    In an interpreter that has this project and nothing of these tests, one for all programs, each in a namespace of its
+    own: what a program imports is all that it finds there.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-I", "-c", FRESH], **pipes) as interpreter:
+
+        def run(code, **environment):
+            interpreter.stdin.write(json.dumps({"code": code, "environment": environment}) + "\n")
+            interpreter.stdin.flush()
+            printed, error = json.loads(interpreter.stdout.readline())
+            assert not error, error
+            return printed
+
+        yield run
 
 
 @pytest.fixture(scope="session")

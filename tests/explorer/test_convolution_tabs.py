@@ -2,13 +2,10 @@
 
 import ast
 import base64
-import contextlib
 import inspect
 import io
 import json
 import struct
-import subprocess
-import sys
 import zlib
 from dataclasses import replace
 
@@ -143,21 +140,8 @@ def ends_in_the_output(player):
 
 
 @pytest.mark.parametrize(("tab", "chosen"), EVERY_PRESET)
-def test_code_prints_the_endpoints_numbers(tab, chosen):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(tab.code(chosen), {})
-    compare(out.getvalue(), tab.update(chosen).numbers)
-
-
-def test_code_of_every_preset_runs_in_a_fresh_interpreter():
-    """One interpreter for all, each preset in a namespace of its own: what they import is all that is there."""
-    chosen = [p.values for p in EVERY_PRESET]
-    programs = json.dumps([tab.code(s) for tab, s in chosen])
-    runner = f"import json\nfor code in json.loads({programs!r}):\n    exec(code, {{}})\n    print('----')"
-    out = subprocess.run([sys.executable, "-c", runner], capture_output=True, text=True, check=True)
-    for (tab, s), printed in zip(chosen, out.stdout.split("----\n"), strict=False):
-        compare(printed, tab.update(s).numbers)
+def test_code_prints_the_endpoints_numbers(afresh, tab, chosen):
+    compare(afresh(tab.code(chosen)), tab.update(chosen).numbers)
 
 
 def compare(printed, numbers):
