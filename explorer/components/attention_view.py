@@ -62,7 +62,7 @@ class AttentionView(Piece):
             "shape": list(value.pictures.shape),
             "pictures": packed(np.clip(value.pictures * 127.5 + 128, 0, 255), "u1"),
             "maps": [
-                {"name": name, "shape": list(maps.shape), "data": packed(np.clip(maps * 65535 + 0.5, 0, 65535), "u2")}
+                {"name": name, "shape": list(maps.shape), "data": packed(np.clip(maps.astype("f4") * 65535 + 0.5, 0, 65535), "u2")}
                 for name, maps in value.maps.items()
             ],
             "tokens": list(value.tokens),

@@ -29,8 +29,8 @@ def likeness(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     )
     every = max(1, -(-n // 24))
     ticks = {"tickvals": list(range(0, n, every)), "ticktext": [short(name) for name in names[::every]]}
-    fig.update_xaxes(**ticks, tickangle=-40, constrain="domain")
-    fig.update_yaxes(**ticks, autorange="reversed", scaleanchor="x", constrain="domain")
+    fig.update_xaxes(**ticks, tickangle=-40)
+    fig.update_yaxes(**ticks, autorange="reversed")
     return fig
 
 
@@ -38,23 +38,27 @@ def short(name: str) -> str:
     return name if len(name) <= 10 else f"{name[:9]}…"
 
 
-def pull(times: Sequence[int], sizes: Sequence[float], T: int) -> Figure:
-    """How far apart the predictions with and without words are at every step, from noise on the left."""
-    most = max(sizes, default=0.0) or 1.0
+PULLS = {"of the guess x̂₀": style.PREDICTION, "of the noise ε̂": style.NOISE}
+
+
+def pull(times: Sequence[int], guess: Sequence[float], noise: Sequence[float], T: int) -> Figure:
+    """How far apart the answers with and without words are at every step, from noise on the left."""
+    most = max(*guess, *noise) or 1.0
     fig = Figure(
         style.layout(
-            x="t, from noise to picture", y="pull of the words", x_range=[T * 1.02, -T * 0.02],
-            y_range=[0, 1.1 * most], margin=MARGIN | {"b": 56, "t": 16},
+            x="t, from noise to picture", y="pull of the words", x_range=[T * 1.02, -T * 0.02], y_range=[0, 1.1 * most]
         )
-    )  # fmt: skip
-    fig.add_scatter(
-        x=list(times),
-        y=list(sizes),
-        mode="lines+markers",
-        line={"color": style.GUIDANCE, "width": 3},
-        marker={"size": 7},
-        hovertemplate="t = %{x}: %{y:.3f}<extra></extra>",
     )
+    for (name, colour), sizes in zip(PULLS.items(), (guess, noise), strict=True):
+        fig.add_scatter(
+            x=list(times),
+            y=list(sizes),
+            mode="lines+markers",
+            line={"color": colour, "width": 3},
+            marker={"size": 7},
+            hovertemplate=f"pull {name} at t = %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    style.key(fig, *PULLS.items(), l=92, b=56)
     return fig
 
 

@@ -88,6 +88,7 @@ def build() -> None:
         "tokens": TokenGrid("The places of the prompt", height=300),
         "attention": AttentionView("Where the picture looks for each token"),
         "plot": LivePlot("The plot of this view", height=400),
+        "panels": Player("What the network says without the words, with them, and guided", height=250),
         "pictures": Pictures("Pictures side by side", columns=4, side=256, height=240),
         "machine": MachineView("The whole machine, a tensor in every box", NAME),
         "amounts": PictureRows("Training examples: noise amount, noisy latent, noise"),

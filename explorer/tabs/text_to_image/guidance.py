@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from core import checks
-from core.denoiser import Denoiser, Prediction
+from core.denoiser import Denoiser
 from core.samplers import Step
 from explorer import frame, models
 from explorer.components.pictures import Picture
@@ -49,9 +49,9 @@ def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
     return tuple(network_denoiser(model.unet, model.schedule, kind, context, empty, scale) for scale in (1.0, 0.0))  # type: ignore[return-value]
 
 
-def pull(cond: Prediction, uncond: Prediction) -> float:
-    """How far apart the two predictions of the noise are: root mean square, in deviations of the noise."""
-    return float((cond.eps - uncond.eps).double().square().mean().sqrt())
+def pull(one: torch.Tensor, two: torch.Tensor) -> float:
+    """How far apart two answers are: root mean square."""
+    return float((one - two).double().square().mean().sqrt())
 
 
 @torch.no_grad()
@@ -63,53 +63,56 @@ def text(s: Settings) -> Iterator[View]:
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
-    pulls: list[float] = []
+    guess: list[float] = []
+    noise: list[float] = []
     found: list[checks.Check] = []
     sent, began, at = 0, time.perf_counter(), -BETWEEN
     for step in walk(model, s):
         cond, uncond = with_text(step.x, step.t), without(step.x, step.t)
         steps.append(step)
-        pulls.append(pull(cond, uncond))
+        guess.append(pull(cond.x0, uncond.x0))
+        noise.append(pull(cond.eps, uncond.eps))
         found.append(checks.guidance(step.prediction.eps, cond.eps, uncond.eps, s.guidance))
         found.append(checks.guidance(step.prediction.x0, cond.x0, uncond.x0, s.guidance))
         three = pictures(model, torch.cat([uncond.x0, cond.x0, step.prediction.x0]))
         frames.append(np.concatenate([three, (three[1:2] - three[:1]) / 2]))
-        labels.append(f"t = {step.t}: the words pull by {pulls[-1]:.3g}")
+        labels.append(f"t = {step.t}: the words pull the guess by {guess[-1]:.3g}")
         now = time.perf_counter()
         if now - at < BETWEEN:
             continue
         at, done = now, len(steps)
         yield screen(
-            text_formula(s, step.t, pulls[-1]),
+            text_formula(s, step.t, guess[-1], noise[-1]),
             None,
             f"Step **{done}** of {s.steps}: one noisy picture, asked about twice.",
             {},
             progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
-            player=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=done - 1, start=sent),
+            panels=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=done - 1, start=sent),
         )
         sent = done
     times = [step.t for step in steps]
-    most = int(np.argmax(pulls))
+    most = int(np.argmax(guess))
     numbers = {
         "scale": s.guidance,
         "w": s.guidance - 1,
         "times": times,
-        "pull": pulls,
+        "pull_on_guess": guess,
+        "pull_on_noise": noise,
         "strongest_at": times[most],
         "share_of_noise": [float(1 - model.schedule.alpha_bar[t]) for t in times],
     }
     yield screen(
-        text_formula(s, times[most], pulls[most]),
+        text_formula(s, times[most], guess[most], noise[most]),
         frame.weakest(*found),
         text_notice(s, numbers),
         numbers,
         progress=Progress(1, 1, f"{len(steps)} steps, asked three ways, in {time.perf_counter() - began:.1f} s"),
-        player=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
-        plot=figures.pull(times, pulls, model.schedule.T),
+        panels=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
+        plot=figures.pull(times, guess, noise, model.schedule.T),
     )
 
 
-def text_formula(s: Settings, t: int | None = None, size: float = 0.0) -> str:
+def text_formula(s: Settings, t: int | None = None, guess: float = 0.0, noise: float = 0.0) -> str:
     without = r"\hat\epsilon_{\text{away}}" if s.negative else r"\hat\epsilon_\varnothing"
     scale, rest = frame.sensible(s.guidance), frame.sensible(abs(1 - s.guidance))
     one = (
@@ -119,17 +122,18 @@ def text_formula(s: Settings, t: int | None = None, size: float = 0.0) -> str:
     if t is None:
         return f"$${one}$$"
     two = (
-        rf"\text{{pull at }}t={t}:\quad\sqrt{{\tfrac1n\|\hat\epsilon_{{\text{{words}}}}-{without}\|^2}}={tex(size, 3)}"
+        rf"\text{{pull at }}t={t}:\quad\tfrac1{{\sqrt n}}\|\hat\epsilon_{{\text{{words}}}}-{without}\|={tex(noise, 3)},"
+        rf"\qquad\text{{on the guess }}\hat x_0:\;{tex(guess, 3)}"
     )
     return f"$${one}$$\n\n$${two}$$"
 
 
 def text_notice(s: Settings, n: dict[str, Any]) -> str:
-    most, last = max(n["pull"]), n["pull"][-1]
+    most, last = max(n["pull_on_guess"]), n["pull_on_guess"][-1]
     share = 100 * n["share_of_noise"][n["times"].index(n["strongest_at"])]
     first = (
-        f"The words pull hardest at t = **{n['strongest_at']}**, where {share:.0f} % of the variance is noise: by "
-        f"{most:.3g} of the noise's own deviation; in the last step by {last:.3g}."
+        f"The words pull the guess hardest at t = **{n['strongest_at']}**, where {share:.3g} % of the variance is "
+        f"noise: by **{most:.3g}** of a latent's deviation; in the last step by {last:.3g}."
     )
     if s.guidance == 0:
         second = "At s = 0 the picture follows the left panel; the one with text is asked for, and not heard."
@@ -156,17 +160,19 @@ kind = model.scheduler.get("prediction_type", "epsilon")
 with_text, without = (
     network_denoiser(model.unet, model.schedule, kind, words, nothing, scale) for scale in (1.0, 0.0)
 )
-times, pull = [], []
+times, guess, noise = [], [], []
 for step in model.stream(prompt, **asked):
-    apart = with_text(step.x, step.t).eps - without(step.x, step.t).eps
+    one, two = with_text(step.x, step.t), without(step.x, step.t)
     times.append(step.t)
-    pull.append(float(apart.double().square().mean().sqrt()))
+    guess.append(float((one.x0 - two.x0).double().square().mean().sqrt()))
+    noise.append(float((one.eps - two.eps).double().square().mean().sqrt()))
 
 print("scale =", asked["guidance"])
 print("w =", asked["guidance"] - 1)
 print("times =", times)
-print("pull =", pull)
-print("strongest_at =", times[pull.index(max(pull))])
+print("pull_on_guess =", guess)
+print("pull_on_noise =", noise)
+print("strongest_at =", times[guess.index(max(guess))])
 """
 
 
@@ -322,7 +328,7 @@ def over_time(s: Settings) -> Iterator[View]:
     calls: dict[str, int] = {}
     began = at = time.perf_counter()
     shapes = courses(s, T)
-    curves = {name: (list(range(T, 0, -max(1, T // 100))), []) for name in shapes}
+    curves = {name: (list(range(T, 0, -max(1, T // 400))), []) for name in shapes}
     curves = {name: (times, [shapes[name](t) for t in times]) for name, (times, _) in curves.items()}
     for name, course in shapes.items():
         steps: list[Step] = []
@@ -400,7 +406,7 @@ def over_notice(s: Settings, n: dict[str, Any]) -> str:
     most = max(far, key=lambda name: far[name])
     rows = n["network_rows"]
     return (
-        f"All four start from one noise and press {n['scale']:g} at most or on average. **{most.capitalize()}** ends "
+        f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval at most. **{most.capitalize()}** ends "
         f"farthest from the constant scale: {100 * far[most]:.2g} % of black to white a pixel.\n"
         f"The interval asks the network for **{rows['interval']}** answers in place of {rows['constant']}: outside it "
         "s = 1, and only the words are asked. Falling presses while the layout is found, rising while details are."
@@ -434,10 +440,8 @@ print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2
 
 RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
 IDEAS = {
-    TEXT: Idea(places("progress", "player", "plot"), RUN, text_code, walk=text, waiting=text_formula),
-    SCALES: Idea(
-        places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=lambda s: scales_formula()
-    ),
+    TEXT: Idea(places("progress", "panels", "plot"), RUN, text_code, walk=text, waiting=text_formula),
+    SCALES: Idea(places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=lambda s: scales_formula()),
     OVER_TIME: Idea(
         places("progress", "plot", "pictures"),
         (*RUN, "since", "until"),

@@ -67,6 +67,11 @@ def tiles(latent: Tensor) -> np.ndarray:
     return sheet[::every, ::every]
 
 
+def rows(states: Tensor) -> np.ndarray:
+    """Token states (n, D) as colours, a band for each token: (H, D, 3)."""
+    return coloured(states.float().cpu().numpy()).repeat(max(1, 64 // len(states)), 0)
+
+
 def sides(x: Tensor) -> str:
     return " × ".join(map(str, x.shape[1:]))
 
@@ -174,13 +179,13 @@ def assembled(
         Box("tokens", "2 Tokens", f"{len(names)} of 77 places", TOKENS,
             text="\n".join(f"{token.id} {name}" for token, name in zip(read, names, strict=False))),
         Box("states", "3 Token states", sides(states), ATTENTION,
-            pixels=coloured(states[0, :, :DIMENSIONS].float().cpu().numpy())[None],
-            notes=(f"first {DIMENSIONS} of {dim}" if dim > DIMENSIONS else "a row for each place",)),
+            pixels=rows(states[0, : len(names), :DIMENSIONS])[None],
+            notes=(f"the first {len(names)} rows" + f", {DIMENSIONS} of {dim} numbers" * (dim > DIMENSIONS),)),
         Box("noise", "4 Noise", sides(first.x), EXAMPLES, pixels=tiles(first.x[0])[None], notes=(f"of seed {s.seed}",)),
         Box("latent", "5 Latent xₜ", sides(first.x), SCALES, pixels=look["latent"],
             notes=tuple(f"t = {t}" for t in times)),
-        Box("unet", "6 U-Net: the noise in it", sides(first.x), TEXT, pixels=look["unet"], notes=(size,)),
-        Box("decoder", "7 Decoder: x̂₀ goes in", sides(first.x), EXAMPLES, pixels=look["decoder"], notes=(decoder,)),
+        Box("unet", "6 U-Net", sides(first.x), TEXT, pixels=look["unet"], notes=(f"the noise it sees, {size}",)),
+        Box("decoder", "7 Decoder", sides(first.x), EXAMPLES, pixels=look["decoder"], notes=(f"x̂₀ goes in, {decoder}",)),
         Box("picture", "8 Picture", f"3 × {model.size} × {model.size}", DRAW, pixels=picture,
             notes=(*("if it stopped now" for _ in times[:-1]), "finished" if done is None else "if it stopped now")),
     )  # fmt: skip
@@ -189,9 +194,11 @@ def assembled(
 
 def machine_formula(s: Settings) -> str:
     return (
-        r"$$\text{words}\to c,\qquad x_T=\varepsilon\;\to\;\hat\epsilon=\mathrm{U}(x_t,t,c)\;\to\;x_{t'}"
-        rf"\;\xrightarrow{{\;\text{{{s.steps} times}}\;}}\;x_0\;\to\;\mathrm{{D}}(x_0)=\text{{picture}},\qquad "
-        rf"s={frame.sensible(s.guidance)},\;w={frame.sensible(s.guidance - 1)}$$"
+        r"$$\text{words}\to c\in\mathbb R^{77\times D},\qquad x_T=\varepsilon\sim\mathcal N(0,I)$$"
+        "\n\n"
+        rf"$$\underbrace{{\hat\epsilon=\mathrm{{U}}(x_t,t,c)\;\to\;x_{{t'}}}}_{{\text{{{s.steps} times, }}"
+        rf"s={frame.sensible(s.guidance)},\,w={frame.sensible(s.guidance - 1)}}}\;\to\;x_0\;\to\;"
+        r"\mathrm{D}(x_0)=\text{picture}$$"
     )
 
 

@@ -67,6 +67,7 @@ PLACES = (
     "sheet",
     "tokens",
     "attention",
+    "panels",
     "plot",
     "pictures",
     "machine",

@@ -1,0 +1,343 @@
+"""Text to image from inside, with a tiny random model: tokens, attention, guidance, the machine, training examples."""
+
+import ast
+import base64
+import contextlib
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from core import pipeline
+from core.networks import attention as layers
+from explorer.components.attention_view import AttentionView, thinned
+from explorer.components.machine_view import MachineView
+from explorer.components.picture_rows import PictureRows
+from explorer.tabs import text_to_image as tab
+from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, guidance, machine, words
+from explorer.tabs.text_to_image.settings import (
+    ATTENTION,
+    EXAMPLES,
+    MACHINE,
+    OVER_TIME,
+    SCALES,
+    TEXT,
+    TOKENS,
+    VIEWS,
+)
+
+INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES)
+QUICK = Settings(steps=3)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_offered):
+    return tiny_offered
+
+
+def of(view, **changed):
+    return dataclasses.replace(QUICK, view=view, **changed)
+
+
+def piece(view, name):
+    return view.stage[PLACES.index(name)]
+
+
+def walked(model, prompt="red apple", **more):
+    asked = {"sampler": "dpmpp_2m", "steps": 3, "guidance": 3.0, "seed": 0}
+    return list(model.stream(prompt, **asked | more))
+
+
+@pytest.mark.parametrize("view", INSIDE)
+def test_the_snippet_prints_the_numbers_of_the_view(model, view):
+    settings = of(view, prompt="blue heart", negative="red", seed=5)
+    result = tab.result(settings)
+    assert result.check.ok
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(settings), {})
+    printed = [line.split(" = ", 1) for line in out.getvalue().splitlines()]
+    assert len(printed) >= 3
+    for name, value in printed:
+        assert ast.literal_eval(value) == result.numbers[name], name
+    assert json.loads(json.dumps(result.numbers)) == result.numbers
+
+
+def test_presets_open_every_view():
+    assert {settings.view for settings in PRESETS.values()} >= set(INSIDE)
+
+
+# Tokens
+
+
+def other_tokenizer():
+    """CLIP's tokenizer as the library `tokenizers` runs it; only the table of merges is open_clip's."""
+    tokenizers = pytest.importorskip("tokenizers")
+    from tokenizers import Regex, models, normalizers, pre_tokenizers
+
+    from core.text import tokenizer
+
+    ours = tokenizer()
+    made = tokenizers.Tokenizer(
+        models.BPE(
+            vocab=ours.encoder, merges=list(ours.bpe_ranks), end_of_word_suffix="</w>", unk_token="<end_of_text>"
+        )
+    )
+    made.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    pattern = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return lambda text: made.encode(text).ids
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "red apple",
+        "",
+        "paradise cosmic beach",
+        "an Unbelievably tall zeppelin, it's 2026!",
+        "äpfel 苹果 🚀",
+        "red " * 100,
+    ],
+)
+def test_tokens_are_those_of_another_library(model, prompt):
+    view = tab.update(of(TOKENS, prompt=prompt))
+    ids = other_tokenizer()(prompt)
+    assert view.numbers["ids"] == [49406, *ids[:75], 49407]
+    assert len(view.numbers["cut"]) == max(0, len(ids) - 75)
+    assert view.check.ok
+
+
+def test_every_place_is_shown_and_a_cut_word_beside_them(model):
+    grid = piece(tab.update(of(TOKENS, prompt="red zeppelin")), "tokens")
+    assert [place.number for place in grid] == list(range(77))
+    assert [place.kind for place in grid[:5]] == ["mark", "known", "unknown", "mark", "padding"]
+    assert {place.id for place in grid[4:]} == {model.text.config.pad_token_id}
+    view = tab.update(of(TOKENS, prompt="red " * 80))
+    grid = piece(view, "tokens")
+    assert (
+        [place.kind for place in grid].count("cut") == 5 and grid[76].kind == "mark" and "**5** tokens" in view.notice
+    )
+    assert "No word" in tab.update(of(TOKENS, prompt="zeppelin")).notice
+
+
+def test_likeness_is_torchs_cosine(model):
+    view = tab.update(of(TOKENS, prompt="red apple blue heart"))
+    states = model.text(["red apple blue heart"])[0, :6]
+    expected = torch.nn.functional.cosine_similarity(states[:, None], states[None], dim=-1)
+    assert np.allclose(view.numbers["likeness"], expected, atol=1e-5)
+    assert np.allclose(piece(view, "plot").to_dict()["data"][0]["z"], expected, atol=1e-5)
+
+
+def test_the_badge_sees_a_wrong_token(model, monkeypatch):
+    right = type(model.text).tokens
+    monkeypatch.setattr(
+        type(model.text), "tokens", lambda self, p: [dataclasses.replace(t, id=t.id + 1) for t in right(self, p)]
+    )
+    assert not tab.update(of(TOKENS)).check.ok
+
+
+# Attention
+
+
+@pytest.mark.parametrize(("sampler", "scale"), [("dpmpp_2m", 3.0), ("heun", 3.0), ("ddim", 0.0), ("ddim", 1.0)])
+def test_maps_are_the_networks_own_attention(model, sampler, scale):
+    settings = of(ATTENTION, sampler=sampler, guidance=scale, negative="blue")
+    view = tab.result(settings)
+    looks = piece(view, "attention")
+    record = layers.Record()
+    walked(model, sampler=sampler, guidance=scale, negative="blue", record=record)
+    count = 3 if scale == 0 else 4
+    assert len(looks.tokens) == count and view.check.ok
+    for maps, weights in zip(looks.maps.values(), record.attention.values(), strict=True):
+        side = maps.shape[2]
+        expected = weights[0, :, :, :count].reshape(-1, side, side, count)
+        assert np.allclose(maps[-1], expected, atol=1e-3)
+        assert np.allclose(maps.sum(-1, dtype=np.float64), 1, atol=2e-3)
+
+
+def test_what_is_sent_is_the_maps(model):
+    looks = piece(tab.result(of(ATTENTION)), "attention")
+    sent = AttentionView("x").postprocess(looks)
+    name, maps = next(iter(looks.maps.items()))
+    first = sent["maps"][0]
+    values = np.frombuffer(base64.b64decode(first["data"]), "<u2").reshape(first["shape"]) / 65535
+    assert first["name"] == name and np.allclose(values, maps, atol=1e-4)
+    assert sent["shape"] == [3, 64, 64, 3] and sent["tokens"] == ["start", "red", "apple", "end"]
+
+
+def test_a_muted_token_is_what_a_run_without_its_state_draws(model):
+    view = tab.result(of(ATTENTION, word=2, factor=0.0))
+    before, after = (model.decode(walked(model, token_weights=w)[-1].x_next)[0] for w in ([1.0], [1.0, 1.0, 0.0]))
+    assert view.numbers["difference"] == pytest.approx(float((after - before).abs().mean()) / 2)
+    assert view.numbers["difference"] > 0
+    shown = piece(view, "pictures")
+    assert np.allclose(shown[1].pixels, (after.permute(1, 2, 0) + 1) / 2, atol=1e-6)
+    assert tab.result(of(ATTENTION, factor=1.0)).numbers["difference"] == 0
+    with pytest.raises(ValueError, match="one of the prompt's 4"):
+        tab.result(of(ATTENTION, word=4))
+
+
+def test_the_badge_sees_attention_that_is_not_scaled(model, monkeypatch):
+    def unscaled(q, k, v, heads, seen=None):
+        return right(q * 3, k, v, heads, seen)
+
+    right = layers.attend
+    monkeypatch.setattr(layers, "attend", unscaled)
+    assert not tab.result(of(ATTENTION)).check.ok
+
+
+def test_the_badge_sees_rows_that_are_no_shares(model, monkeypatch):
+    def more(q, k, v, heads, seen=None):
+        out, weights = right(q, k, v, heads, seen)
+        return out, weights * 1.001
+
+    right = layers.attend
+    monkeypatch.setattr(layers, "attend", more)
+    assert not tab.result(of(ATTENTION)).check.ok
+
+
+@pytest.mark.parametrize("steps", [1, 20, 200])
+def test_what_a_large_network_sees_is_reduced_and_stays_shares(steps):
+    """Stable Diffusion's 16 layers with 8 heads, all 77 places."""
+    g = torch.Generator().manual_seed(0)
+    sides = {"down_blocks.0": 64, "down_blocks.1": 32, "down_blocks.2": 16, "up_blocks.1": 16, "up_blocks.2": 32}
+    names = {f"{block}.attentions.{i}.0": n for block, n in (sides | {"up_blocks.3": 64}).items() for i in range(2)}
+    names["mid_block.attentions.0.0"] = 8
+    seen = {name: torch.rand(1, 2, n * n, 77, generator=g).softmax(-1) for name, n in names.items()}
+    way = words.fitting(seen, steps, 77)
+    maps = words.squares(seen, 10, True, way)
+    assert sum(m.size for m in maps.values()) * min(steps, way[2]) * 11 // 77 <= words.MOST
+    assert len(maps) == 7
+    for m in maps.values():
+        assert m.shape[1] == m.shape[2] and m.shape[3] == 11
+        assert np.allclose(m.sum(-1, dtype=np.float64), 1, atol=5e-3)
+    side = next(iter(maps.values())).shape[1]
+    mean = torch.stack([seen["down_blocks.0.attentions.0.0"], seen["down_blocks.0.attentions.1.0"]]).mean((0, 1))[0]
+    pooled = mean[:, 3].numpy().reshape(64, 64).reshape(side, 64 // side, side, 64 // side).mean((1, 3))
+    assert np.allclose(maps[f"down 1, {side} × {side}"][..., 3].mean(0), pooled, atol=1e-3) or way[1]
+
+
+def test_thinned_keeps_the_ends():
+    assert list(thinned(200, 5)) == [0, 50, 100, 149, 199] and list(thinned(3, 24)) == [0, 1, 2]
+
+
+# Guidance
+
+
+def test_panels_are_what_the_network_says_with_and_without_the_words(model):
+    view = tab.result(of(TEXT, negative="blue"))
+    frames = piece(view, "panels").frames
+    context, empty = model.text(["red apple"]), model.text(["blue"])
+    for i, step in enumerate(walked(model, negative="blue")):
+        with torch.no_grad():
+            v = [model.unet(step.x, torch.tensor([step.t - 1]), c) for c in (empty, context)]
+        a, b = float(model.schedule.alpha_bar[step.t]) ** 0.5, float(1 - model.schedule.alpha_bar[step.t]) ** 0.5
+        without, with_text = (a * step.x - b * answer for answer in v)
+        shown = torch.cat([without, with_text, without + 3 * (with_text - without)])
+        expected = model.decode(shown).permute(0, 2, 3, 1).numpy()
+        assert np.allclose(frames[i, :3], expected, atol=1e-3)
+        assert np.allclose(frames[i, 3], (expected[1] - expected[0]) / 2, atol=1e-3)
+        apart = float((v[1] - v[0]).square().mean().sqrt())
+        assert view.numbers["pull_on_noise"][i] == pytest.approx(a * apart, rel=1e-3)
+        assert view.numbers["pull_on_guess"][i] == pytest.approx(b * apart, rel=1e-3)
+
+
+def test_scales_start_from_one_noise_and_are_the_pipelines_pictures(model):
+    view = tab.result(of(SCALES, guidance=4.5))
+    assert view.numbers["scales"] == [0, 1, 2, 3, 4.5, 5, 8]
+    for scale, picture in zip(view.numbers["scales"], piece(view, "pictures"), strict=True):
+        expected = model.decode(walked(model, guidance=scale)[-1].x_next)[0].permute(1, 2, 0).numpy()
+        assert np.allclose(picture.pixels, (expected + 1) / 2, atol=1e-6)
+        assert picture.marked == (scale == 4.5)
+
+
+def test_courses_of_the_scale():
+    courses = guidance.courses(Settings(guidance=5.0, since=0.8, until=0.2), 1000)
+    t = np.arange(1001)
+    for name, mean in (("constant", 5), ("rising", 5), ("falling", 5), ("interval", 1 + 4 * 601 / 1001)):
+        assert np.mean([courses[name](int(i)) for i in t]) == pytest.approx(mean)
+    assert (courses["rising"](1000), courses["rising"](0), courses["falling"](0)) == (1, 9, 1)
+    with pytest.raises(ValueError, match="interval"):
+        list(tab.stream(of(OVER_TIME, since=0.2, until=0.5)))
+
+
+def test_guidance_over_time_asks_once_where_the_scale_is_1(model):
+    view = tab.result(of(OVER_TIME, steps=4, since=0.6, until=0.3))
+    assert view.numbers["network_rows"] == {"constant": 8, "rising": 7, "falling": 8, "interval": 5}
+    expected = walked(model, steps=4, guidance=lambda t: 3.0 if 0.3 <= t / 1000 <= 0.6 else 1.0)[-1].x_next
+    shown = {picture.title: picture.pixels for picture in piece(view, "pictures")}
+    assert np.allclose(shown["interval"], (model.decode(expected)[0].permute(1, 2, 0) + 1) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("view", [TEXT, SCALES, OVER_TIME])
+def test_the_badge_sees_a_scale_that_is_not_kept(model, view, monkeypatch):
+    right = pipeline.guide
+    monkeypatch.setattr(pipeline, "guide", lambda cond, uncond, scale: right(cond, uncond, scale + 0.5))
+    assert not tab.result(of(view)).check.ok
+
+
+# The machine, and what it learned from
+
+
+def test_every_box_holds_its_tensor(model):
+    view = tab.result(of(MACHINE))
+    shown = piece(view, "machine")
+    boxes = {box.name: box for box in shown.boxes}
+    steps = walked(model)
+    assert shown.counter == ("step 1 of 3", "step 2 of 3", "step 3 of 3", "finished")
+    assert {box.opens for box in shown.boxes} <= set(VIEWS)
+    picture = model.decode(steps[-1].x_next)[0].permute(1, 2, 0).numpy()
+    assert np.allclose(boxes["picture"].pixels[-1], (picture + 1) / 2, atol=1e-6)
+    for i, step in enumerate(steps):
+        latent = step.x[0, 3].numpy()  # the fourth channel stands at the bottom right
+        corner = boxes["latent"].pixels[i, 17:, 17:]
+        colour = np.where(latent[..., None] < 0, [0, 114, 178], [213, 94, 0]) / 255
+        share = np.clip(np.abs(latent) / 3, 0, 1)[..., None]
+        assert np.allclose(corner, (1 - share) + share * colour, atol=1e-5)
+    assert np.array_equal(boxes["noise"].pixels[0], boxes["latent"].pixels[0])
+    assert view.numbers["weights"]["unet"] == sum(w.numel() for w in model.unet.parameters())
+    assert view.numbers["calls"] == 3
+    sent = MachineView("x", "t").postprocess(shown)
+    assert len(sent["boxes"]) == 8 and len(base64.b64decode(sent["boxes"][7]["data"])) == 4 * 64 * 64 * 3
+
+
+def test_heun_calls_the_network_twice_a_step_but_for_the_last(model):
+    assert tab.result(of(MACHINE, sampler="heun")).numbers["calls"] == 5
+
+
+def test_colours_are_blue_white_and_vermilion():
+    assert np.allclose(machine.coloured(np.array([-9.0, 0.0, 9.0])) * 255, [[0, 114, 178], [255] * 3, [213, 94, 0]])
+
+
+def test_every_row_is_noised_by_its_amount(model):
+    view = tab.result(of(EXAMPLES))
+    amounts, told = piece(view, "amounts"), piece(view, "examples")
+    assert amounts.heads == ("noise amount", "noisy latent", "noise")
+    assert told.heads == ("step", "image", "text", "noise sample")
+    assert [row[0].split("\n")[0] for row in amounts.rows] == ["3", "14", "7", "42", "2", "21"]
+    assert all("red apple" in row[2] for row in told.rows)
+    alpha_bar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
+    for amount, signal, noise in zip(
+        view.numbers["amounts"], view.numbers["signal"], view.numbers["noise"], strict=True
+    ):
+        assert signal**2 == pytest.approx(float(alpha_bar[20 * amount - 1]))
+        assert noise**2 == pytest.approx(1 - float(alpha_bar[20 * amount - 1]))
+    assert len(PictureRows("x").postprocess(told)["rows"]) == 6
+    assert "drawn by the model itself" in view.notice
+
+
+def test_the_badge_sees_a_row_that_is_noised_wrongly(model, monkeypatch):
+    right = machine.add_noise
+    monkeypatch.setattr(machine, "add_noise", lambda x0, eps, t, schedule: right(x0, eps, t + 1, schedule))
+    assert not tab.result(of(EXAMPLES)).check.ok
