@@ -26,6 +26,7 @@
     hide();
   };
   explorer.follow = (anchor) => {
+    explorer.settle();  // the address of what is left, before another slide is meant
     slide = found(anchor.dataset.slide) ?? slide;
     hide();
     explorer.go(anchor.getAttribute('href').slice(1));
@@ -51,6 +52,7 @@
   }
   // One slide on or back; without a lecture one preset, and after the last the next tab.
   function turn(by) {
+    explorer.settle();
     const now = here();
     if (now) {
       const next = now.lecture.slides[now.at + by];

@@ -1,0 +1,150 @@
+"""A first visit, a lecture held by keys, a notebook saved, and the address through it all."""
+
+import json
+from importlib import import_module
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from explorer import lectures
+from explorer.frame import address_of
+from explorer.tabs import TABS
+
+QUICK = [name for name in TABS if not hasattr(import_module(f"explorer.tabs.{name}"), "stream")]
+SEEN = "selector => getComputedStyle(document.querySelector(selector)).visibility === 'visible'"
+
+
+def query(page):
+    return {key: value[0] for key, value in parse_qs(urlsplit(page.url).query).items()}
+
+
+def reached(page, **wanted):
+    """Wait until the address has these keys."""
+    page.wait_for_function(
+        """wanted => { const here = new URLSearchParams(location.search);
+            return Object.entries(wanted).every(([key, value]) => here.get(key) === value); }""",
+        arg=wanted,
+    )
+
+
+def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
+    slides = {one.name: one.slides for one in lectures.course()}["001"]
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(url)
+    page.wait_for_selector("#tab-start .badge.ok")
+    assert query(page) == {"tab": "start"}
+    page.evaluate("window.sameVisit = true")
+
+    # By lecture: a slide is one click away, and the page is not loaded again.
+    page.locator("#tab-start summary").first.click()
+    page.locator('#tab-start [data-slide="001:5"]').click()
+    tab = "#tab-transposed_convolution"
+    page.wait_for_selector(f"{tab} .badge.ok")
+    assert query(page) == dict(parse_qsl(slides[4].query))
+    assert page.locator(f"{tab} .controls").is_visible()
+
+    # Lecture mode: one panel, larger type, the answer unseen until it is asked for.
+    page.get_by_role("button", name="Lecture", exact=True).click()
+    reached(page, lecture="1", slide="001:5")
+    assert page.locator(".slide-note").inner_text() == slides[4].note
+    assert not page.locator(f"{tab} .controls").is_visible() and not page.locator(f"{tab} .fold").first.is_visible()
+    size = "selector => parseFloat(getComputedStyle(document.querySelector(selector)).fontSize)"
+    for text in ("body", f"{tab} .transport-label", f"{tab} .notice p"):
+        assert page.evaluate(size, text) >= 20
+    hidden = (f"{tab} .formula", f"{tab} .badge", f"{tab} .notice p")
+    assert not any(page.evaluate(SEEN, part) for part in hidden)
+    page.keyboard.press("a")
+    assert all(page.evaluate(SEEN, part) for part in hidden)
+
+    # The next slide hides the answer again; the players keep their arrow keys.
+    page.keyboard.press("PageDown")
+    reached(page, slide="001:6", p="2")
+    page.wait_for_function("document.querySelector('#tab-transposed_convolution .chips [aria-pressed=true]')")
+    assert not page.evaluate(SEEN, f"{tab} .notice p")
+    player = page.locator(f"{tab} .player").first
+    player.focus()
+    step = player.locator(".transport-step")
+    page.keyboard.press("Home")
+    first = int(step.inner_text().split()[1])
+    page.keyboard.press("ArrowRight")
+    assert int(step.inner_text().split()[1]) == first + 1
+    page.keyboard.press("h")
+    assert not page.evaluate(SEEN, f"{tab} .stage .player")
+    page.keyboard.press("a")
+    assert page.evaluate(SEEN, f"{tab} .stage .player")
+    page.keyboard.press("h")
+
+    # What is typed into a field turns no page; Escape leaves it.
+    page.keyboard.press("c")
+    page.get_by_label("number input for Stride").fill("3")
+    page.keyboard.press("n")
+    reached(page, slide="001:6", s="3")
+    page.keyboard.press("Escape")
+    assert not page.locator(f"{tab} .controls").is_visible()
+
+    # The lectures' list and back to the slide; the browser's own Back and Forward go the same way.
+    page.keyboard.press("i")
+    reached(page, tab="start")
+    page.wait_for_selector("#tab-start .ways:visible")
+    page.keyboard.press("n")
+    reached(page, slide="001:6")
+    page.keyboard.press("b")
+    reached(page, slide="001:5")
+    page.go_back()
+    reached(page, slide="001:6")
+    page.go_back()
+    reached(page, tab="start")
+    page.wait_for_selector("#tab-start .ways:visible")
+    page.go_forward()
+    reached(page, slide="001:6")
+    page.wait_for_selector(f"{tab} .stage .player:visible")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+    assert page.evaluate("window.sameVisit") is True
+
+    # The address alone restores it; without a lecture the keys go through the presets, and on to the next tab.
+    page.reload()
+    page.wait_for_selector(f"{tab} .notice p", state="attached")
+    assert page.locator(".slide-note").inner_text() == slides[5].note
+    page.goto(f"{url}?tab=coin_flips&lecture=1")
+    page.wait_for_selector("#tab-coin_flips .notice p", state="attached")
+    page.keyboard.press("n")
+    reached(page, tab="coin_flips", n="20", p="0.1", lecture="1")
+    page.set_viewport_size({"width": 375, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.keyboard.press("l")
+    page.wait_for_selector("#tab-coin_flips .controls:visible")
+    page.wait_for_function("!new URLSearchParams(location.search).has('lecture')")
+
+
+def test_a_preset_of_every_quick_tab_by_its_address_alone_and_the_way_back(page, url):
+    page.goto(url)
+    page.wait_for_selector("#tab-start .badge.ok")
+    visited = []
+    for name in QUICK:
+        module = import_module(f"explorer.tabs.{name}")
+        preset, settings = list(module.PRESETS.items())[-1]
+        wanted = address_of(module, settings)
+        page.evaluate("query => window.explorer.go(query)", wanted)
+        page.wait_for_selector(f"#tab-{name} .chips [aria-pressed=true]:text-is({json.dumps(preset)})")
+        page.wait_for_selector(f"#tab-{name} .badge.ok")
+        assert dict(parse_qsl(urlsplit(page.url).query)) == dict(parse_qsl(wanted))
+        visited.append((name, preset, wanted))
+    for name, preset, wanted in reversed(visited[:-1]):
+        page.go_back()
+        page.wait_for_selector(f"#tab-{name} .chips [aria-pressed=true]:text-is({json.dumps(preset)}):visible")
+        assert dict(parse_qsl(urlsplit(page.url).query)) == dict(parse_qsl(wanted))
+    page.go_forward()
+    page.wait_for_selector(f"#tab-{visited[1][0]} .badge:visible")
+
+
+def test_the_notebook_holds_the_code_on_the_screen(page, url):
+    page.goto(f"{url}?tab=coin_flips&n=10")
+    page.wait_for_selector("#tab-coin_flips .badge.ok")
+    panel = page.locator("#tab-coin_flips")
+    panel.get_by_role("button", name="Python for this screen").click()
+    shown = panel.locator(".code pre code")
+    shown.wait_for()
+    with page.expect_download() as saving:
+        panel.get_by_role("button", name="Open as notebook").click()
+    assert saving.value.suggested_filename == "coin_flips.ipynb"
+    made = json.loads(saving.value.path().read_text("utf-8"))
+    assert made["cells"][-1]["source"].strip() == shown.inner_text().strip()
+    assert "n, p, k = 10" in made["cells"][-1]["source"]
