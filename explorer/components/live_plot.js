@@ -16,8 +16,9 @@ function plotly() {
 
 // Figures carry no ink of their own: text and axes take the page's, light or dark, and its type size.
 function dressed(layout) {
-  const ink = css('--ink'), line = css('--line');
-  const out = { ...layout, font: { ...layout.font, color: ink, family: css('--font'), size: parseFloat(css('--plot-size')) || 14 } };
+  const ink = css('--ink'), line = css('--line'), size = parseFloat(css('--plot-size')) || 14;
+  const out = { ...layout, font: { ...layout.font, color: ink, family: css('--font'), size } };
+  out.margin = Object.fromEntries(Object.entries(layout.margin ?? {}).map(([side, room]) => [side, room * Math.max(1, size / 15)]));
   for (const key of Object.keys(out)) {
     if (/^[xy]axis\d*$/.test(key)) out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...out[key] };
   }
