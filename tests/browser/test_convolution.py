@@ -180,6 +180,23 @@ def test_cells_are_painted_typed_and_read_from_a_picture(deck, tmp_path):
         assert set(shown.all_text_contents()) == {cell}
 
 
+def test_an_own_picture_is_stamped(page, url, tmp_path):
+    """Transposed convolution reads and refuses files as convolution does."""
+    page.goto(f"{url}?tab=transposed_convolution")
+    page.wait_for_function("document.querySelectorAll('#tab-transposed_convolution .windows .boards svg').length === 6")
+    picture = page.locator("#transposed_convolution-image")
+    sides, shown = picture.locator("output").all_text_contents()[:2], picture.locator(".paint-board text")
+    (tmp_path / "notes.png").write_text("no picture")
+    picture.locator("input[type=file]").set_input_files(tmp_path / "notes.png")
+    picture.locator(".told.wrong", has_text="no picture that can be read").wait_for()
+    Image.new("L", (30, 40), 255).save(tmp_path / "white.png")
+    picture.locator("input[type=file]").set_input_files(tmp_path / "white.png")
+    picture.locator(".told", has_text=f"in {sides[0]} × {sides[1]} cells").wait_for()
+    assert set(shown.all_text_contents()) == {"1"}
+    page.wait_for_function("/[?&]x=1%2C1/.test(location.search)")
+    page.wait_for_selector("#tab-transposed_convolution .badge.ok")
+
+
 def test_each_view_shows_its_own_pieces_and_controls(deck):
     deck.get_by_role("button", name="a photograph embossed").click()
     deck.locator("#tab-convolution .windows").wait_for(state="hidden")

@@ -97,6 +97,14 @@ def test_an_own_picture_is_noised(forward, tmp_path):
         }"""
     )
     assert before.is_visible() and "x=" not in forward.url
+    forward.locator("#tab-schedules-button").click()
+    forward.wait_for_selector(f"{SCHEDULES} .badge.ok")
+    forward.locator("#tab-forward_noise-button").click()
+    own = forward.locator(f"{FORWARD} .own-picture select")
+    own.wait_for()
+    slide(forward, FORWARD, "Noise amount t", 1)  # answered after what coming back might have asked for
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 1:')")
+    assert own.input_value() == "data:"
 
 
 def test_forward_noise_views_show_their_own_pieces(forward):
@@ -120,6 +128,9 @@ def test_schedules_meter_repair_and_messages(page, url):
     typed.fill("0")
     page.get_by_text("T must be a whole number in [2, 2000], got 0").first.wait_for()
     assert verdict.count() == 1 and "nothing at all" in verdict.inner_text()
+    typed.press("Tab")  # the field then shows 2, and 2 is what counts
+    page.wait_for_function("location.search.includes('T=2&')")
+    page.get_by_text("T must be a whole number").first.wait_for(state="hidden")
     first = page.locator("#schedules-beta_1").get_by_label("First β, number")
     typed.fill("300")
     page.wait_for_function("location.search.includes('T=300')")

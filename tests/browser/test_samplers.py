@@ -1,9 +1,12 @@
 """Samplers as a visitor uses them: views, keys, points drawn by hand, messages that spare the picture, long runs."""
 
 import io
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import numpy as np
 from PIL import Image
+
+from explorer.tabs.samplers.settings import DRAWN
 
 TAB = "#tab-samplers"
 CAPTION = f"document.querySelector('{TAB} .transport-label').textContent"
@@ -44,3 +47,23 @@ def test_views_show_their_own_pieces(page, url):
     page.wait_for_selector(f"{TAB} .badge.ok")
     assert page.locator(f"{TAB} .live-plot .scatterlayer .trace").count() == 5
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_points_drawn_by_hand_become_the_data(page, url):
+    page.goto(f"{url}?tab=samplers&x={quote_plus(DRAWN)}&n=4&k=3")
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    drawing = page.locator("#samplers-drawn")
+    drawing.get_by_role("button", name="Clear").click()
+    drawing.get_by_text("got 0: draw more").wait_for()
+    before, box = shot(page), drawing.locator(".dots-board").bounding_box()
+    for x, y in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.wait_for_function("new URLSearchParams(location.search).get('d')?.split(';').length === 3")
+    drawing.get_by_text("draw more").wait_for(state="hidden")
+    points = [[float(v) for v in point.split(",")] for point in parse_qs(urlsplit(page.url).query)["d"][0].split(";")]
+    assert np.abs(np.array(points) - [[-1.5, 1.5], [1.5, 1.5], [1.5, -1.5]]).max() < 0.05
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    assert shot(page) != before
+    drawing.locator(".dots-board").focus()  # and by keys
+    page.keyboard.press("Backspace")
+    page.wait_for_function("new URLSearchParams(location.search).get('d').split(';').length === 2")
