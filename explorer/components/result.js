@@ -36,6 +36,7 @@ function keep(value) {
   paint();
 }
 function paint() {
+  root.querySelector('.made-title').hidden = made.length < 2;
   strip.replaceChildren(...made.map((value) => {
     const item = document.createElement('li'), button = item.appendChild(document.createElement('button'));
     const canvas = button.appendChild(document.createElement('canvas')), { shape: [, , H, W], data } = value.picture;

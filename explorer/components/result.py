@@ -55,6 +55,7 @@ class ResultPiece(Piece):
             '<ol class="tokens" aria-label="Tokens"></ol><div class="take">'
             '<a class="quiet download" role="link" aria-disabled="true">Download PNG</a>'
             f'{opens if reader else ""}</div><p class="told" role="status"></p><div class="files"></div>'
+            '<p class="made-title" hidden>Made in this visit: press one to have it back</p>'
             '<ol class="made" aria-label="Pictures made in this visit"></ol></div>',
             f"const BYTES = {MOST_BYTES}, MOST = {most};\n" + script("transport", "upload", "result"),
             name="result-piece",

@@ -13,9 +13,9 @@ function dress() {
 function fit() {
   if (!now || !scroll.clientWidth) return;
   const head = Math.max(0, ...[...table.querySelectorAll('th[scope="row"]')].map((th) => th.offsetWidth));
-  const room = (scroll.clientWidth - head - 16) / now.across[1].length - 8, most = Math.min(room, 240) / now.side;
+  const room = (scroll.clientWidth - head - 16) / now.across[1].length - 8, most = Math.min(room, 256) / now.side;
   const side = Math.max(now.side * (most >= 1 ? Math.floor(most) : most), 48);
-  for (const place of table.querySelectorAll('td')) Object.assign(place.style, { width: `${side}px`, height: `${side}px` });
+  for (const place of table.querySelectorAll('tbody td')) Object.assign(place.style, { width: `${side}px`, height: `${side}px` });
   for (const canvas of table.querySelectorAll('canvas')) Object.assign(canvas.style, { width: `${side}px`, height: `${side}px` });
 }
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import time
 
 import numpy as np
 import pytest
@@ -93,3 +94,83 @@ def test_stop_leaves_what_was_done(page, url):
     stood = step.inner_text()
     page.wait_for_timeout(1500)
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
+
+
+def finished(page) -> None:
+    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+
+
+def test_what_was_made_comes_back_and_a_png_restores_its_settings(drawing, tmp_path):
+    """The dice, the strip of this visit, a PNG opened again, a GIF, and the grid: one page from end to end."""
+    tab = drawing.locator(PANEL)
+    seed, made, canvas = (
+        tab.get_by_label("Seed of the noise", exact=True),
+        tab.locator(".made button"),
+        tab.locator(".player canvas"),
+    )
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+    first = canvas.first.evaluate(read)
+    (tmp_path / "first.png").write_bytes(
+        base64.b64decode(tab.locator("a.download").get_attribute("href").split(",")[1])
+    )
+    assert made.count() == 1
+
+    tab.get_by_role("button", name="Draw another seed").click()
+    drawing.wait_for_function("new URLSearchParams(location.search).get('s') > 0")
+    drawn = seed.input_value()
+    tab.locator("button.start").click()
+    drawing.wait_for_function(f"document.querySelectorAll('{PANEL} .made button').length === 2", timeout=120_000)
+    assert seed.input_value() == drawn and canvas.first.evaluate(read) != first
+
+    with drawing.expect_download() as download:  # all steps
+        tab.get_by_role("button", name="Save all steps as a GIF").click()
+    assert Image.open(download.value.path()).n_frames == 5
+
+    made.nth(1).click()  # the picture at once; then its settings, and the steps that lead to it
+    drawing.wait_for_function("!new URLSearchParams(location.search).has('s')")
+    drawing.wait_for_function(
+        f"document.querySelector('{PANEL} .transport-step').innerText === 'step 4 / 4'", timeout=120_000
+    )
+    assert seed.input_value() == "0" and canvas.first.evaluate(read) == first and made.count() == 2
+
+    tab.get_by_role("button", name="Draw another seed").click()
+    drawing.wait_for_function("new URLSearchParams(location.search).get('s') > 0")
+    tab.locator(".result input[type=file]").set_input_files(tmp_path / "first.png")
+    tab.locator(".result .told", has_text="its settings are back").wait_for()
+    drawing.wait_for_function("!new URLSearchParams(location.search).has('s')")
+    finished(drawing)
+    (tmp_path / "not.png").write_bytes(b"no picture")
+    tab.locator(".result input[type=file]").set_input_files(tmp_path / "not.png")
+    tab.locator(".result .told.wrong", has_text="none that can be read").wait_for()
+
+    drawing.goto(drawing.url.split("?")[0] + "?tab=text_to_image&v=a+grid+of+two+settings&xs=0,3&ys=1,2")
+    drawing.locator(f"{PANEL} .xy td button").nth(3).wait_for(timeout=120_000)
+    finished(drawing)
+    cell = drawing.locator(f"{PANEL} .xy td button").nth(3)
+    kept = cell.locator("canvas").evaluate(read)
+    cell.click()
+    drawing.wait_for_function("new URLSearchParams(location.search).get('n') === '2'")
+    drawing.wait_for_function(
+        f"document.querySelector('{PANEL} .transport-step').innerText === 'step 2 / 2'", timeout=120_000
+    )
+    finished(drawing)
+    assert drawing.locator(f"{PANEL} .player canvas").first.evaluate(read) == kept
+
+
+def test_a_closed_page_and_stop_end_the_work(page, url):
+    from explorer import models
+
+    calls = []
+    hook = models.loaded().unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        page.goto(f"{url}?tab=text_to_image&n=200&s=77")
+        page.wait_for_function(f"document.querySelector('{PANEL} .transport-step')?.innerText.match(/step [1-9]/)")
+        page.close()
+        for _ in range(100):  # until no call comes for a second
+            seen = len(calls)
+            time.sleep(1)
+            if len(calls) == seen:
+                break
+        assert 0 < len(calls) < 190
+    finally:
+        hook.remove()

@@ -204,7 +204,10 @@ def on_the_way(done: int, total: int, guess: np.ndarray) -> str:
 
 
 def answered(settings: Settings, model: "TextToImage", steps: int, seconds: float) -> str:
-    return f"{steps} steps in {seconds:.1f} s, {models.title(settings.model)} on {model.device}"
+    side = pixels_of(model, settings)
+    return (
+        f"{steps} steps in {seconds:.1f} s, {side} × {side} pixels by {models.title(settings.model)} on {model.device}"
+    )
 
 
 def notice(
@@ -226,6 +229,11 @@ def notice(
         counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
         told += (
             f"\nOf {people['pictures']} such pictures a classifier read {counts}. Nothing in the prompt asked for it."
+        )
+    if settings.size != "1":
+        told += (
+            f"\nThe model was trained on **{model.size}** pixels a side, not {pixels_of(model, settings)}: parts may come "
+            "twice, or not at all."
         )
     wants = models.defaults(settings.model)
     if settings.model and any(getattr(settings, name) != wants.get(name) for name in ("sampler", "steps", "guidance")):

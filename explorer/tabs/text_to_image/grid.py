@@ -91,6 +91,10 @@ def at(s: Settings, axis: str, value: Any, first: Any) -> Settings:
     return replace(s, prompt=s.prompt.replace(first, value)) if axis == WORD else replace(s, **{axis: value})
 
 
+def legible(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def squares(s: Settings) -> list[list[Settings]]:
     """The settings of every picture, row by row."""
     across, down = axes(s)
@@ -106,7 +110,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     yield screen(formula(s), None, "", {}, progress=Progress(0, total, "reading the model"))
     model = models.loaded(s.model)
     side = min(draw.pixels_of(model, s), draw.FRAME)
-    head = {"across": (s.x, tuple(map(str, across))), "down": (s.y, tuple(map(str, down))), "side": side}
+    head = {"across": (s.x, tuple(map(legible, across))), "down": (s.y, tuple(map(legible, down))), "side": side}
     yield screen(formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head))
     began = shown_at = time.perf_counter()
     made: list[Square] = []
@@ -130,8 +134,8 @@ def stream(s: Settings) -> Iterator[View | None]:
         seconds = time.perf_counter() - cell_began
         made.append(Square(cell, to_bytes(picture[0]), draw.check(steps, model, cell.sampler), seconds))
         reduced = np.clip((draw.sheet(picture) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
-        x, y = across[i % len(across)], down[i // len(across)]
-        cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), f"{s.x} {x}, {s.y} {y}"))
+        note = f"{s.x} {legible(across[i % len(across)])}, {s.y} {legible(down[i // len(across)])}"
+        cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), note))
         if i + 1 < len(table):
             now = time.perf_counter()
             left = (now - began) / max(done, 1) * (total - done)
