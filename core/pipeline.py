@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from core.networks.unet import UNet
 from core.networks.vae import VAE
 from core.samplers import Step, named_sampler
 from core.schedule import NoiseSchedule, from_beta, named_schedule
-from core.weights import Card
+from core.weights import Card, Report
 
 if TYPE_CHECKING:
     from core.text import TextEncoder
@@ -31,6 +32,68 @@ READINGS: dict[str, Callable[[Tensor, Tensor, float | Tensor], Prediction]] = {
 BETA_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 SPACINGS = {"trailing": "trailing", "leading": "leading", "linspace": "even"}
 Guidance = float | Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """How diffusers reads a ``scheduler_config.json`` when it walks with one of its schedulers.
+
+    name: of the scheduler. spacing: of the times, where the file says nothing. sigmas: it starts from sigma_T times the
+    noise, not from unit variance, unless the times are spaced "leading". further: it divides the way by steps + 1 and
+    leaves the last stretch out, unless they are spaced "trailing". says_last: it ends where ``set_alpha_to_one`` says,
+    the others on the clean picture.
+    """
+
+    name: str
+    spacing: str = "linspace"
+    sigmas: bool = False
+    further: bool = False
+    says_last: bool = False
+
+
+# This project's samplers under diffusers' names.
+SCHEDULERS = {
+    "ddpm": Scheduler("DDPMScheduler", "leading"),
+    "ddim": Scheduler("DDIMScheduler", "leading", says_last=True),
+    "euler": Scheduler("EulerDiscreteScheduler", sigmas=True),
+    "euler_ancestral": Scheduler("EulerAncestralDiscreteScheduler", sigmas=True),
+    "heun": Scheduler("HeunDiscreteScheduler", sigmas=True),
+    "dpmpp_2m": Scheduler("DPMSolverMultistepScheduler", further=True),
+    "unipc": Scheduler("UniPCMultistepScheduler", further=True),
+}
+# Schedulers that this project lacks, and the sampler that takes their place: multistep like them, one call a step.
+ANSWERED = {"PNDMScheduler": "dpmpp_2m", "LMSDiscreteScheduler": "dpmpp_2m", "DEISMultistepScheduler": "dpmpp_2m"}
+
+
+def own_sampler(config: Mapping[str, Any]) -> str | None:
+    """The sampler that a checkpoint's ``scheduler_config.json`` names, or the one that takes its place; None if none.
+
+    Raises: ValueError for a scheduler of another kind.
+    """
+    name = config.get("_class_name", "").removeprefix("Flax")
+    known = {scheduler.name: sampler for sampler, scheduler in SCHEDULERS.items()} | ANSWERED
+    if name and name not in known:
+        raise ValueError(f"unknown scheduler {name!r}; known are {', '.join(known)}")
+    return known.get(name)
+
+
+def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
+    """The same config for another sampler, as diffusers' ``Scheduler.from_config`` has it.
+
+    One that names no scheduler (this project's own models) means the same whoever walks.
+    """
+    return {**config, "_class_name": SCHEDULERS[sampler].name} if own_sampler(config) else dict(config)
+
+
+def suited(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampler, steps and guidance for a checkpoint without a card; its ``scheduler_config.json`` decides.
+
+    Of Stable Diffusion's, only Turbo's spaces Euler's steps "trailing": it was distilled to one step without guidance.
+    """
+    sampler = own_sampler(config) or "dpmpp_2m"
+    if sampler.startswith("euler") and config.get("timestep_spacing") == "trailing":
+        return {"sampler": sampler, "steps": 1, "guidance": 1.0}
+    return {"sampler": sampler, "steps": 25, "guidance": 7.5}
 
 
 def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
@@ -57,24 +120,61 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
     """When a checkpoint wants to be sampled, and from how much noise.
 
     Args:
-        config: its ``scheduler_config.json``: ``timestep_spacing``, ``steps_offset`` and ``set_alpha_to_one`` decide.
+        config: its ``scheduler_config.json``: ``_class_name``, ``timestep_spacing``, ``steps_offset`` and
+            ``set_alpha_to_one`` decide; see `walked_by`.
         steps: network calls (for one-call samplers), 1 to T.
     Returns: (times strictly descending, in this project's 0..T; scale of the start noise).
-    Raises: ValueError for an unknown spacing or a number of steps that does not fit.
+    Raises: ValueError for an unknown scheduler or spacing, or a number of steps that does not fit.
     """
-    schedule, spacing = noise_schedule(config), config.get("timestep_spacing", "leading")
+    schedule, sampler = noise_schedule(config), own_sampler(config)
+    kind = SCHEDULERS[sampler] if sampler else Scheduler("", "leading", says_last=True)
+    spacing = config.get("timestep_spacing", kind.spacing)
     if spacing not in SPACINGS:
         raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
         raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
-    times = schedule.times(steps, SPACINGS[spacing])[:-1]
+    if kind.further and spacing != "trailing":
+        times = schedule.times(min(steps + 1, schedule.T), SPACINGS[spacing])[:-2]
+    else:
+        times = schedule.times(steps, SPACINGS[spacing])[:-1]
     if spacing == "leading":
         times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
-    # Euler schedulers start from sigma * noise rather than from unit variance, and always end on the clean picture.
-    euler = "Euler" in config.get("_class_name", "")
-    last = 0 if euler or config.get("set_alpha_to_one", True) else 1
+    last = 1 if kind.says_last and not config.get("set_alpha_to_one", True) else 0
     times = torch.cat([times[times > last], torch.tensor([last])])
-    return times, float(schedule.noise[times[0]]) if euler and spacing != "leading" else 1.0
+    return times, float(schedule.noise[times[0]]) if kind.sigmas and spacing != "leading" else 1.0
+
+
+@contextmanager
+def memory(doing: str, device: torch.device) -> Iterator[None]:
+    """Answer what a device says when it is full with a ValueError, and give back what the attempt took."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not weights.out_of_memory(error):
+            raise
+        full = f"{doing} needs more memory than {device} has free"
+    else:
+        return
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    raise ValueError(f"{full}: choose a smaller size or batch, a smaller model, or another device (cpu always has one)")
+
+
+def best_device() -> torch.device:
+    """CUDA if there is one, else Apple's MPS, else the CPU."""
+    mps = torch.backends.mps.is_available()
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+
+
+def usable(device: torch.device | str | None) -> torch.device:
+    """``device``, or the best there is. Raises: ValueError if torch does not know it or cannot use it here."""
+    try:
+        at = best_device() if device is None else torch.device(device)
+        torch.zeros(1, device=at)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"cannot run on device {str(device)!r}: {reason}; the best here is {best_device()}") from None
+    return at
 
 
 def network_denoiser(
@@ -95,6 +195,8 @@ def network_denoiser(
     """
     read = READINGS[prediction_type]
     empty = empty.expand(len(context), -1, -1)
+    compiled = getattr(unet, "_compiled_call_impl", None) is not None
+    ask = unet.forward if compiled and record is not None else unet  # compiled code keeps no record
 
     def denoiser(x: Tensor, t: int) -> Prediction:
         scale = guidance(t) if callable(guidance) else guidance
@@ -102,7 +204,9 @@ def network_denoiser(
         repeats = len(rows) // len(x)
         asked = x.to(context.dtype).repeat(repeats, 1, 1, 1)
         time = torch.full((len(asked),), t - 1, device=x.device)  # networks count from 0, where one step of noise is
-        answer = unet(asked, time, rows, record=record).to(x.dtype)
+        with memory("a step", x.device):
+            answer = ask(asked, time, rows, record=record)
+        answer = answer.to(x.dtype, copy=True)  # a compiled network answers into the same memory each time
         if record is not None:
             for kept in (record.attention, record.features):
                 kept.update({name: value[: len(x)] for name, value in kept.items()})
@@ -139,7 +243,7 @@ class ClassToImage:
         Raises: ValueError if it is unknown, or its files are missing, damaged or foreign.
         """
         folder = weights.resolve(name)
-        unet = weights.load(f"{folder}/unet")[0].to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        unet, _ = weights.load(f"{folder}/unet", device=usable(device))
         scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
         return cls(unet, noise_schedule(scheduler), weights.read_model_card(folder), scheduler)
 
@@ -206,30 +310,73 @@ class TextToImage:
     scheduler: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, name: str | Path = "emoji", *, device: torch.device | str | None = None) -> "TextToImage":
+    def load(
+        cls,
+        name: str | Path = "emoji",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        compile: bool = False,
+        report: Report | None = None,
+    ) -> "TextToImage":
         """Load an embedded model ("emoji"), a folder in diffusers' layout, or a hub id.
 
         Args:
-            device: where to run; a GPU if there is one, else the CPU. On a GPU the networks run in float16.
-        Raises: ValueError if it is unknown, or its files are missing, damaged or foreign.
+            device: where to run; a GPU if there is one, else the CPU.
+            dtype: float16, bfloat16 or float32 for the networks; None is float16 on a GPU and float32 on the CPU.
+            compile: let torch write kernels of its own for the U-Net and the decoder, replayed as CUDA graphs. The
+                first picture of each batch and size then takes minutes, the others less time; draw from one thread.
+            report: told how far download and load are, 0 to 1, and at what.
+        Raises: ValueError if it is unknown, or its files are missing, damaged or foreign, or the device is full or
+            cannot be used.
         """
-        folder = weights.resolve(name)
-        at = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = torch.float16 if at.type == "cuda" else torch.float32
-        text, unet, vae = (
-            weights.load(f"{folder}/{part}")[0].to(at, dtype) for part in ("text_encoder", "unet", "vae")
-        )
+        at = usable(device)
+        if dtype is None:
+            dtype = torch.float32 if at.type == "cpu" else torch.float16
+        if dtype not in (torch.float16, torch.bfloat16, torch.float32):
+            raise ValueError(f"dtype must be torch.float16, torch.bfloat16 or torch.float32, got {dtype!r}")
+        folder = weights.resolve(name, half=dtype != torch.float32, report=report)
         scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
+        schedule = noise_schedule(scheduler)
+        own_sampler(scheduler)
         if scheduler.get("prediction_type", "epsilon") not in READINGS:
             raise ValueError(
                 f"unknown prediction_type {scheduler['prediction_type']!r}; known are {', '.join(READINGS)}"
             )
+        parts = {}
+        for i, part in enumerate(weights.READ):
+            if report is not None:
+                report(i / len(weights.READ), f"reading {part}")
+            with memory(f"loading {part} of {name}", at):
+                parts[part], _ = weights.load(f"{folder}/{part}", device=at, dtype=dtype)
+        text, unet, vae = (parts[part] for part in weights.READ)
         if unet.config.cross_attention_dim != text.config.hidden_size:
             raise ValueError(
                 f"the U-Net in {folder} attends to {unet.config.cross_attention_dim} numbers a token, "
                 f"but its text encoder gives {text.config.hidden_size}"
             )
-        return cls(text, unet, vae, noise_schedule(scheduler), weights.read_model_card(folder), scheduler)
+        if (unet.config.in_channels, unet.config.out_channels) != (vae.config.latent_channels,) * 2:
+            raise ValueError(
+                f"the U-Net in {folder} takes {unet.config.in_channels} channels and gives {unet.config.out_channels}, "
+                f"but its VAE has {vae.config.latent_channels}: wanted a model of text to image, not of inpainting"
+            )
+        unet.config = replace(unet.config, zero_is_padding=text.config.zero_after_end)
+        if at.type == "cuda":
+            for network in (unet, vae):
+                network.to(memory_format=torch.channels_last)  # what the tensor cores' convolutions want
+        card = weights.read_model_card(folder)
+        if weights.is_hub_id(name):
+            card = replace(card, name=str(name))  # the folder's name is that of a commit
+        if report is not None:
+            report(1.0, "read")
+        model = cls(text, unet, vae, schedule, card, scheduler)
+        return model.compiled() if compile else model
+
+    def compiled(self) -> "TextToImage":
+        """This model, its U-Net and decoder from now on compiled by torch (at their first call) into CUDA graphs."""
+        for network in (self.unet, self.vae.decoder):
+            network.compile(mode="reduce-overhead", dynamic=False)
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -241,8 +388,14 @@ class TextToImage:
         return self.unet.config.sample_size * self.vae.config.factor
 
     def default(self, what: str) -> Any:
-        """The card's default for sampler, steps or guidance, or what suits Stable Diffusion."""
-        return self.card.defaults.get(what, {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}[what])
+        """The card's default for sampler, steps or guidance, or what suits Stable Diffusion; see `suited`."""
+        return self.card.defaults.get(what, suited(self.scheduler)[what])
+
+    def plan(self, steps: int | None = None, sampler: str | None = None) -> tuple[Tensor, float]:
+        """`sampling_plan` for a sampler, both as the card says where they are None. Raises: ValueError as it does."""
+        sampler = self.default("sampler") if sampler is None else sampler
+        named_sampler(sampler)
+        return sampling_plan(walked_by(self.scheduler, sampler), self.default("steps") if steps is None else steps)
 
     @torch.no_grad()
     def stream(
@@ -281,7 +434,7 @@ class TextToImage:
         size = self.size if size is None else size
         unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         walk = named_sampler(self.default("sampler") if sampler is None else sampler)
-        times, start_scale = sampling_plan(self.scheduler, self.default("steps") if steps is None else steps)
+        times, start_scale = self.plan(steps, sampler)
         if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 64:
@@ -323,7 +476,9 @@ class TextToImage:
         ).to(self.device)
         x = start_scale * noise
         if image is not None:
-            z = self.vae.encode(image.to(self.device, dtype)).float().expand(batch, -1, -1, -1)
+            with memory("encoding a picture", self.device):
+                z = self.vae.encode(image.to(self.device, self.vae.encoder.conv_in.weight.dtype)).float()
+            z = z.expand(batch, -1, -1, -1)
             kept = int((len(times) - 1) * strength)
             times = times[len(times) - 1 - kept :]
             if kept == 0:
@@ -337,7 +492,8 @@ class TextToImage:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) to pictures (B, 3, H, W) in [-1, 1], float32."""
-        return self.vae.decode(latents.to(self.device, self.unet.conv_in.weight.dtype)).float()
+        with memory("decoding", self.device):
+            return self.vae.decode(latents.to(self.device, self.vae.decoder.conv_in.weight.dtype)).float()
 
 
 def keeping(denoiser: Denoiser, z: Tensor, anew: Tensor, schedule: NoiseSchedule) -> Denoiser:

@@ -139,8 +139,15 @@ class TextEncoder(nn.Module):
         return nn.functional.normalize(pooled, dim=-1)
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> "TextEncoder":
-        """A text tower from transformers' CLIPTextModel layout, ready to run.
+    def from_state(
+        cls,
+        config: Mapping[str, Any],
+        state: Mapping[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "TextEncoder":
+        """A text tower from transformers' CLIPTextModel layout, ready to run on ``device`` in ``dtype``.
 
         A vocabulary may be stored in part: ``token_ids`` then lists the ids of the rows, and the last row stands for
         every id that is not listed.
@@ -148,9 +155,10 @@ class TextEncoder(nn.Module):
         """
         from core import weights
 
+        placed = {"device": device, "dtype": dtype}
         c: TextConfig = weights.read_config(TextConfig, config)
         state = {k.removeprefix("text_model."): v for k, v in state.items() if not k.endswith("position_ids")}
-        known = None
+        known = torch.ones(c.vocab_size, dtype=torch.bool)
         if "token_ids" in state:
             ids, rows = state.pop("token_ids"), state["embeddings.token_embedding.weight"]
             table = rows[-1].expand(c.vocab_size, -1).clone()
@@ -158,16 +166,19 @@ class TextEncoder(nn.Module):
             state["embeddings.token_embedding.weight"] = table
             known = torch.zeros(c.vocab_size, dtype=torch.bool)
             known[ids] = True
-        encoder = cls(c, known)
+        with torch.device("meta"):  # no weights yet: neither time nor memory is spent on random ones
+            encoder = cls(c, known)
         if "text_projection.weight" not in state:  # Stable Diffusion's towers come without; only `embed` needs it
             state["text_projection.weight"] = torch.zeros(c.projection_dim, c.hidden_size)
         try:
             if c.whiten:
-                encoder.whiten.load_state_dict({kind: state[f"whiten.{kind}"] for kind in ("weight", "bias")})
-            weights.fill(encoder.tower, open_clip_names(state, c.num_hidden_layers), "the text encoder")
+                linear = {kind: state[f"whiten.{kind}"] for kind in ("weight", "bias")}
+                weights.fill(encoder.whiten, linear, "the text encoder", **placed)
+            weights.fill(encoder.tower, open_clip_names(state, c.num_hidden_layers), "the text encoder", **placed)
         except KeyError as error:
             raise ValueError(f"the text encoder's weights lack {error}") from None
-        return encoder.eval().requires_grad_(False)
+        encoder.tower.attn_mask = encoder.tower.build_causal_mask()  # a buffer that no file holds
+        return encoder.to(device, dtype).eval().requires_grad_(False)
 
 
 def whitening(states: Tensor) -> dict[str, Tensor]:

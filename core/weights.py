@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,11 @@ from core.networks.vae import VAE, VAEConfig
 PARTS = ("text_encoder", "image_encoder", "unet", "vae", "scheduler")
 NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}  # of the weights file; else "model"
 SHARD = 15 * 2**20  # bytes
+READ = ("text_encoder", "unet", "vae")  # what a text-to-image model is read from
+PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+REFUSED = "pickled weights, which can run any program when they are opened: only safetensors are read"
+SD_SCALING = 0.18215  # of Stable Diffusion's latents: its first VAE configs do not say it, diffusers has it by default
+Report = Callable[[float, str], None]  # told how far something is, 0 to 1, and what
 
 # What diffusers' configs may ask for that these networks do not have, with the values that mean "not asked for".
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -42,6 +47,7 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "encoder_hid_dim_type": (None,),
     "flip_sin_to_cos": (True,),
     "freq_shift": (0,),
+    "layer_norm_eps": (1e-5,),
     "mid_block_scale_factor": (1,),
     "mid_block_type": ("UNetMidBlock2DCrossAttn",),
     "norm_eps": (1e-5,),
@@ -88,81 +94,204 @@ def models() -> dict[str, Path]:
     return {}
 
 
-def resolve(name: str | Path) -> Path:
+def resolve(name: str | Path, *, half: bool = False, report: Report | None = None) -> Path:
     """The folder of a model: one of `models`, a folder, or a repository on the Hugging Face hub (then downloaded).
 
-    Raises: ValueError if it is none of these, with the list of known names.
+    Args:
+        half: of a repository that has its weights in both precisions, fetch those in float16.
+        report: told how far a download is.
+    Raises: ValueError if it is none of these, with the list of known names, or cannot be fetched, with what to do.
     """
     known = models()
     if str(name) in known:
         return known[str(name)]
     if Path(name).is_dir():
         return Path(name)
-    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
-        return _download(str(name))
-    raise ValueError(
-        f"unknown model {str(name)!r}: wanted one of {', '.join(known) or '(none embedded)'}, "
-        "a folder in diffusers' layout, or a hub id such as 'stabilityai/sd-turbo'"
-    )
-
-
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                hub_id,
-                allow_patterns=[
-                    f"{part}/*.{ending}" for part in (*PARTS, "tokenizer") for ending in ("json", "safetensors")
-                ],
-                ignore_patterns=["*.fp16.*", "*non_ema*", "*flax*"],
-            )
-        )
-    except Exception as error:  # the hub's own errors, and every error of a missing network
+    wanted = f"wanted one of {', '.join(known) or '(none embedded)'}, a folder in diffusers' layout, or a hub id"
+    if Path(name).is_file():
+        if Path(name).suffix in PICKLED:
+            raise ValueError(f"{name} holds {REFUSED}; {wanted}")
         raise ValueError(
-            f"model {hub_id!r} is not one of {', '.join(models())} and could not be fetched from the hub: {error}"
-        ) from error
+            f"{name} is a single file; {wanted}. diffusers writes such a folder: "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+        )
+    if is_hub_id(name):
+        return download(str(name), half=half, report=report)
+    raise ValueError(f"unknown model {str(name)!r}: {wanted} such as 'stabilityai/sd-turbo'")
 
 
-def load(name: str | Path) -> tuple[Any, Card]:
+def is_hub_id(name: str | Path) -> bool:
+    return str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def download(hub_id: str, *, half: bool = False, report: Report | None = None) -> Path:
+    """Fetch what of a repository is needed to draw, and nothing else; what is there already is not fetched again.
+
+    Raises: ValueError saying what to do: the repository is unknown, closed or has no safetensors, or no network.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    page = f"https://huggingface.co/{hub_id}"
+    try:
+        listed = huggingface_hub.HfApi().model_info(hub_id, files_metadata=True).siblings or []
+        sizes = {file.rfilename: file.size or 0 for file in listed}
+    except GatedRepoError:
+        raise ValueError(f"{hub_id!r} asks for consent: accept its licence on {page}, then `hf auth login`") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ValueError(
+            f"there is no model {hub_id!r} on the hub (or it is private: then `hf auth login`); "
+            f"embedded are {', '.join(models())}; a folder in diffusers' layout would do too"
+        ) from None
+    except Exception as error:  # every error of a missing network; then a copy from earlier will do
+        try:
+            return Path(
+                huggingface_hub.snapshot_download(hub_id, local_files_only=True, allow_patterns=["*/config.json"])
+            )
+        except Exception:  # none there, or half of one
+            raise ValueError(
+                f"{hub_id!r} could not be fetched from the hub ({type(error).__name__}: {error}) and is not on this "
+                "machine yet: connect to the network once, or give the folder of a copy"
+            ) from None
+    files = needed(sizes, hub_id, half)
+    bar = reporting(report, f"downloading {hub_id}", sum(sizes[file] for file in files)) if report else None
+    try:
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=bar))
+    except Exception as error:  # the network went, or the disk is full
+        raise ValueError(f"the download of {hub_id!r} stopped ({error}): try again, it goes on from there") from error
+
+
+def needed(files: Iterable[str], where: str, half: bool) -> list[str]:
+    """Of a repository's files those a text-to-image model is read from. Raises: ValueError if there are none."""
+    files = set(files)
+    wanted = {f"{part}/config.json" for part in READ} | {"scheduler/scheduler_config.json"}
+    if missing := sorted(wanted - files):
+        raise ValueError(f"{where!r} has no {missing[0]}: wanted a text-to-image model in diffusers' layout")
+    wanted |= {"card.json", *(f"{part}/card.json" for part in READ)} & files
+    wanted |= {f"tokenizer/{name}.json" for name in ("special_tokens_map", "tokenizer_config")} & files
+    for part in READ:
+        inside = [file.removeprefix(f"{part}/") for file in files if file.startswith(f"{part}/")]
+        wanted |= {f"{part}/{name}" for name in weight_files(inside, f"{where}/{part}", half)}
+    return sorted(wanted)
+
+
+def weight_files(names: Iterable[str], where: Path | str, half: bool = False) -> list[str]:
+    """Of a part's files those that hold its weights: whole or in shards, its index first, else the float16 variant.
+
+    With ``half`` the variant is taken first. Weights without the moving average (``non_ema``) are for training on.
+    Raises: ValueError if there are none, with the reason where there are pickled ones.
+    """
+    names = sorted(names, key=lambda name: (not name.startswith(("model.", "diffusion_pytorch_model.")), name))
+    plain = [name for name in names if name.endswith(".safetensors") and name.count(".") == 1]
+    index = [name for name in names if name.endswith(".safetensors.index.json")]
+    float16 = [name for name in names if name.endswith(".fp16.safetensors")]
+    if half and float16:
+        return float16[:1]
+    if index:
+        return [index[0], *plain]
+    if found := plain[:1] or float16[:1]:
+        return found
+    if any(name.endswith(PICKLED) for name in names):
+        raise ValueError(
+            f"{where} has {REFUSED}. diffusers writes them: "
+            "StableDiffusionPipeline.from_pretrained(MODEL).save_pretrained(FOLDER, safe_serialization=True)"
+        )
+    raise ValueError(f"no safetensors weights in {where}")
+
+
+def reporting(report: Report, what: str, total: int) -> Any:
+    """Bars in the hub's manner, for the terminal, that also tell ``report`` of ``total`` bytes."""
+    from huggingface_hub.utils import tqdm
+
+    most = 0.0
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any):
+            self.bytes = 0 if options.get("unit") == "B" else None  # there is one bar of files too
+            super().__init__(*args, **options)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal most
+            if self.bytes is not None and total:  # counted here: a bar that is not shown does not count
+                self.bytes += n or 0
+                if (share := min(self.bytes / total, 1.0)) > most:  # of two bars, fetched and written, the further one
+                    most = share
+                    report(share, what)
+            return super().update(n)
+
+    return Bar
+
+
+def load(
+    name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Any, Card]:
     """Read one part of a model, for example ``load("emoji/unet")``: the network, ready to run, and its card.
 
+    Its weights go straight from the file to their device and precision, one tensor after the other.
     Returns: a `UNet`, a `VAE` or a `TextEncoder`, and its `Card`.
     Raises: ValueError if the part is unknown or its files are missing, damaged, foreign, or not the card's.
     """
     model, _, part = str(name).rpartition("/")
-    if part not in ("unet", "vae", "text_encoder") or not model:
+    if part not in READ or not model:
         raise ValueError(f"wanted MODEL/unet, MODEL/vae or MODEL/text_encoder, got {str(name)!r}")
-    folder = resolve(model) / part
+    half = dtype != torch.float32
+    folder = resolve(model, half=half) / part
     config = read_json(folder / "config.json")
     card = read_card(folder)
-    state = read_state(folder)
+    state = read_state(folder, half=half)
     try:
         if part == "text_encoder":
             from core.text import TextEncoder  # open_clip takes seconds to import, and training does without it
 
-            return TextEncoder.from_state(config | padding(folder.parent), state), card
-        network = UNet(read_config(UNetConfig, config)) if part == "unet" else VAE(read_config(VAEConfig, config))
+            encoder = TextEncoder.from_state(config | padding(folder.parent, config), state, device=device, dtype=dtype)
+            return encoder, card
+        with torch.device("meta"):  # no weights yet: neither time nor memory is spent on random ones
+            if part == "unet":
+                network = UNet(read_config(UNetConfig, config))
+            else:
+                network = VAE(read_config(VAEConfig, {"scaling_factor": SD_SCALING} | config))
     except (TypeError, IndexError, ZeroDivisionError, RuntimeError) as error:  # torch's own words about sizes
+        if out_of_memory(error):
+            raise
         raise ValueError(f"{folder / 'config.json'} describes no network: {error}") from error
-    fill(network, {modern(key): value for key, value in state.items()}, folder)
+    if part == "vae" and dtype == torch.float16 and config.get("force_upcast"):
+        dtype = torch.float32  # its activations leave the range of float16
+    fill(network, {modern(key): value for key, value in state.items()}, folder, device=device, dtype=dtype)
     return network.eval().requires_grad_(False), card
 
 
-def padding(model: Path) -> dict[str, int]:
-    """What follows the end mark, from the tokenizer's files: in most text encoders' configs it is wrong."""
-    marks = model / "tokenizer" / "special_tokens_map.json"
-    if not marks.is_file():
-        return {}
-    pad = read_json(marks).get("pad_token", "<|endoftext|>")
-    return {"pad_token_id": 0 if (pad["content"] if isinstance(pad, dict) else pad) == "!" else 49407}
+def out_of_memory(error: BaseException) -> bool:
+    """Whether CUDA, MPS or the CPU's allocator says so (each in words of its own)."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "allocate memory"))
+    )
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], where: Path | str) -> None:
-    """Copy ``state`` into ``network``.
+def padding(model: Path, config: Mapping[str, Any]) -> dict[str, int]:
+    """What follows the end mark, from the tokenizer's files: in most text encoders' configs it is wrong.
 
-    Raises: ValueError naming the first keys that are missing, unknown or of another shape.
+    Without such files, and with the 1 that those configs say by default, it is the end mark, as in Stable Diffusion 1.
+    """
+    for name in ("special_tokens_map", "tokenizer_config"):
+        if (model / "tokenizer" / f"{name}.json").is_file():
+            pad = read_json(model / "tokenizer" / f"{name}.json").get("pad_token")
+            if pad is not None:
+                return {"pad_token_id": 0 if (pad["content"] if isinstance(pad, dict) else pad) == "!" else 49407}
+    return {"pad_token_id": 49407} if config.get("pad_token_id", 1) == 1 else {}
+
+
+def fill(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    where: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Give ``network`` the weights of ``state``: copies on ``device`` in ``dtype`` if it has none yet (torch's meta
+    device), else in place.
+
+    Raises: ValueError naming the first keys that are missing, unknown, of another shape, or not finite.
     """
     own = network.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -176,9 +305,13 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], where: Path | str) -> 
             raise ValueError(f"the weights in {where} do not fit its config: it {what} {', '.join(keys[:3])}" + (
                 f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             ))  # fmt: skip
-    network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    )
+    placed = {}
+    for key, value in state.items():
+        placed[key] = value.to(device, dtype if value.is_floating_point() else value.dtype, copy=True)
+        if not placed[key].isfinite().all():
+            fault = "NaN or infinity" if not value.isfinite().all() else f"numbers beyond {dtype}"
+            raise ValueError(f"the weights in {where} cannot be used: {key} has {fault}")
+    network.load_state_dict(placed, assign=any(p.is_meta for p in network.parameters()))
 
 
 def modern(key: str) -> str:
@@ -241,24 +374,21 @@ def read_model_card(folder: Path) -> Card:
     return replace(read_card(folder / "unet"), name=folder.name, files={})
 
 
-def read_state(folder: Path) -> dict[str, Tensor]:
+def read_state(folder: Path, *, half: bool = False) -> dict[str, Tensor]:
     """All tensors of a part, from one safetensors file or from the shards that its index names.
 
+    half: of two variants, take the one in float16.
     Raises: ValueError if there are none or a file is damaged.
     """
-    indices = sorted(folder.glob("*.safetensors.index.json"))
-    if indices:
-        files = sorted({folder / name for name in read_json(indices[0]).get("weight_map", {}).values()})
-    else:
-        files = sorted(folder.glob("*.safetensors"), key=lambda path: (".fp16." in path.name, path.name))[:1]
-    if not files:
-        raise ValueError(f"no safetensors weights in {folder}")
+    names = weight_files((path.name for path in folder.glob("*")), folder, half)
+    if names[0].endswith(".json"):
+        names = sorted(set(read_json(folder / names[0]).get("weight_map", {}).values()))
     state: dict[str, Tensor] = {}
-    for file in files:
+    for name in names:
         try:
-            state |= load_file(file)
+            state |= load_file(folder / name)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{file} is no readable safetensors file: {error}") from None
+            raise ValueError(f"{folder / name} is no readable safetensors file: {error}") from None
     return state
 
 

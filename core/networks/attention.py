@@ -22,16 +22,17 @@ class Record:
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """softmax(q k^T / sqrt(d)) v in ``heads`` heads, and the softmax itself.
 
-    Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L). Where ``seen`` (B, 1, 1, L) is False,
-    nothing looks.
+    Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L), the latter in float32 at least: scores
+    can leave the range of float16. Where ``seen`` (B, 1, 1, L) is False, nothing looks.
     Source: Vaswani et al. (2017), arXiv 1706.03762, equation 1.
     """
-    q, k, v = (split_heads(x, heads) for x in (q, k, v))
+    dtype = v.dtype
+    q, k, v = (split_heads(x, heads).float() if dtype.itemsize < 4 else split_heads(x, heads) for x in (q, k, v))
     scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
     if seen is not None:
         scores = scores.masked_fill(~seen, -torch.inf)
     weights = torch.softmax(scores, dim=-1)
-    return merge_heads(weights @ v), weights
+    return merge_heads(weights @ v).to(dtype), weights
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -45,34 +46,44 @@ def merge_heads(x: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Queries from ``x`` look at keys and values from ``context`` (or from ``x`` itself).
 
-    Rows of ``context`` that are all zero are padding: nothing looks at them, unless there is nothing else.
+    upcast: keys and queries are too large for float16, as in Stable Diffusion 2.1. CUDA's fused attention sums in
+    float32 anyway; elsewhere the layer then computes in float32.
     """
 
-    def __init__(self, channels: int, context_channels: int, heads: int, *, bias: bool = False):
+    def __init__(self, channels: int, context_channels: int, heads: int, *, bias: bool = False, upcast: bool = False):
         super().__init__()
         if channels % heads:
             raise ValueError(f"{heads} attention heads must divide the {channels} channels")
-        self.heads = heads
+        self.heads, self.upcast = heads, upcast
         self.to_q = nn.Linear(channels, channels, bias=bias)
         self.to_k = nn.Linear(context_channels, channels, bias=bias)
         self.to_v = nn.Linear(context_channels, channels, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
-    def forward(self, x: Tensor, context: Tensor | None = None, record: Record | None = None, name: str = "") -> Tensor:
-        seen = None if context is None else not_padding(context)
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        record: Record | None = None,
+        name: str = "",
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, N, C), context (B, L, D) -> (B, N, C); nothing looks at rows of context where ``seen`` is False."""
         context = x if context is None else context
         q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
+        if self.upcast and not x.is_cuda:
+            q, k, v = q.float(), k.float(), v.float()
         if record is None:  # the same sum without keeping the weights
             q, k, v = (split_heads(y, self.heads) for y in (q, k, v))
             out = merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
         else:
             out, weights = attend(q, k, v, self.heads, seen)
             record.attention[name] = weights
-        return self.to_out[0](out)
+        return self.to_out[0](out.to(x.dtype))
 
 
 def not_padding(context: Tensor) -> Tensor:
-    """Which rows of (B, L, D) are not all zero, as (B, 1, 1, L); every row where none is."""
+    """Which rows of a context (B, L, D) are not all zero, as (B, 1, 1, L); every row where none is."""
     seen = (context != 0).any(dim=-1)
     return (seen | ~seen.any(dim=1, keepdim=True))[:, None, None]
 
@@ -103,18 +114,18 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Self-attention, cross-attention to the words, feed-forward; each behind a LayerNorm and added to its input."""
 
-    def __init__(self, channels: int, context_channels: int, heads: int):
+    def __init__(self, channels: int, context_channels: int, heads: int, *, upcast: bool = False):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = Attention(channels, channels, heads)
+        self.attn1 = Attention(channels, channels, heads, upcast=upcast)
         self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = Attention(channels, context_channels, heads)
+        self.attn2 = Attention(channels, context_channels, heads, upcast=upcast)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, context: Tensor, record: Record | None, name: str) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, record: Record | None, name: str, seen: Tensor | None) -> Tensor:
         x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), context, record, name)
+        x = x + self.attn2(self.norm2(x), context, record, name, seen)
         return x + self.ff(self.norm3(x))
 
 
@@ -125,22 +136,39 @@ class SpatialTransformer(nn.Module):
     Source: Rombach et al. (2022), arXiv 2112.10752, section 3.3 and appendix E.2.1.
     """
 
-    def __init__(self, channels: int, context_channels: int, heads: int, *, depth: int, groups: int, linear: bool):
+    def __init__(
+        self,
+        channels: int,
+        context_channels: int,
+        heads: int,
+        *,
+        depth: int,
+        groups: int,
+        linear: bool,
+        upcast: bool = False,
+    ):
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.linear = linear  # Stable Diffusion 2 projects by a linear layer, 1 by a 1 x 1 convolution: the same sum
         self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
-            [TransformerBlock(channels, context_channels, heads) for _ in range(depth)]
+            [TransformerBlock(channels, context_channels, heads, upcast=upcast) for _ in range(depth)]
         )
         self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, context: Tensor, record: Record | None = None, name: str = "") -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        record: Record | None = None,
+        name: str = "",
+        seen: Tensor | None = None,
+    ) -> Tensor:
         height, width = x.shape[-2:]
         h = self.norm(x)
         h = self.proj_in(to_rows(h)) if self.linear else to_rows(self.proj_in(h))
         for i, block in enumerate(self.transformer_blocks):
-            h = block(h, context, record, f"{name}.{i}")
+            h = block(h, context, record, f"{name}.{i}", seen)
         h = to_map(self.proj_out(h), height, width) if self.linear else self.proj_out(to_map(h, height, width))
         return x + h
 

@@ -6,19 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.networks.attention import Record, SpatialTransformer
+from core.networks.attention import Record, SpatialTransformer, not_padding
 from core.networks.layers import Downsample, ResnetBlock, TimestepMLP, Upsample, timestep_embedding
+
+Words = tuple[Tensor, Tensor | None]  # the context (B, L, D), and which of its rows may be looked at
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes of a `UNet`; the names are those of diffusers' UNet2DConditionModel, but for ``patch_size``.
+    """Sizes of a `UNet`; the names are those of diffusers' UNet2DConditionModel, but for ``patch_size`` and
+    ``zero_is_padding``.
 
     down_block_types, up_block_types: whether a level attends to the words (CrossAttn...) or not; up runs from
         the bottom.
     patch_size: the picture enters as patches of this side, folded into channels, and leaves the same way. 1 is Stable
         Diffusion's own; 2 and more spare small machines the full resolution.
     attention_head_dim: the number of heads, for all levels or for each (the name is an old mistake that files keep).
+    upcast_attention: attention in float32 where the rest is in half precision.
+    zero_is_padding: rows of the context that are all zero stand for no word, and nothing looks at them, unless there is
+        nothing else. False where there are none, as in Stable Diffusion, whose U-Net looks at states of padding.
     """
 
     sample_size: int = 16
@@ -34,6 +40,8 @@ class UNetConfig:
     norm_num_groups: int = 32
     use_linear_projection: bool = False
     patch_size: int = 1
+    upcast_attention: bool | None = False
+    zero_is_padding: bool = True
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -72,14 +80,16 @@ class Level(nn.Module):
                 depth=c.transformer_layers_per_block,
                 groups=c.norm_num_groups,
                 linear=c.use_linear_projection,
+                upcast=bool(c.upcast_attention),
             )
             for _ in range(transformers)
         )
 
-    def layer(self, i: int, x: Tensor, time: Tensor, context: Tensor, record: Record | None, name: str) -> Tensor:
+    def layer(self, i: int, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str) -> Tensor:
         x = self.resnets[i](x, time)
         if i < len(self.attentions):
-            x = self.attentions[i](x, context, record, f"{name}.attentions.{i}")
+            context, seen = words
+            x = self.attentions[i](x, context, record, f"{name}.attentions.{i}", seen)
         return x
 
 
@@ -92,12 +102,12 @@ class DownLevel(Level):
         self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[level], symmetric=True)])
 
     def forward(
-        self, x: Tensor, time: Tensor, context: Tensor, record: Record | None, name: str
+        self, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str
     ) -> tuple[Tensor, list[Tensor]]:
         """The map that goes on, and every map left for the way up."""
         left = []
         for i in range(len(self.resnets)):
-            x = self.layer(i, x, time, context, record, name)
+            x = self.layer(i, x, time, words, record, name)
             left.append(x)
         keep(record, name, x)
         for downsample in self.downsamplers:
@@ -111,9 +121,9 @@ class MidLevel(Level):
         level = len(config.block_out_channels) - 1
         super().__init__(config, level, [config.block_out_channels[level]] * 2, 1)
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor, record: Record | None, name: str) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str) -> Tensor:
         for i in range(len(self.resnets)):
-            x = self.layer(i, x, time, context, record, name)
+            x = self.layer(i, x, time, words, record, name)
         keep(record, name, x)
         return x
 
@@ -132,11 +142,11 @@ class UpLevel(Level):
         self.upsamplers = nn.ModuleList([Upsample(widths[level])] if level > 0 else [])
 
     def forward(
-        self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor, record: Record | None, name: str
+        self, x: Tensor, skips: list[Tensor], time: Tensor, words: Words, record: Record | None, name: str
     ) -> Tensor:
         """``skips`` is what the way down has left; its last maps are taken away."""
         for i in range(len(self.resnets)):
-            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, context, record, name)
+            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, words, record, name)
         keep(record, name, x)
         for upsample in self.upsamplers:
             x = upsample(x, size=tuple(skips[-1].shape[-2:]))
@@ -188,16 +198,17 @@ class UNet(nn.Module):
         if t.shape != x.shape[:1]:
             raise ValueError(f"t must have shape ({len(x)},), got {tuple(t.shape)}")
 
+        words = context, not_padding(context) if c.zero_is_padding else None
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
         x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
         left = [x]
         for level, block in enumerate(self.down_blocks):
-            x, more = block(x, time, context, record, f"down_blocks.{level}")
+            x, more = block(x, time, words, record, f"down_blocks.{level}")
             left += more
         left = left if skips else [torch.zeros_like(features) for features in left]
-        x = self.mid_block(x, time, context, record, "mid_block")
+        x = self.mid_block(x, time, words, record, "mid_block")
         for level, block in enumerate(self.up_blocks):
-            x = block(x, left, time, context, record, f"up_blocks.{level}")
+            x = block(x, left, time, words, record, f"up_blocks.{level}")
         return F.pixel_shuffle(self.conv_out(F.silu(self.conv_norm_out(x))), c.patch_size)
 
 

@@ -9,7 +9,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 from torch.nn import functional as F
 
-from core.networks.attention import Attention, Record, SpatialTransformer, attend
+from core.networks.attention import Attention, Record, SpatialTransformer, attend, not_padding
 from core.networks.layers import timestep_embedding
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
@@ -66,7 +66,7 @@ def roughen(network: nn.Module) -> nn.Module:
 
 def shared(config):
     """What a config of ours says in diffusers' words."""
-    return {key: value for key, value in asdict(config).items() if key != "patch_size"}
+    return {key: value for key, value in asdict(config).items() if key not in ("patch_size", "zero_is_padding")}
 
 
 def unet_pair(config):
@@ -184,8 +184,9 @@ def test_nothing_looks_at_padding():
     torch.manual_seed(0)
     ours, x, words = Attention(16, 12, 4), torch.randn(2, 5, 16), torch.randn(2, 7, 12)
     padded = torch.cat([words, torch.zeros(2, 4, 12)], dim=1)
-    assert torch.allclose(ours(x, padded), ours(x, words), atol=1e-6)
-    ours(x, padded, record := Record(), "here")
+    seen = not_padding(padded)
+    assert torch.allclose(ours(x, padded, seen=seen), ours(x, words), atol=1e-6)
+    ours(x, padded, record := Record(), "here", seen)
     assert (record.attention["here"][..., 7:] == 0).all()
     theirs = nn.MultiheadAttention(16, 4, kdim=12, vdim=12, batch_first=True)
     with torch.no_grad():
@@ -195,8 +196,9 @@ def test_nothing_looks_at_padding():
         theirs.in_proj_bias.zero_()
         theirs.out_proj.load_state_dict(ours.to_out[0].state_dict())
     mask = (torch.arange(11) >= 7).expand(2, -1)
-    assert torch.allclose(ours(x, padded), theirs(x, padded, padded, key_padding_mask=mask)[0], atol=1e-6)
-    assert ours(x, torch.zeros(2, 3, 12)).isfinite().all()  # nothing but padding
+    assert torch.allclose(ours(x, padded, seen=seen), theirs(x, padded, padded, key_padding_mask=mask)[0], atol=1e-6)
+    nothing = torch.zeros(2, 3, 12)
+    assert ours(x, nothing, seen=not_padding(nothing)).isfinite().all()  # nothing but padding
 
 
 def test_attention_heads_must_divide_the_channels():

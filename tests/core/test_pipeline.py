@@ -466,6 +466,34 @@ def test_bad_input_is_named_at_the_call(model, bad, words):
         model.stream(**{"prompt": "a cat"} | bad)
 
 
+ODD = {
+    "ten thousand letters": "a" * 10_000,
+    "ten thousand characters of words": ("red apple, " * 1000)[:10_000],
+    "only spaces": "   \t\n  ",
+    "control characters": "red\x00 \x07apple\x1b[31m \x7f\u200b",
+    "right to left and back": "\u202eتفاحة حمراء\u202c apple",
+    "other scripts": "苹果 яблоко りんご सेब ულამაზესი",
+    "emoji, joined and coloured": "👩🏽‍🚀🏳️‍🌈❤️‍🔥",
+    "half a surrogate pair": "apple \ud83c",
+    "markup": "<script>alert('x')</script> &lt;b&gt; {{7*7}} %s \\n",
+    "combining marks": "Z̷̢͝a̸l̵g̶o" * 50,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_prompts(model, name):
+    """Whatever is typed becomes at most 77 tokens, start and end mark included, and a picture of finite numbers."""
+    prompt = ODD[name]
+    tokens = model.text.tokens(prompt)
+    kept = [token.id for token in tokens if token.kept]
+    assert kept[0] == 49406 and kept[-1] == 49407 == tokens[-1].id and len(kept) <= 77
+    assert kept == [i for i in token_ids([prompt])[0].tolist() if i][: len(kept)]
+    assert len(tokens) == 2 if name == "only spaces" else len(tokens) > 2
+    assert all(isinstance(token.text, str) for token in tokens)
+    end = last(model.stream(prompt, negative=prompt, steps=1, seed=2**63 - 2))
+    assert end.isfinite().all()
+
+
 def test_guidance_that_turns_bad_on_the_way(model):
     walk = model.stream("a cat", steps=4, guidance=lambda t: 2.0 if t > 500 else NAN)
     next(walk), next(walk)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 from dataclasses import asdict
 
 import diffusers
@@ -24,7 +25,7 @@ CARD = Card("tiny", "a small one", license="Apache-2.0", attributions=("someone"
 
 def shared(config):
     """What a config of ours says in diffusers' words."""
-    return {key: value for key, value in asdict(config).items() if key != "patch_size"}
+    return {key: value for key, value in asdict(config).items() if key not in ("patch_size", "zero_is_padding")}
 
 
 @pytest.fixture
@@ -297,7 +298,7 @@ def test_every_default_of_diffusers_is_supported():
     assert weights.read_config(UNetConfig, plain) == UNET
     known = set(shared(UNET)) | set(weights.UNSUPPORTED)
     harmless = {  # dropout is off when sampling; the rest says how to build what other keys ask for
-        "dropout", "upcast_attention", "resnet_out_scale_factor", "resnet_skip_time_act", "timestep_post_act",
+        "dropout", "resnet_out_scale_factor", "resnet_skip_time_act", "timestep_post_act",
         "time_embedding_dim", "time_embedding_act_fn", "projection_class_embeddings_input_dim",
         "addition_embed_type_num_heads", "addition_time_embed_dim", "mid_block_only_cross_attention",
         "_use_default_values",
@@ -317,16 +318,119 @@ def test_unknown_models_and_parts(folder, monkeypatch):
             weights.load(name)
 
 
-def test_a_hub_that_cannot_be_reached(monkeypatch):
+PARTS_ON_THE_HUB = {f"{part}/config.json" for part in ("unet", "vae", "text_encoder")} | {
+    "scheduler/scheduler_config.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
+}  # fmt: skip
+WHOLE = {
+    "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+}  # fmt: skip
+FLOAT16 = {file.replace(".safetensors", ".fp16.safetensors") for file in WHOLE}
+ELSE = {
+    "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin", "model_index.json",
+    "safety_checker/model.safetensors", "safety_checker/config.json", "v1-5-pruned.safetensors", "README.md",
+    "tokenizer/vocab.json", "text_encoder/pytorch_model.bin", "unet/diffusion_flax_model.msgpack",
+}  # fmt: skip
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub with the files it is given; what is fetched from it is kept."""
     import huggingface_hub
 
-    def refuse(hub_id, **options):
-        assert hub_id == "someone/something" and "unet/*.safetensors" in options["allow_patterns"]
-        raise OSError("no route to host")
+    class Hub:
+        files, fetched, error = set(), None, None
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ValueError, match=r"someone/something.*could not be fetched from the hub: no route to host"):
+    def model_info(self, hub_id, files_metadata):
+        if Hub.error is not None:
+            raise Hub.error
+        files = [types.SimpleNamespace(rfilename=name, size=100) for name in Hub.files]
+        return types.SimpleNamespace(siblings=files)
+
+    def snapshot_download(hub_id, *, allow_patterns, tqdm_class=None, local_files_only=False):
+        if local_files_only:
+            raise OSError("nothing in the cache")
+        Hub.fetched = set(allow_patterns)
+        if tqdm_class is not None:
+            with tqdm_class(unit="B", total=0, disable=True) as bar, tqdm_class(total=9, disable=True) as files:
+                for _ in allow_patterns:
+                    bar.update(100)
+                    files.update(1)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return Hub
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_only_what_is_needed_is_fetched(hub, half, tmp_path):
+    """Stable Diffusion 1.5's repository holds 40 GB; 4 of them, or 2 in half precision, are needed."""
+    hub.files = PARTS_ON_THE_HUB | WHOLE | FLOAT16 | ELSE
+    told = []
+    assert weights.resolve("someone/something", half=half, report=lambda *said: told.append(said)) == tmp_path
+    assert hub.fetched == PARTS_ON_THE_HUB | (FLOAT16 if half else WHOLE)
+    assert [share for share, _ in told] == pytest.approx([(i + 1) / 9 for i in range(9)])
+    assert {what for _, what in told} == {"downloading someone/something"}
+    hub.files -= FLOAT16
+    weights.resolve("someone/something", half=half)
+    assert hub.fetched == PARTS_ON_THE_HUB | WHOLE
+
+
+def test_shards_on_the_hub(hub):
+    shards = {f"unet/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)}
+    shards.add("unet/diffusion_pytorch_model.safetensors.index.json")
+    hub.files = PARTS_ON_THE_HUB | WHOLE - {"unet/diffusion_pytorch_model.safetensors"} | shards
+    weights.resolve("someone/something")
+    assert hub.fetched == hub.files
+
+
+def response(status):
+    import httpx
+
+    return httpx.Response(status, request=httpx.Request("GET", "https://huggingface.co/api"))
+
+
+def hub_errors():
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    return [
+        (RepositoryNotFoundError("404", response=response(404)), r"there is no model 'someone/something' on the hub"),
+        (HFValidationError("bad id"), r"there is no model 'someone/something' on the hub"),
+        (
+            GatedRepoError("403", response=response(403)),
+            r"asks for consent: accept its licence on https://hugg.*hf auth",
+        ),
+        (OSError("no route to host"), r"could not be fetched from the hub \(OSError: no route.*connect to the network"),
+    ]
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_a_hub_that_does_not_answer(hub, case):
+    hub.error, words = hub_errors()[case]
+    with pytest.raises(ValueError, match=words):
         weights.load("someone/something/unet")
+
+
+def test_a_repository_of_another_kind(hub):
+    hub.files = {"config.json", "model.safetensors"}
+    with pytest.raises(ValueError, match=r"has no scheduler/scheduler_config\.json: wanted a text-to-image model"):
+        weights.resolve("someone/something")
+    hub.files = PARTS_ON_THE_HUB | {"unet/diffusion_pytorch_model.bin"}
+    with pytest.raises(ValueError, match=r"no safetensors weights in someone/something/text_encoder"):
+        weights.resolve("someone/something")
+    hub.files |= WHOLE - {"unet/diffusion_pytorch_model.safetensors"}
+    with pytest.raises(ValueError, match=r"someone/something/unet has pickled weights, which can run any program"):
+        weights.resolve("someone/something")
+    assert hub.fetched is None
+
+
+def test_a_copy_from_earlier_needs_no_network(hub, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    hub.error = OSError("no route to host")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda hub_id, local_files_only, **_: str(tmp_path))
+    assert weights.resolve("someone/something") == tmp_path
 
 
 def contents(folder):
