@@ -65,7 +65,7 @@ def launch(
     """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
-    scripts = beside("address.js") + beside("lecture.js")
+    scripts = beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,
         server_port=port,
@@ -75,7 +75,7 @@ def launch(
         auth_message="Whoever runs this page has given out a name and a password." if auth else None,
         theme=theme(),
         css=css(),
-        head=f"<script>{scripts}</script><style>{beside('lecture.css')}</style>",
+        head=f"<script>{scripts}</script><style>{beside('components/fullscreen.css')}{beside('lecture.css')}</style>",
         footer_links=[],
         _frontend=False,  # no test of localhost, which gives up after 3 s: a busy machine would not start
         **server.options(demo),
@@ -85,7 +85,7 @@ def launch(
 
 def beside(name: str) -> str:
     """The text of a file in this folder."""
-    return Path(__file__).with_name(name).read_text("utf-8")
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -59,7 +59,7 @@ class Piece(gr.HTML, metaclass=Unstubbed):
         super().__init__(
             value,
             html_template=template,
-            js_on_load=js,
+            js_on_load=f"{js}\nwindow.explorer?.full?.(element);",
             apply_default_css=False,
             elem_classes=["piece", name],
             render=render,

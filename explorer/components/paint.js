@@ -23,7 +23,7 @@ function paint() {
   flat.forEach((value, i) => {
     const { fill, ink } = diverging(value / bound);
     boxes[i].setAttribute('fill', fill);
-    if (OVER) boxes[i].setAttribute('fill-opacity', value === 0 ? 0 : 0.6);
+    if (OVER) boxes[i].setAttribute('class', value === 0 ? 'bare' : 'inked');
     texts[i].setAttribute('fill', ink);
     texts[i].textContent = small ? '' : digits(value).replace(/^(−?)0\./, '$1.');
   });

@@ -18,7 +18,8 @@ class PaintInput(Table):
     def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
         self.most = spec.max_side
         over = spec.look == "brush"
-        ink = '<label>paint with <input class="ink" value="1" inputmode="decimal"></label>'
+        start = min(spec.high, 3) if over else 1
+        ink = f'<label>paint with <input class="ink" value="{start:g}" inputmode="decimal"></label>'
         wide = '<label>brush <select class="reach" aria-label="Width of the brush, in cells"><option>1</option>'
         own = '<button type="button" class="wide">Own picture …</button><input type="file" accept="image/*" hidden>'
         super().__init__(

@@ -9,14 +9,16 @@ function fit() {
   if (!width || !drawn.length) return;
   const columns = Math.max(1, Math.min(COLUMNS, drawn.length, Math.floor((width + gap) / (150 + gap))));
   const room = Math.floor((width - gap * (columns - 1)) / columns), scale = window.devicePixelRatio || 1;
-  const most = Math.min(SIDE, room) / Math.max(...drawn.flatMap((one) => one.shape)), zoom = most >= 1 ? Math.floor(most) : most;
+  const tall = explorer.room(element, 0), rows = Math.ceil(drawn.length / columns);
+  const side = tall ? Math.min(room, Math.max(tall / rows - 70, 120)) : Math.min(SIDE, room);
+  const most = side / Math.max(...drawn.flatMap((one) => one.shape)), zoom = most >= 1 ? Math.floor(most) : most;
   for (const one of drawn) {
     const [H, W] = one.shape;
     one.canvas.style.width = `${W * zoom}px`;
     one.canvas.style.height = `${H * zoom}px`;
     one.canvas.width = Math.round(W * zoom * scale);
     one.canvas.height = Math.round(H * zoom * scale);
-    one.figure.style.width = `${Math.min(SIDE, room)}px`;
+    one.figure.style.width = `${side}px`;
   }
   paint();
 }
@@ -88,5 +90,6 @@ function load() {
   fit();
 }
 new ResizeObserver(fit).observe(sheet);
+element.closest('.piece').addEventListener('fit', fit);
 watch('value', load);
 load();

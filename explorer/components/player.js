@@ -49,7 +49,7 @@ function fit() {
   const columns = [count, Math.ceil(count / 2)].find((n) => panels.clientWidth >= n * 150) ?? Math.min(2, count);
   panels.style.setProperty('--columns', columns);
   const width = (panels.clientWidth - gap * (columns - 1)) / columns;
-  const most = Math.min(width / W, Math.max(HEIGHT - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;
+  const most = Math.min(width / W, Math.max(explorer.room(element, HEIGHT) - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;
   panels.querySelectorAll('canvas').forEach((canvas) => { canvas.style.width = `${W * zoom}px`; canvas.style.height = `${H * zoom}px`; });
 }
 
@@ -115,5 +115,6 @@ root.addEventListener('picture', ({ detail }) => {
   load();
 });
 new ResizeObserver(fit).observe(panels);
+element.closest('.piece').addEventListener('fit', fit);
 watch('value', load);
 load();

@@ -21,7 +21,7 @@ function fit() {
   const [x0, x1, y0, y1] = now.extent, ratio = (x1 - x0) / (y1 - y0), count = canvases.length, gap = 24;
   const columns = panels.clientWidth < count * 240 ? 1 : count;
   const room = (panels.clientWidth - gap * (columns - 1)) / columns;
-  const height = Math.max(120, Math.min(HEIGHT - (now.titles[0] ? 32 : 0), room / ratio)), width = height * ratio;
+  const height = Math.max(120, Math.min(explorer.room(element, HEIGHT) - (now.titles[0] ? 32 : 0), room / ratio)), width = height * ratio;
   for (const canvas of canvases) {
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
@@ -138,6 +138,7 @@ function load() {
   fit();
 }
 new ResizeObserver(fit).observe(panels);
+element.closest('.piece').addEventListener('fit', fit);
 new MutationObserver(() => show(bar.step())).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', load);
 load();

@@ -311,8 +311,10 @@ def beside(
 
     start, note = pixels(image), "what you begin with"
     if mask is not None:
-        vermilion, cover = np.array([0.835, 0.369, 0.0]), 0.5 * mask.numpy()[..., None]
-        start, note = (1 - cover) * start + cover * vermilion, "covered: to be drawn anew"
+        y, x = np.indices(mask.shape)
+        stripes = np.where(((x + y) * 8 // len(mask) % 2 == 0)[..., None], [0.94, 0.89, 0.26], [0.3, 0.27, 0.0])
+        cover = 0.75 * mask.numpy()[..., None]
+        start, note = (1 - cover) * start + cover * stripes, "striped: to be drawn anew"
     apart = np.abs(pixels(result) - pixels(image)).mean(-1)
     return [
         Picture(start, "start", note),
@@ -379,7 +381,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
     if s.view == CHANGE:
         more = (
             "At strength 1 nothing of the start is left to see." if s.strength == 1 else
-            "Less strength keeps more of the start, more gives the words more to say: compare 0.3 and 0.8."
+            "Less strength keeps more of the start, more gives the words more to say: compare 0.5 and 0.9."
         )  # fmt: skip
         return f"{first}\n{more}"
     if numbers["cells_kept"] == numbers["cells"]:

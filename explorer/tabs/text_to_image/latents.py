@@ -133,8 +133,8 @@ def latent(s: Settings) -> View:
     return screen(
         latent_formula(s, numbers, (image.shape, z.shape)),
         frame.weakest(
-            checks.channel_moments(means, spreads, after[0]),
             checks.decibels(numbers["psnr_round_trip"], tripped, image),
+            checks.channel_moments(means, spreads, after[0]),
         ),
         latent_notice(s, numbers),
         numbers,
@@ -184,7 +184,7 @@ def latent_notice(s: Settings, numbers: dict[str, Any]) -> str:
     return (
         f"{first}\n**{numbers['cells_painted']}** cells painted lie under {numbers['pixels_under']} pixels, but "
         f"**{numbers['pixels_changed']}** changed, {numbers['pixels_changed_outside']} of them elsewhere: the decoder "
-        "reads every cell together with its neighbours."
+        "reads every cell with its neighbours, and its norms look at all of them."
     )
 
 

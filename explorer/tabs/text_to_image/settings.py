@@ -166,7 +166,7 @@ PRESETS = {
     "from no guidance to too much": Settings(view=SCALES),
     "guidance in an interval": Settings(view=OVER_TIME, guidance=5.0),
     "a word made stronger": Settings(view=ATTENTION, prompt="blue heart", factor=3.0),
-    "deck 003 · image to image": Settings(view=CHANGE, prompt="blue heart"),
+    "deck 003 · image to image": Settings(view=CHANGE, prompt="blue heart", strength=0.9),
     "strength 0: the VAE alone": Settings(view=CHANGE, start="astronaut", strength=0.0),
     "the middle drawn anew": Settings(view=PAINT, prompt="blue heart", strength=1.0),
     "deck 003 · a latent": Settings(view=LATENT),
