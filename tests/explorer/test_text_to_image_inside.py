@@ -183,7 +183,7 @@ def test_a_muted_token_is_what_a_run_without_its_state_draws(model):
     assert view.numbers["difference"] > 0
     shown = piece(view, "pictures")
     assert np.allclose(shown[1].pixels, (after.permute(1, 2, 0) + 1) / 2, atol=1e-6)
-    assert tab.result(of(ATTENTION, factor=1.0)).numbers["difference"] == 0
+    assert tab.result(of(ATTENTION, factor=1.0)).numbers["difference"] < 1e-5
     with pytest.raises(ValueError, match="one of the prompt's 4"):
         tab.result(of(ATTENTION, word=4))
 

@@ -406,8 +406,9 @@ def over_notice(s: Settings, n: dict[str, Any]) -> str:
     most = max(far, key=lambda name: far[name])
     rows = n["network_rows"]
     return (
-        f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval at most. **{most.capitalize()}** ends "
-        f"farthest from the constant scale: {100 * far[most]:.2g} % of black to white a pixel.\n"
+        f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval at most. "
+        f"**{most.capitalize()}** ends farthest from the constant scale: {100 * far[most]:.2g} % of black to white a "
+        "pixel.\n"
         f"The interval asks the network for **{rows['interval']}** answers in place of {rows['constant']}: outside it "
         "s = 1, and only the words are asked. Falling presses while the layout is found, rising while details are."
     )

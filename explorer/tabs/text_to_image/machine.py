@@ -185,7 +185,8 @@ def assembled(
         Box("latent", "5 Latent xₜ", sides(first.x), SCALES, pixels=look["latent"],
             notes=tuple(f"t = {t}" for t in times)),
         Box("unet", "6 U-Net", sides(first.x), TEXT, pixels=look["unet"], notes=(f"the noise it sees, {size}",)),
-        Box("decoder", "7 Decoder", sides(first.x), EXAMPLES, pixels=look["decoder"], notes=(f"x̂₀ goes in, {decoder}",)),
+        Box("decoder", "7 Decoder", sides(first.x), EXAMPLES, pixels=look["decoder"],
+            notes=(f"x̂₀ goes in, {decoder}",)),
         Box("picture", "8 Picture", f"3 × {model.size} × {model.size}", DRAW, pixels=picture,
             notes=(*("if it stopped now" for _ in times[:-1]), "finished" if done is None else "if it stopped now")),
     )  # fmt: skip

@@ -93,7 +93,8 @@ def tokens_formula(n: dict[str, Any], names: Sequence[str]) -> str:
     length, dim = n["shape"]
     a, b = (1, 2) if len(names) > 3 else (0, 1)
     return (
-        rf"$$\text{{prompt}}\to\text{{{len(n['ids'])} of {length} places}}\to c\in\mathbb{{R}}^{{{length}\times{dim}}}$$"
+        rf"$$\text{{prompt}}\to\text{{{len(n['ids'])} of {length} places}}"
+        rf"\to c\in\mathbb{{R}}^{{{length}\times{dim}}}$$"
         "\n\n"
         rf"$$\cos\angle(c_{{{a}}},c_{{{b}}})=\frac{{c_{{{a}}}\cdot c_{{{b}}}}}{{\|c_{{{a}}}\|\,\|c_{{{b}}}\|}}"
         rf"={tex(n['likeness'][a][b], 3)}$$"
