@@ -269,7 +269,7 @@ def _validate(spec: Spec, value: Any) -> Any:
 def _validate_number(spec: Spec, value: Any) -> float:
     sort = "a whole number" if spec.integer else "a number"
     wanted = f"{spec.name} must be {sort} in [{spec.low:g}, {spec.high:g}]"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # nor NaN
         raise ValueError(f"{wanted}, got {_shown(value)}")
     if not spec.low <= value <= spec.high or (spec.integer and value != int(value)):
         raise ValueError(f"{wanted}, got {value:.12g}")
