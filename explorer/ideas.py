@@ -20,7 +20,7 @@ class Idea:
     uses: tuple[str, ...]
     code: Callable[[Any], str]
     show: Callable[[Any], View] | None = None
-    walk: Callable[[Any], Iterator[View]] | None = None
+    walk: Callable[[Any], Iterator[View | None]] | None = None
     waiting: Callable[[Any], str] = lambda s: ""
 
 
@@ -56,8 +56,8 @@ class Ideas:
             (*view.stage[:-1], self.showing(settings)), view.formula, view.check, view.notice, view.numbers
         )  # fmt: skip
 
-    def stream(self, settings: Any) -> Iterator[View]:
-        """The screens of a view that takes long, one after the other; none for the others."""
+    def stream(self, settings: Any) -> Iterator[View | None]:
+        """The screens of a view that takes long, one after the other, None between them; none for the others."""
         idea = self.table[settings.view]
         if idea.walk is not None:
             yield from idea.walk(settings)
@@ -65,6 +65,7 @@ class Ideas:
     def result(self, settings: Any) -> View:
         """The finished screen of any view."""
         *_, last = self.stream(settings) if self.table[settings.view].walk else (self.update(settings),)
+        assert last is not None  # a walk ends with its finished screen
         return last
 
     def code(self, settings: Any) -> str:

@@ -43,6 +43,11 @@ def title(option: str = "") -> str:
     return option or _offer.names[0]
 
 
+def name(option: str = "") -> str:
+    """What to call the model: the last part of its path or hub id."""
+    return title(option).rstrip("/").rpartition("/")[2]
+
+
 def defaults(option: str = "") -> dict[str, Any]:
     """What the model wants to be sampled with, from its card and configs alone: sampler, steps, guidance and size.
 
@@ -52,13 +57,12 @@ def defaults(option: str = "") -> dict[str, Any]:
     from core.networks.unet import UNetConfig
     from core.networks.vae import VAEConfig
 
-    name = title(option)
-    if "turbo" in name.lower():  # distilled to a single step without guidance, which its files do not say
+    if "turbo" in title(option).lower():  # distilled to a single step without guidance, which its files do not say
         found: dict[str, Any] = {"sampler": "euler", "steps": 1, "guidance": 1.0}
     else:
         found = {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
     with suppress(ValueError, KeyError, TypeError):  # what cannot be read is said by `loaded`
-        folder = _folder(name)
+        folder = _folder(title(option))
         unet, vae = (
             weights.read_config(kind, weights.read_json(folder / part / "config.json"))
             for part, kind in (("unet", UNetConfig), ("vae", VAEConfig))

@@ -222,8 +222,16 @@ plain = st.builds(
 
 @given(plain)
 def test_a_png_leads_back_to_its_settings(settings):
-    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.address(settings))
+    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.whole(settings))
     assert records.restored(Settings, png) == (settings, [])
+    turbo = opening(Settings, sampler="euler", steps=1, guidance=1.0)  # another model stands first where it is opened
+    assert vars(records.restored(turbo, png)[0]) == vars(settings)
+
+
+def test_a_png_of_a_model_that_is_not_here_says_so(model):
+    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x\nSteps: 9, Model: sd-turbo", query=records.whole(Settings()))
+    settings, (note,) = records.restored(Settings, png)
+    assert settings == Settings() and "'sd-turbo' is not offered here" in note
 
 
 def foreign(about: str) -> bytes:
@@ -298,7 +306,7 @@ def test_a_file_without_settings_is_refused_with_what_would_fit(data, says):
 def test_the_button_for_a_png_answers_with_an_address_or_an_error(model):
     opener = ResultPiece("x", reader=records.reader(Settings))
     asked = Settings(prompt="cat face", steps=7)
-    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.address(asked))
+    png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.whole(asked))
     answer = opener.reduce({"file": base64.b64encode(png).decode()})
     assert answer == {"query": "tab=text_to_image&q=cat+face&n=7", "note": "its settings are back"}
     assert "error" in opener.reduce({"file": "!"}) and "error" in opener.reduce({})

@@ -23,7 +23,7 @@ from explorer.components.result import Result
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import parse, signature
-from explorer.tabs.text_to_image.records import address, parameters, to_png
+from explorer.tabs.text_to_image.records import address, parameters, to_png, whole
 from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     DRAW,
@@ -112,7 +112,8 @@ def stream(settings: Settings) -> Iterator[View | None]:
         player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
         result=Result(
             shown(tokens),
-            *finished.pngs[0][::-1],
+            png=finished.pngs[0][1],
+            name=finished.pngs[0][0],
             more=finished.pngs[1:],
             full=side > FRAME,
             query=address(settings),
@@ -155,7 +156,7 @@ def finish(
 ) -> Drawing:
     numbers = {
         "settings": {name: getattr(settings, name) for name in FIELDS}
-        | {"model": model.card.name, "w": settings.guidance - 1, "pixels": pixels.shape[1]},
+        | {"model": models.name(settings.model), "w": settings.guidance - 1, "pixels": pixels.shape[1]},
         "tokens": [asdict(token) for token in tokens],
         "heard": heard(tokens, settings.prompt),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -165,7 +166,7 @@ def finish(
     }
     alone = [replace(settings, seed=settings.seed + i, batch=1) for i in range(len(pixels))]
     pngs = [
-        to_png(one, parameters(s, model.card.name, one.shape), model.card, address(s))
+        to_png(one, parameters(s, models.name(s.model), one.shape), model.card, whole(s))
         for one, s in zip(pixels, alone, strict=True)
     ]
     names = [f"{file_name(s)}.png" for s in alone]
@@ -232,8 +233,8 @@ def notice(
         )
     if settings.size != "1":
         told += (
-            f"\nThe model was trained on **{model.size}** pixels a side, not {pixels_of(model, settings)}: parts may come "
-            "twice, or not at all."
+            f"\nThe model was trained on **{model.size}** pixels a side, not {pixels_of(model, settings)}: parts may "
+            "come twice, or not at all."
         )
     wants = models.defaults(settings.model)
     if settings.model and any(getattr(settings, name) != wants.get(name) for name in ("sampler", "steps", "guidance")):
@@ -328,8 +329,8 @@ def endpoint(cls: type = Settings) -> Callable[..., tuple[gr.FileData, dict]]:
         name, png = drawing.pngs[0]
         if settings.batch > 1:
             row = np.concatenate(list(drawing.pixels), axis=1)
-            about = parameters(settings, drawer.card.name, drawing.pixels.shape[1:])
-            png = to_png(row, f"{about}, Batch size: {settings.batch}", drawer.card, address(settings))
+            about = parameters(settings, models.name(settings.model), drawing.pixels.shape[1:])
+            png = to_png(row, f"{about}, Batch size: {settings.batch}", drawer.card, whole(settings))
         path = save_bytes_to_cache(png, name, get_upload_folder())
         return gr.FileData(path=path, mime_type="image/png", orig_name=name), drawing.numbers
 

@@ -164,7 +164,7 @@ def measured(s: Settings, model: "TextToImage", made: list[Square], across: tupl
         return float(np.abs(np.diff(table, axis=axis)).mean()) if table.shape[axis] > 1 else None
 
     return {
-        "model": model.card.name,
+        "model": models.name(s.model),
         "across": {"setting": s.x, "values": list(across)},
         "down": {"setting": s.y, "values": list(down)},
         "change_across": apart(1),

@@ -52,6 +52,13 @@ def address(settings: Any) -> str:
     return urlencode({"tab": NAME, **to_query(settings)})
 
 
+def whole(settings: Any) -> str:
+    """The same for a file, which may be opened where another model, with other defaults, is offered first."""
+    known = specs(type(settings))
+    always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance")}
+    return urlencode({"tab": NAME, **always, **to_query(settings)})
+
+
 def to_png(pixels: np.ndarray, about: str, card: "Card | None" = None, query: str = "") -> bytes:
     """Pixels (H, W, 3) as a PNG: the settings in the text chunk `parameters`, and where the picture comes from.
 
@@ -124,8 +131,10 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     if "explorer" in chunks:
         asked = dict(parse_qsl(chunks["explorer"], keep_blank_values=True))
         for name, spec in known.items():
-            if spec.key in asked:
+            if spec.key in asked and name != "model":
                 yield name, lambda key=spec.key: from_query(cls, {key: asked[key]})
+        if model := parsed(chunks.get("parameters", ""))[2].get("Model"):
+            yield "model", lambda: parse(cls, {"model": offered(model)})
         return
     prompt, negative, pairs = parsed(chunks["parameters"])
     yield "prompt", lambda: parse(cls, {"prompt": prompt})
@@ -166,7 +175,7 @@ def times(written: str) -> str:
 def offered(name: str) -> str:
     """The option of `explorer.models` whose model has this name."""
     for option in models.options():
-        if name in (models.title(option), models.title(option).rstrip("/").rpartition("/")[2]):
+        if name in (models.title(option), models.name(option)):
             return option
     raise ValueError(f"model {name[:60]!r} is not offered here; {models.title()!r} stands in its place")
 
