@@ -67,9 +67,9 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.keyboard.press("ArrowRight")
     assert int(step.inner_text().split()[1]) == first + 1
     page.keyboard.press("h")
-    assert not page.evaluate(SEEN, f"{tab} .stage .player")
+    page.wait_for_selector(f"{tab} .stage .player", state="hidden")
     page.keyboard.press("a")
-    assert page.evaluate(SEEN, f"{tab} .stage .player")
+    page.wait_for_selector(f"{tab} .stage .player")
     page.keyboard.press("h")
 
     # What is typed into a field turns no page; Escape leaves it.
