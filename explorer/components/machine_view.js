@@ -7,10 +7,9 @@ async function open(option) {
   const field = document.querySelector(`#${TAB}-view`), list = field?.querySelector('input');
   if (!list) return;
   list.focus();
-  list.dispatchEvent(new FocusEvent('focus'));
   for (let tries = 0; tries < 40; tries++) {
     await new Promise(requestAnimationFrame);
-    const item = [...field.querySelectorAll('ul.options li, ul.options [role=option]')].find((li) => li.textContent.replace('✓', '').trim() === option);
+    const item = [...field.querySelectorAll('[role=option]')].find((one) => one.getAttribute('aria-label') === option);
     if (!item) continue;
     item.dispatchEvent(new MouseEvent('mousedown', { bubbles: true, cancelable: true }));
     list.blur();
