@@ -15,7 +15,9 @@ from explorer.components.base import Piece, packed, script
 # One more button in the transport bar.
 SIX = (
     ".transport:has(.gif-save) { grid-template-columns: auto minmax(120px, 1fr) auto auto auto auto !important; } "
-    "@media (max-width: 560px) { .transport:has(.gif-save) { grid-template-columns: auto 1fr auto auto !important; } }"
+    "@media (max-width: 560px) { .transport:has(.gif-save) { grid-template-columns: auto 1fr auto !important; } "
+    ".transport:has(.gif-save) .transport-step { grid-column: 1 / 3 !important; } "
+    ".transport .gif-save { grid-column: 3; grid-row: 3; } }"
 )
 MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in base64 they fit into one request
 

@@ -82,7 +82,7 @@ def build() -> None:
         "progress": ProgressBar("Sampling"),
         "route": RouteTable("Steps of the walk"),
         "underlay": Underlay(),
-        "player": Player("Noise turning into a picture, with the model's guess beside it", height=424, saves="steps"),
+        "player": Player("Noise turning into a picture, with the model's guess beside it", height=436, saves="steps"),
         "result": ResultPiece("Tokens, download, and what was made before", reader=reader(opened)),
         "sheet": SheetPiece("A grid of two settings"),
         "tokens": TokenGrid("The places of the prompt", height=300),

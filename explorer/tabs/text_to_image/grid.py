@@ -188,9 +188,9 @@ def measured(s: Settings, model: "TextToImage", made: list[Square], across: tupl
 
 def formula(s: Settings) -> str:
     if "seed" in (s.x, s.y):
-        noise = r"x_T\sim\mathcal N(0,\mathbf I)\text{ of its own for every seed, the same along the other side}"
+        noise = r"x_T\sim\mathcal N(0,\mathbf I)\text{, another for each seed}"
     else:
-        noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, the same in every picture}}"
+        noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, everywhere}}"
     guide = r"\hat\epsilon=\epsilon_\varnothing+s\,(\epsilon_{\text{words}}-\epsilon_\varnothing),\quad w=s-1"
     return f"$${noise}$$\n\n$${guide}$$"
 

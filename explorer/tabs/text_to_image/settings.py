@@ -181,6 +181,7 @@ def idle(s: Settings, idea: Idea) -> set[str]:
     """What says nothing here: the choice of a model where there is none, words and seeds that are not asked for."""
     unread = {"model"} if len(models.options()) == 1 else set()
     unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
+    unread |= {s.x, s.y} if s.view == GRID else set()  # the grid goes through these
     return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
 
 
