@@ -473,6 +473,22 @@ def test_endpoint_takes_a_prompt_alone_and_returns_png_and_json(client, model):
     assert set(about["seconds"]) == {"load", "steps", "decode"}
 
 
+def test_endpoint_gives_several_pictures_side_by_side(client, model):
+    path, about = client.predict("red", steps=2, guidance=3.0, batch=2, seed=4, api_name="/text_to_image")
+    row = Image.open(path)
+    pixels = np.stack(np.split(np.array(row), 2, axis=1))
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]
+    assert row.size == (128, 64) and row.text["parameters"].endswith("Batch size: 2")
+    assert records.restored(Settings, open(path, "rb").read())[0] == Settings(
+        "a picture", "red", steps=2, batch=2, seed=4
+    )
+
+
+def test_the_grid_hides_what_it_goes_through():
+    hidden = tab.TAB.showing(GRIDDED).hidden
+    assert {"guidance", "steps", "batch"} <= set(hidden) and not {"seed", "sampler", "x", "down"} & set(hidden)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

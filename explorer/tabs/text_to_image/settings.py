@@ -139,7 +139,9 @@ class Settings:
     batch: int = number(
         1, low=1, high=8, label="Pictures at once", key="b", hint="from this seed and the next ones", group="Sampling"
     )
-    size: str = choice("1", options=SIZES, label="Size", key="px", hint="times what the model was trained on", group="Sampling")
+    size: str = choice(
+        "1", options=SIZES, label="Size", key="px", hint="times what the model was trained on", group="Sampling"
+    )
     model: str = offer(models.options, title=models.title, label="Model", key="net", group="Sampling")
 
 
