@@ -44,7 +44,7 @@
   explorer.room = (node, usual) => (node.closest('.piece.full') ? Math.max(usual, innerHeight - 190) : usual);
   explorer.full = (element) => {
     const piece = element.closest('.stage > .piece');
-    if (!piece || piece.matches('.progress-piece, .views-piece, .underlay-piece, .can-fill')) return;
+    if (!piece || piece.matches('.progress-piece, .views-piece, .underlay-piece, .ways-piece, .can-fill')) return;
     piece.classList.add('can-fill');
     const button = Object.assign(document.createElement('button'), { type: 'button', className: 'full-button', title: 'Full screen (f)' });
     button.setAttribute('aria-label', button.title);

@@ -42,7 +42,7 @@ PRESETS = {
 
 def walked(s: Settings) -> samplers.Settings:
     """What the tab of the samplers shows the same walk with; it opens where the data begins to be seen."""
-    return samplers.Settings(points=s.points, steps=s.steps, spacing="karras", seed=s.seed, look=7 * s.steps // 10)
+    return samplers.Settings(points=s.points, steps=s.steps, spacing="karras", seed=s.seed, look=5 * s.steps // 6)
 
 
 def update(s: Settings) -> View:
