@@ -17,6 +17,7 @@
     button.setAttribute('aria-pressed', on);
     const zoom = Math.min(innerWidth / piece.before[0], (innerHeight - 60) / piece.before[1]);
     piece.style.setProperty('--enlarge', on && whole[0] ? Math.max(1, Math.min(3, zoom)).toFixed(2) : 1);
+    if (on && document.activeElement === button) piece.querySelector('[tabindex="0"]')?.focus();  // its own keys work at once
     requestAnimationFrame(() => {
       piece.dispatchEvent(new Event('fit'));
       window.dispatchEvent(new Event('resize'));  // plots take the room they have now

@@ -25,7 +25,7 @@ class PaintInput(Table):
         super().__init__(
             spec,
             "paint",
-            f'<div class="paint-board{" over" * over}" tabindex="0" role="application" '
+            f'<div class="paint-board{" over" * over}{" signed" * (spec.low < 0)}" tabindex="0" role="application" '
             'aria-roledescription="cells to paint"></div>',
             axes={} if over else None,
             tools=ink

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import json
 import math
 from dataclasses import replace
 
@@ -165,7 +166,7 @@ def test_a_mask_lives_in_the_address_and_bad_ones_are_refused():
     with pytest.raises(ValueError, match="at most 16 x 16"):
         parse(Settings, {"mask": [[0.0] * 17]})
     piece = PaintInput(specs(Settings)["mask"], render=False)
-    assert piece.postprocess(settings.mask)[0] == [1.0] * 16
+    assert json.loads(piece.postprocess(settings.mask))[0] == [1.0] * 16
 
 
 def test_own_pictures_are_reduced_to_the_models_size_and_bad_ones_refused(model):

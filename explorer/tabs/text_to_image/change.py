@@ -95,8 +95,8 @@ def start_picture(s: Settings, model: "TextToImage") -> Tensor:
         return KEPT[drawn_start(s)]
     if is_own(s.start):
         return 2 * pictured(s.start, model.size).float()[None] - 1
-    x = picture(s.start, min(model.size, 512))
-    return x[None] if x.shape[-1] == model.size else 2 * square((x.double() + 1) / 2, model.size).float()[None] - 1
+    x = picture(s.start, min(model.size, 512)).expand(3, -1, -1)  # some are grey
+    return (2 * square((x.double() + 1) / 2, model.size) - 1).float()[None]
 
 
 HEARD = """
@@ -123,7 +123,11 @@ def start_code(s: Settings) -> str:
             f"from core.photographs import {made}\n{lines}\n{load}"
             f"image = 2 * {made}({argument}, model.size).float()[None] - 1\n"
         )
-    return f"from core.pictures import picture\n\n{load}image = picture({s.start!r}, model.size)[None]\n"
+    return (
+        f"from core.photographs import square\nfrom core.pictures import picture\n\n{load}"
+        f"x = picture({s.start!r}, min(model.size, 512)).expand(3, -1, -1).double()\n"
+        "image = (2 * square((x + 1) / 2, model.size) - 1).float()[None]\n"
+    )
 
 
 # The mask

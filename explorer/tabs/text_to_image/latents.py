@@ -140,7 +140,7 @@ def latent(s: Settings) -> View:
         numbers,
         progress=Progress(1, 1, "the VAE there and back"),
         pictures=sheet,
-        underlay=data_address((tripped + 1) / 2),
+        underlay=data_address((result + 1) / 2),
     )
 
 
@@ -390,6 +390,8 @@ def between(s: Settings) -> Iterator[View | None]:
     if s.ends == TWO_SEEDS:
         way = checks.slerp if s.way == ARC else checks.straight
         found.insert(0, way(noise, one, two, SHARES))
+    else:
+        found.insert(0, checks.straight(states, a, b, SHARES))
     yield screen(
         between_formula(s, one, two),
         frame.weakest(*found),
