@@ -23,8 +23,8 @@ def likeness(matrix: np.ndarray, names: Sequence[str]) -> Figure:
         colorbar={"thickness": 12, "tickvals": [-1, 0, 1], "title": {"text": "cosine"}},
         customdata=[[f"{a} and {b}" for b in names] for a in names],
         hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
-        xgap=1,
-        ygap=1,
+        xgap=int(n <= 24),
+        ygap=int(n <= 24),
         **({"texttemplate": "%{z:.2f}", "textfont": {"color": "#111"}} if n <= 10 else {}),
     )
     every = max(1, -(-n // 24))

@@ -1,0 +1,46 @@
+"""The whole machine, whose boxes open their views, and the attention of a run, read off the page."""
+
+import re
+
+PANEL = "#tab-text_to_image"
+PIXELS = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).join()"
+
+
+def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
+    page.goto(f"{url}?tab=text_to_image&v=the+whole+machine&n=2")
+    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+    machine = page.locator(f"{PANEL} .machine")
+    boxes = machine.locator(".machine-box")
+    assert boxes.count() == 8
+    assert machine.locator(".machine-counter b").inner_text() == "finished"
+    latent, noise = (machine.locator(f".machine-box.{name} canvas") for name in ("latent", "noise"))
+    finished = latent.evaluate(PIXELS)
+    machine.focus()
+    page.keyboard.press("Home")
+    assert machine.locator(".machine-counter b").inner_text() == "step 1 of 2"
+    assert latent.evaluate(PIXELS) == noise.evaluate(PIXELS) != finished
+
+    machine.locator(".machine-box.tokens").click()
+    page.wait_for_selector(f"{PANEL} .token-grid .places li:nth-child(77)")
+    page.wait_for_function("new URLSearchParams(location.search).get('v') === 'tokens'")
+    assert page.locator(f"{PANEL} .token-grid .mark .text").all_inner_texts() == ["start", "end"]
+
+    page.goto(f"{url}?tab=text_to_image&v=attention&n=2")
+    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+    looks = page.locator(f"{PANEL} .looks")
+    layers = looks.locator(".layer option").count()
+    assert layers >= 3
+    for layer in ("", *map(str, range(layers - 1))):
+        looks.locator(".layer").select_option(layer)
+        shares = [float(text.removesuffix(" %")) for text in looks.locator(".looks-words small").all_inner_texts()]
+        assert len(shares) == 4 and abs(sum(shares) - 100) < 2
+    looks.locator(".head").select_option("1")
+    looks.locator(".large").hover(position={"x": 60, "y": 60})
+    assert re.search(r"Row \d, column \d looks at .* all together 100\.0 %", looks.locator(".looks-says").inner_text())
+    looks.locator(".looks-words button").nth(2).click()
+    before = looks.locator(".large").evaluate(PIXELS)
+    looks.focus()
+    page.keyboard.press("Home")
+    assert looks.locator(".large").evaluate(PIXELS) != before
+    page.set_viewport_size({"width": 375, "height": 812})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
