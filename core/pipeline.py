@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core import weights
-from core.denoiser import Denoiser, Prediction, guide
+from core.denoiser import Denoiser, Prediction
 from core.forward import add_noise
 from core.networks.attention import Record
 from core.networks.unet import UNet
@@ -202,7 +202,7 @@ def network_denoiser(
         scale = guidance(t) if callable(guidance) else guidance
         rows = context if scale == 1 else empty if scale == 0 else torch.cat([context, empty])
         repeats = len(rows) // len(x)
-        asked = x.to(context.dtype).repeat(repeats, 1, 1, 1)
+        asked = torch.cat([x.to(context.dtype)] * repeats)
         time = torch.full((len(asked),), t - 1, device=x.device)  # networks count from 0, where one step of noise is
         with memory("a step", x.device):
             answer = ask(asked, time, rows, record=record)
@@ -210,11 +210,12 @@ def network_denoiser(
         if record is not None:
             for kept in (record.attention, record.features):
                 kept.update({name: value[: len(x)] for name, value in kept.items()})
-        alpha_bar = schedule.alpha_bar[t]
-        if repeats == 1:
-            return read(x, answer, alpha_bar)
-        cond, uncond = answer.chunk(2)
-        return guide(read(x, cond, alpha_bar), read(x, uncond, alpha_bar), scale)
+        if repeats == 2:  # a reading is affine in the answer, so that guided answers read as `guide` has it
+            if not math.isfinite(scale):
+                raise ValueError(f"the guidance scale must be a finite number, got {scale}")
+            cond, uncond = answer.chunk(2)
+            answer = torch.lerp(uncond, cond, float(scale))
+        return read(x, answer, schedule.alpha_bar[t])
 
     return denoiser
 
@@ -393,9 +394,9 @@ class TextToImage:
 
     def plan(self, steps: int | None = None, sampler: str | None = None) -> tuple[Tensor, float]:
         """`sampling_plan` for a sampler, both as the card says where they are None. Raises: ValueError as it does."""
-        sampler = self.default("sampler") if sampler is None else sampler
-        named_sampler(sampler)
-        return sampling_plan(walked_by(self.scheduler, sampler), self.default("steps") if steps is None else steps)
+        name: str = self.default("sampler") if sampler is None else sampler
+        named_sampler(name)
+        return sampling_plan(walked_by(self.scheduler, name), self.default("steps") if steps is None else steps)
 
     @torch.no_grad()
     def stream(

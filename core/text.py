@@ -177,7 +177,8 @@ class TextEncoder(nn.Module):
             weights.fill(encoder.tower, open_clip_names(state, c.num_hidden_layers), "the text encoder", **placed)
         except KeyError as error:
             raise ValueError(f"the text encoder's weights lack {error}") from None
-        encoder.tower.attn_mask = encoder.tower.build_causal_mask()  # a buffer that no file holds
+        mask = encoder.tower.build_causal_mask()  # a buffer that no file holds
+        encoder.tower.register_buffer("attn_mask", mask, persistent=False)
         return encoder.to(device, dtype).eval().requires_grad_(False)
 
 

@@ -513,3 +513,43 @@ def test_loading_says_how_far_it_is(folder):
     told = []
     TextToImage.load(folder, device="cpu", report=lambda share, what: told.append((round(share, 2), what)))
     assert told == [(0, "reading text_encoder"), (0.33, "reading unet"), (0.67, "reading vae"), (1, "read")]
+
+
+# ---- compiled
+
+
+def test_compiled_code_is_asked_for_every_step_but_a_recorded_one(folder, monkeypatch):
+    """torch.compile is stood in for: it takes minutes, and the machine may have no compiler."""
+    asked = []
+
+    def stand_in(function, **options):
+        assert options == {"mode": "reduce-overhead", "dynamic": False}
+
+        def counted(*args, **more):
+            asked.append(function.__self__)
+            return function(*args, **more)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    model = TextToImage.load(folder, device="cpu", compile=True)
+    plain = TextToImage.load(folder, device="cpu")
+    assert torch.equal(last(model), last(plain)) and asked == [model.unet] * 2
+    model.decode(last(plain))
+    assert asked[2:] == [model.vae.decoder]
+    record = Record()
+    next(model.stream("cat", steps=2, record=record))
+    assert record.attention and len(asked) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["1.5", "2.1 v-prediction"])
+def test_the_networks_are_one_graph_each(pair, name):
+    """Nothing in them makes torch.compile give up half way, which CUDA graphs would not survive."""
+    _, ours, _ = pair(name)
+    g = torch.Generator().manual_seed(0)
+    x, t, words = torch.randn(2, 4, 8, 8, generator=g), torch.tensor([7, 801]), torch.randn(2, 77, 32, generator=g)
+    with torch.no_grad():
+        for network, given in ((ours.unet, (x, t, words)), (ours.vae.decoder, (x,))):
+            whole = torch.compile(network, backend="aot_eager", fullgraph=True, dynamic=False)
+            assert relative(whole(*given), network(*given)) < 1e-5
