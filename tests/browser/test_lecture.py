@@ -2,13 +2,17 @@
 
 import json
 from importlib import import_module
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import axe_playwright_python
 
 from explorer import lectures
 from explorer.frame import address_of
 from explorer.tabs import TABS
 
 QUICK = [name for name in TABS if not hasattr(import_module(f"explorer.tabs.{name}"), "stream")]
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 SEEN = "selector => getComputedStyle(document.querySelector(selector)).visibility === 'visible'"
 
 
@@ -26,6 +30,7 @@ def reached(page, **wanted):
 
 
 def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
+    page.emulate_media(reduced_motion="reduce")  # a colour on its way from light to dark is neither
     slides = {one.name: one.slides for one in lectures.course()}["001"]
     page.set_viewport_size({"width": 1024, "height": 768})
     page.goto(url)
@@ -61,7 +66,8 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     assert not page.evaluate(SEEN, f"{tab} .notice p")
     player = page.locator(f"{tab} .player").first
     player.focus()
-    step = player.locator(".transport-step")
+    step = player.locator(".transport-step", has_text="/ 64")  # the new slide's
+    step.wait_for()
     page.keyboard.press("Home")
     first = int(step.inner_text().split()[1])
     page.keyboard.press("ArrowRight")
@@ -71,6 +77,11 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.keyboard.press("a")
     page.wait_for_selector(f"{tab} .stage .player")
     page.keyboard.press("h")
+    page.evaluate(AXE + ";0")
+    for theme in ("dark", "light"):
+        page.evaluate("theme => window.explorer.theme(theme)", theme)
+        rules = f"async () => (await axe.run({{ include: [['.lecture-bar'], ['{tab}']] }})).violations"
+        assert [rule["id"] for rule in page.evaluate(rules) if rule["impact"] in ("serious", "critical")] == []
 
     # What is typed into a field turns no page; Escape leaves it.
     page.keyboard.press("c")

@@ -18,10 +18,12 @@ def test_every_preset_is_checked_and_ends_on_the_data(name):
     cloud, _ = view.stage
     assert view.check and view.check.ok
     assert len(cloud.positions) <= settings.steps + 1 and cloud.positions.shape[1:] == (400, 2)
-    data = mixture(settings.points)
-    away = torch.cdist(torch.tensor(cloud.positions[-1]).double(), data.means).min(1).values
-    near = float((away < 4 * float(data.stds[0])).double().mean())
-    assert near > 0.95 if settings.steps > 1 else near < 0.5  # in one step every particle lands in the middle
+    data, end = mixture(settings.points), torch.tensor(cloud.positions[-1]).double()
+    if settings.steps == 1:  # the best single answer to pure noise: every particle lands in the middle
+        assert float((end - data.means.mean(0)).norm(dim=1).max()) < 0.1
+    else:
+        away = torch.cdist(end, data.means).min(1).values
+        assert float((away < 4 * float(data.stds[0])).double().mean()) > 0.95
     assert np.allclose(cloud.positions[0].std(), 1, atol=0.1)
 
 
