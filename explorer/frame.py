@@ -205,7 +205,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:
-        api(runs.answered(module.NAME, module.endpoint), api_name=module.NAME, **heavy)
+        api(runs.answered(module.NAME, module.endpoint, keep=True), api_name=module.NAME, **heavy)
     return page
 
 
@@ -213,6 +213,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 LIGHT: dict[str, Any] = {
     "queue": False,
     "show_progress": "hidden",
+    "show_progress_on": [],  # of every piece that could show any, the page would walk through all it has, three times
     "trigger_mode": "always_last",
     "api_visibility": "private",
 }

@@ -35,6 +35,23 @@ def payload(value: Any) -> str:
     )
 
 
+class Rows:
+    """A widget whose value is rows of numbers. They travel as text: the page watches every part of a list it is given,
+    and copies it at every move."""
+
+    def postprocess(self, value: Any) -> str | None:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def preprocess(self, payload: Any) -> Any:
+        try:
+            return json.loads(payload)
+        except (TypeError, ValueError, RecursionError):
+            return payload  # `settings.parse` says in words what is wrong with it
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
 class Unstubbed(type(gr.HTML)):
     """Gradio's rules for a component's class, less two that our pieces have no use for.
 

@@ -1,5 +1,6 @@
-// Grids of numbers drawn as SVG, whose cells are touched only when they change. cell: CSS pixels a cell has on the screen.
-const NS = 'http://www.w3.org/2000/svg', SIDE = 48;
+// Grids of numbers whose cells are touched only when they change: SVG, or a canvas where there are many, which the page
+// would take long to build as elements. cell: CSS pixels a cell has on the screen.
+const NS = 'http://www.w3.org/2000/svg', SIDE = 48, EDGE = 3, MANY = 100;
 let cell = 0;
 const make = (parent, tag, attributes) => {
   const node = parent.appendChild(document.createElementNS(NS, tag));
@@ -19,11 +20,10 @@ function board(parent, title, [rows, cols]) {
   const figure = parent.appendChild(document.createElement('figure'));
   const caption = figure.appendChild(document.createElement('figcaption'));
   caption.textContent = title;
-  const svg = make(figure, 'svg', { viewBox: `-3 -3 ${cols * SIDE + 6} ${rows * SIDE + 6}`, class: 'cells', role: 'img', 'aria-label': title });
-  const left = (i) => (i % cols) * SIDE, top = (i) => Math.floor(i / cols) * SIDE, drawn = [];
-  svg.innerHTML = Array.from({ length: rows * cols }, (_, i) => `<g data-cell="${i}"><rect x="${left(i)}" y="${top(i)}" width="${SIDE}" height="${SIDE}"/>`
-    + `<text x="${left(i) + SIDE / 2}" y="${top(i) + SIDE / 2}"></text></g>`).join('');
-  const nodes = [...svg.children].map((group) => ({ group, box: group.firstChild, text: group.lastChild, note: null }));
+  const sheet = figure.appendChild(Object.assign(document.createElement('div'), { className: 'sheet-of-cells' }));
+  const svg = make(sheet, 'svg', { viewBox: `${-EDGE} ${-EDGE} ${cols * SIDE + 2 * EDGE} ${rows * SIDE + 2 * EDGE}`, class: 'cells', role: 'img', 'aria-label': title });
+  const left = (i) => (i % cols) * SIDE, top = (i) => Math.floor(i / cols) * SIDE;
+  const put = (rows * cols > MANY ? onCanvas : asElements)({ sheet, svg, rows, cols, left, top }), drawn = [];
   const [crosses, reach, edge, mark] = ['crosses', 'reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
   const around = (indices) => indices.filter((i) => i >= 0).map((i) => `M${left(i)} ${top(i)}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
   return {
@@ -32,19 +32,9 @@ function board(parent, title, [rows, cols]) {
       const key = `${value}|${bound}|${look}|${note}|${cell}`;
       if (drawn[i] === key) return;
       drawn[i] = key;
-      const { group, box, text } = nodes[i], { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
-      const size = Math.min(12.5, 80 / note.length), room = note && cell * size >= 11.5 * SIDE;
-      group.setAttribute('class', look.trim());
-      box.setAttribute('fill', look === 'empty' ? 'transparent' : fill);
-      text.setAttribute('fill', ink);
-      text.setAttribute('font-size', Math.min(16, 78 / shown.length));
-      text.setAttribute('dy', room ? 6 : 0);
-      text.textContent = shown;
-      if (!room) return nodes[i].note &&= void nodes[i].note.remove();
-      const small = nodes[i].note ??= make(group, 'text', { x: left(i) + SIDE / 2, y: top(i) + 12, class: 'note' });
-      small.setAttribute('fill', ink);
-      small.setAttribute('font-size', size);
-      small.textContent = note;
+      const { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
+      const small = Math.min(12.5, 80 / note.length), room = note && cell * small >= 11.5 * SIDE;
+      put(i, { look: look.trim(), fill, ink, shown, size: Math.min(16, 78 / shown.length), note: room ? note : '', small });
     },
     mark(indices) {
       const path = around(indices);
@@ -56,5 +46,66 @@ function board(parent, title, [rows, cols]) {
       crosses.setAttribute('d', indices.map((i) => `M${left(i)} ${top(i)}l${SIDE} ${SIDE}m0 ${-SIDE}l${-SIDE} ${SIDE}`).join(''));
       caption.textContent = indices.length ? `${title}; no window reads what is crossed out` : title;
     },
+    // The cell that is pointed at.
+    at({ clientX, clientY }) {
+      const box = svg.getBoundingClientRect(), unit = (cols * SIDE + 2 * EDGE) / box.width;
+      const [x, y] = [clientX - box.left, clientY - box.top].map((px) => Math.floor((px * unit - EDGE) / SIDE));
+      return x >= 0 && y >= 0 && x < cols && y < rows ? y * cols + x : undefined;
+    },
+  };
+}
+
+function asElements({ svg, rows, cols, left, top }) {
+  svg.innerHTML = Array.from({ length: rows * cols }, (_, i) => `<g data-cell="${i}"><rect x="${left(i)}" y="${top(i)}" width="${SIDE}" height="${SIDE}"/>`
+    + `<text x="${left(i) + SIDE / 2}" y="${top(i) + SIDE / 2}"></text></g>`).join('');
+  const nodes = [...svg.children].map((group) => ({ group, box: group.firstChild, text: group.lastChild, note: null }));
+  return (i, { look, fill, ink, shown, size, note, small }) => {
+    const { group, box, text } = nodes[i];
+    group.setAttribute('class', look);
+    box.setAttribute('fill', look === 'empty' ? 'transparent' : fill);
+    text.setAttribute('fill', ink);
+    text.setAttribute('font-size', size);
+    text.setAttribute('dy', note ? 6 : 0);
+    text.textContent = shown;
+    if (!note) return nodes[i].note &&= void nodes[i].note.remove();
+    const extra = nodes[i].note ??= make(group, 'text', { x: left(i) + SIDE / 2, y: top(i) + 12, class: 'note' });
+    extra.setAttribute('fill', ink);
+    extra.setAttribute('font-size', small);
+    extra.textContent = note;
+  };
+}
+
+// The same cells under the SVG, which keeps the frames around some of them.
+function onCanvas({ sheet, svg, rows, cols, left, top }) {
+  const canvas = document.createElement('canvas'), c = canvas.getContext('2d');
+  canvas.setAttribute('aria-hidden', 'true');
+  sheet.insertBefore(canvas, svg);
+  let fitted = 0, line = '', font = '';
+  function fit() {
+    fitted = cell;
+    const unit = ((cols * cell + 2 * EDGE) / (cols * SIDE + 2 * EDGE)) * devicePixelRatio, style = getComputedStyle(sheet);
+    canvas.width = Math.round((cols * SIDE + 2 * EDGE) * unit);
+    canvas.height = Math.round((rows * SIDE + 2 * EDGE) * unit);
+    c.setTransform(unit, 0, 0, unit, EDGE * unit, EDGE * unit);
+    [line, font] = ['--line', '--font'].map((name) => style.getPropertyValue(name));
+    Object.assign(c, { textAlign: 'center', textBaseline: 'middle', strokeStyle: line, lineWidth: 1 });
+  }
+  function write(text, size, x, y, alpha) {
+    c.globalAlpha = alpha;
+    c.font = `${size}px ${font}`;
+    c.fillText(text, x + SIDE / 2, y);
+    c.globalAlpha = 1;
+  }
+  return (i, { look, fill, ink, shown, size, note, small }) => {
+    if (fitted !== cell) fit();
+    const x = left(i), y = top(i), ghost = look.startsWith('ghost');
+    c.clearRect(x - 0.5, y - 0.5, SIDE + 1, SIDE + 1);
+    c.fillStyle = fill;
+    if (look !== 'empty') c.fillRect(x, y, SIDE, SIDE);
+    c.setLineDash(ghost || look === 'empty' ? [3, 3] : []);
+    c.strokeRect(x, y, SIDE, SIDE);
+    c.fillStyle = ink;
+    if (shown) write(shown, size, x, y + SIDE / 2 + (note ? 6 : 0), ghost ? 0.7 : 1);
+    if (note) write(note, small, x, y + 12, 0.85);
   };
 }

@@ -27,7 +27,7 @@ function draw() {
 }
 function send() {
   mine = JSON.stringify(points);
-  props.value = JSON.parse(mine);
+  props.value = mine;
   trigger('input');
   draw();
 }
@@ -78,8 +78,8 @@ select.addEventListener('change', () => {
   if (FILLS[select.value]) { points = FILLS[select.value].map((point) => [...point]); send(); } else draw();
 });
 function load() {
-  if (!props.value || JSON.stringify(props.value) === mine) return;
-  mine = JSON.stringify(props.value);
+  if (!props.value || props.value === mine) return;
+  mine = props.value;
   points = JSON.parse(mine);
   draw();
 }

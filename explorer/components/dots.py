@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, Rows, script
 from explorer.settings import Spec
 
 
-class Dots(Piece):
+class Dots(Rows, Piece):
     """Its value is a list of [x, y], each between ``spec.low`` and ``spec.high``, at most ``spec.max_side`` of them."""
 
     def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
@@ -29,9 +29,3 @@ class Dots(Piece):
             render=render,
             label=spec.label,
         )
-
-    def postprocess(self, value: Any) -> list[list[float]] | None:
-        return None if value is None else [list(row) for row in value]
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}

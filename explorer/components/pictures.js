@@ -66,17 +66,22 @@ root.addEventListener('keydown', (event) => {
 
 function load() {
   if (!props.value) return;
+  const before = JSON.stringify(drawn.map((one) => one.shape));
   if (props.value.length !== drawn.length) {
     sheet.replaceChildren();
     drawn = props.value.map((_, i) => figure(i));
   }
   props.value.forEach((value, i) => {
-    const one = drawn[i], [H, W, channels] = value.shape, bytes = unpack(value.data, Uint8Array);
+    const one = drawn[i], [H, W, channels] = value.shape;
+    const same = one.data === value.data && String(one.shape) === String([H, W]);
     one.shape = [H, W];
     one.figure.className = value.marked ? 'marked' : '';
     one.figure.querySelector('figcaption').textContent = value.title;
     one.figure.querySelector('.note').textContent = value.note;
     one.canvas.setAttribute('aria-label', `${value.title}. ${value.note}`);
+    if (same) return;  // most moves leave the original as it was
+    one.data = value.data;
+    const bytes = unpack(value.data, Uint8Array);
     Object.assign(one.source, { width: W, height: H });
     const context = one.source.getContext('2d'), image = context.createImageData(W, H);
     for (let p = 0, from = 0; p < 4 * H * W; p += 4, from += channels) {
@@ -87,9 +92,11 @@ function load() {
     }
     context.putImageData(image, 0, 0);
   });
-  fit();
+  if (JSON.stringify(drawn.map((one) => one.shape)) === before) paint();
+  else fit();
 }
 new ResizeObserver(fit).observe(sheet);
 element.closest('.piece').addEventListener('fit', fit);
 watch('value', load);
+paint();
 load();

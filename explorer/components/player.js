@@ -117,4 +117,5 @@ root.addEventListener('picture', ({ detail }) => {
 new ResizeObserver(fit).observe(panels);
 element.closest('.piece').addEventListener('fit', fit);
 watch('value', load);
+dress();
 load();

@@ -6,14 +6,21 @@ const bar = transport(root, show), readout = root.querySelector('.transport-step
 let now = null, data = {}, wide = 0;
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
 const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step + 1) * data.taps));
-const under = (event) => event.target.closest('[data-cell]')?.dataset.cell;
+// What is done with the cell of a board that is pointed at, once for each.
+function pointed({ svg, at }, over, away) {
+  let last;
+  svg.addEventListener('pointermove', (event) => {
+    const i = at(event);
+    if (i !== undefined && i !== last) over(last = i);
+  });
+  svg.addEventListener('pointerleave', () => away(last = undefined));
+}
 
 // Pointing at a cell of a board with one cell a step shows that step; a click stays there.
-function pick({ svg }) {
-  svg.classList.add('pick');
-  svg.addEventListener('pointerover', (event) => { const i = under(event); if (i !== undefined) show(+i); });
-  svg.addEventListener('click', (event) => { const i = under(event); if (i !== undefined) { bar.stop(); bar.go(+i); } });
-  svg.addEventListener('pointerleave', () => show(bar.step()));
+function pick(one) {
+  one.svg.classList.add('pick');
+  pointed(one, show, () => show(bar.step()));
+  one.svg.addEventListener('click', (event) => { const i = one.at(event); if (i !== undefined) { bar.stop(); bar.go(i); } });
 }
 // The cells of a source that no window reads are crossed out, and its title says so.
 function cross() {
@@ -38,4 +45,10 @@ new ResizeObserver(() => {
   fit();
   show(bar.step());
 }).observe(place);
+new MutationObserver(() => {  // light or dark: canvases take the page's colours when they are made
+  if (!now) return;
+  build();
+  cross();
+  show(bar.step());
+}).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', load);

@@ -29,7 +29,7 @@ function show() {
 function send() {
   show();
   mine = JSON.stringify(rows);
-  props.value = JSON.parse(mine);
+  props.value = mine;
   trigger('input');
 }
 function take(next) {
@@ -48,8 +48,8 @@ root.addEventListener('click', ({ target }) => {
 });
 select?.addEventListener('change', () => (FILLS[select.value] ? take(FILLS[select.value]) : show()));
 function load() {
-  if (!props.value || JSON.stringify(props.value) === mine) return;
-  mine = JSON.stringify(props.value);
+  if (!props.value || props.value === mine) return;
+  mine = props.value;
   rows = JSON.parse(mine);
   tell('');
   draw();

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, Rows, script
 from explorer.settings import Spec
 
 
-class Table(Piece):
+class Table(Rows, Piece):
     """A setting's rows of numbers in the place ``board``, drawn by the script ``kind``; its value is a list of rows.
 
     axes: what can be added and taken away, each with its word for the visitor; never fewer than ``least``.
@@ -54,9 +54,3 @@ class Table(Piece):
             render=render,
             label=spec.label,
         )
-
-    def postprocess(self, value: Any) -> list[list[float]] | None:
-        return None if value is None else [list(row) for row in value]
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}

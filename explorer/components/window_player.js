@@ -51,11 +51,7 @@ function build() {
   });
   const [one, many] = [single(), spread()];
   pick(one);
-  many.svg.addEventListener('pointerover', (event) => {
-    const i = under(event);
-    if (i !== undefined) one.reach(now.labels.flatMap((_, step) => (patch(step).includes(+i) ? [step] : [])));
-  });
-  many.svg.addEventListener('pointerleave', () => one.reach([]));
+  pointed(many, (i) => one.reach(now.labels.flatMap((_, step) => (patch(step).includes(i) ? [step] : []))), () => one.reach([]));
   fit();
 }
 

@@ -203,6 +203,7 @@ def test_each_view_shows_its_own_pieces_and_controls(deck):
     assert deck.locator(".pictures:visible").count() == 1
     assert not deck.locator("#convolution-image").is_visible()
     assert deck.locator("#convolution-photo").is_visible()
+    deck.wait_for_function("location.search.includes('v=on+a+photograph')")
     deck.goto(deck.url)  # an address that opens this view hides the others' controls too
     deck.wait_for_selector("#tab-convolution .badge.ok")
     deck.locator("#tab-convolution .windows").wait_for(state="hidden")
