@@ -48,7 +48,8 @@ def walked(s: Settings) -> samplers.Settings:
 def update(s: Settings) -> View:
     view = samplers.update(walked(s))
     cloud = next(piece for piece in view.stage if isinstance(piece, Cloud))
-    alone = replace(cloud, positions=cloud.positions[:, 0], titles=("",), behind=cloud.behind[:, :1], paths=())
+    behind = None if cloud.behind is None else cloud.behind[:, :1]
+    alone = replace(cloud, positions=cloud.positions[:, 0], titles=("",), behind=behind, paths=())
     return replace(view, stage=(alone, None))
 
 
