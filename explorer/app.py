@@ -39,7 +39,7 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     taught = lectures.offered(lecture)
     runs.KEPT.clear()
     gr.set_static_paths([plotly_js().parent])
-    with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False) as demo:
+    with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         teach = f"teach({lectures.to_json(taught)});"
         top = gr.HTML(MASTHEAD, js_on_load=TOP + teach, elem_classes="top", apply_default_css=False)
         with gr.Tabs() as tabs:

@@ -5,9 +5,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from inspect import isgeneratorfunction
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -63,13 +65,22 @@ def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T
     return observed_function
 
 
-def answered(tab: str, endpoint: Callable[..., T]) -> Callable[..., T]:
-    """The same endpoint, observed; whatever goes wrong reaches its caller as a message."""
+def answered(tab: str, endpoint: Callable[..., T], keep: bool = False) -> Callable[..., T]:
+    """The same endpoint, observed; whatever goes wrong reaches its caller as a message.
+
+    keep: a call that was just answered is answered with the same again.
+    """
 
     @wraps(endpoint)
     def answered_endpoint(*args: Any, **options: Any) -> T:
         with errors.told(), event(tab, "call"):
-            return endpoint(*args, **options)
+            if not keep:
+                return endpoint(*args, **options)
+            key = tab, "call", repr((args, options))
+            known = KEPT.get(key)
+            if known is None or not all(Path(path).is_file() for path in files(known)):
+                KEPT.put(key, known := endpoint(*args, **options))
+            return deepcopy(known)  # Gradio writes addresses into it
 
     return answered_endpoint
 
@@ -151,6 +162,13 @@ class Kept:
 
 
 KEPT = Kept()
+
+
+def files(answer: Any) -> Iterator[str]:
+    """The paths of the files in an endpoint's answer; Gradio deletes old ones."""
+    for part in answer if isinstance(answer, tuple) else (answer,):
+        if isinstance(part, gr.FileData):
+            yield part.path
 
 
 def weight(value: Any) -> int:

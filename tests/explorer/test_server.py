@@ -226,6 +226,24 @@ def test_a_run_ends_in_time():
     assert list(runs.timely(range(3))) == [0, 1, 2]
 
 
+def test_a_call_that_was_just_answered_is_not_computed_again(tmp_path):
+    runs.KEPT.clear()
+    file, computed = tmp_path / "picture.png", []
+
+    def draw(prompt: str) -> tuple[gr.FileData, dict]:
+        computed.append(prompt)
+        file.write_bytes(b"")
+        return gr.FileData(path=str(file)), {"prompt": prompt}
+
+    call = runs.answered("draw", draw, keep=True)
+    first = call("apple")
+    first[1]["prompt"] = "spoilt"
+    assert call("apple")[1] == {"prompt": "apple"} and call("pear") and computed == ["apple", "pear"]
+    file.unlink()
+    assert call("apple")[1] == {"prompt": "apple"} and file.is_file()  # its file was gone
+    assert computed == ["apple", "pear", "apple"]
+
+
 def test_finished_results_are_kept_within_their_bytes():
     kept = runs.Kept(most=10_000)
     computed = []

@@ -1,0 +1,228 @@
+"""Many visitors at once, on loopback: what they wait beside an empty callback in the same run, and what they share.
+
+Run: uv run python tests/benchmarks/load.py            # all; some ten minutes on a quiet machine
+     uv run python tests/benchmarks/load.py --quick    # the same with fewer visitors and requests, two minutes
+     uv run python tests/benchmarks/load.py prompts    # one of: light, prompts, memory, start
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+THOUGHT = 2.0  # seconds between two moves of a visitor
+LIGHT = {  # what visitors move on light tabs
+    "coin_flips": ("n", range(1, 40)),
+    "convolution": ("stride", range(1, 3)),
+    "forward_noise": ("t", range(1, 900)),
+    "schedules": ("steps", range(2, 50)),
+}
+PROMPTS = ("red apple", "cat face", "rocket", "pizza", "blue heart", "green frog", "yellow star", "fire")
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Served:
+    """The whole page in a process of its own, with one callback more that does nothing."""
+
+    def __init__(self, program: str = ""):
+        self.port = free_port()
+        began = time.perf_counter()
+        code = program or (
+            "import gradio as gr\nfrom explorer.app import build, launch\ndemo = build()\n"
+            "def empty(x: int) -> int:\n    return x\n"
+            "with demo:\n    gr.api(empty, api_name='empty', queue=False)\n"
+        )
+        code += f"\nlaunch(demo, host='127.0.0.1', port={self.port}, quiet=True)\n"
+        self.process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+        self.url = f"http://127.0.0.1:{self.port}"
+        while True:
+            try:
+                httpx.get(f"{self.url}/config", timeout=5).raise_for_status()
+                break
+            except httpx.HTTPError:
+                if self.process.poll() is not None:
+                    raise SystemExit("the page did not start") from None
+                time.sleep(0.02)
+        self.seconds = time.perf_counter() - began
+
+    def memory(self) -> float:
+        """What the process holds in memory now, in MB."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def __enter__(self) -> "Served":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def quantile(values: list[float], q: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def busy() -> str:
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+def defaults(url: str) -> dict[str, dict[str, Any]]:
+    """Every endpoint's arguments with their defaults."""
+    named = httpx.get(f"{url}/gradio_api/info", timeout=60).json()["named_endpoints"]
+    return {
+        name.strip("/"): {p["parameter_name"]: p.get("parameter_default") for p in about["parameters"]}
+        for name, about in named.items()
+    }
+
+
+async def visit(
+    web: httpx.AsyncClient, moves: Callable[[], tuple[str, list]], until: float, took: dict[str, list]
+) -> None:
+    await asyncio.sleep(random.random() * THOUGHT)
+    while time.perf_counter() < until:
+        name, data = moves()
+        began = time.perf_counter()
+        answer = await web.post(f"/gradio_api/run/{name}", json={"data": data})
+        answer.raise_for_status()
+        took.setdefault(name, []).append(time.perf_counter() - began)
+        await asyncio.sleep(THOUGHT * random.uniform(0.5, 1.5))
+
+
+async def crowd(url: str, visitors: int, seconds: float, light: dict[str, dict]) -> dict[str, list]:
+    """So many visitors on light tabs; every fifth of their moves asks the empty callback."""
+    took: dict[str, list] = {}
+
+    def moves() -> tuple[str, list]:
+        if random.random() < 0.2:
+            return "empty", [1]
+        name = random.choice(list(light))
+        field, values = LIGHT[name]
+        return name, list((light[name] | {field: random.choice(values)}).values())
+
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as web:
+        until = time.perf_counter() + seconds
+        await asyncio.gather(*(visit(web, moves, until, took) for _ in range(visitors)))
+    return took
+
+
+def light(quick: bool) -> None:
+    """Light tabs beside the empty callback, at 1, 30, 100 and 300 visitors."""
+    with Served() as page:
+        known = {name: values for name, values in defaults(page.url).items() if name in LIGHT}
+        asyncio.run(crowd(page.url, 4, 5, known))  # warm
+        for visitors in (1, 10, 30) if quick else (1, 30, 100, 300):
+            took = asyncio.run(crowd(page.url, visitors, 10 if quick else max(20, 60 / visitors**0.5), known))
+            empty, others = took.pop("empty", [1e-9]), [one for values in took.values() for one in values]
+            p50, p95 = (quantile(others, q) / quantile(empty, q) for q in (0.5, 0.95))
+            print(
+                f"{visitors:4} visitors: light tabs' p50 {p50:.2f} and p95 {p95:.2f} of the empty callback's "
+                f"{1000 * quantile(empty, 0.5):.0f} and {1000 * quantile(empty, 0.95):.0f} ms; "
+                f"{len(others) + len(empty)} calls; {busy()}",
+                flush=True,
+            )
+
+
+def prompts(quick: bool) -> None:
+    """Pictures at once, by gradio_client: throughput against one after the other."""
+    from gradio_client import Client
+
+    with Served() as page:
+        clients = [Client(page.url, verbose=False) for _ in range(4 if quick else 16)]
+        seeds = iter(range(10**6, 10**9))  # never twice: a kept result would be no measure
+
+        def draw(client: Any, pictures: int) -> None:
+            for _ in range(pictures):
+                client.predict(random.choice(PROMPTS), seed=next(seeds), api_name="/text_to_image")
+
+        draw(clients[0], 2)
+        alone = 0.0
+        for at_once in (1, 4) if quick else (1, 4, 16, 1):
+            rounds = max(1, (4 if quick else 16) // at_once)
+            began = time.perf_counter()
+            threads = [threading.Thread(target=draw, args=(client, rounds)) for client in clients[:at_once]]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            rate = at_once * rounds / (time.perf_counter() - began)
+            alone = alone or rate
+            print(
+                f"{at_once:4} prompts at once: {rate / alone:.2f} times the throughput of one after the other "
+                f"({rate:.2f} pictures a second), each waits {at_once * alone / rate:.1f} times as long; {busy()}",
+                flush=True,
+            )
+
+
+def memory(quick: bool) -> None:
+    """Mixed requests, one after the other: what the process holds after the first quarter and at the end."""
+    total = 200 if quick else 2000
+    with Served() as page, httpx.Client(base_url=page.url, timeout=120) as web:
+        known = defaults(page.url)
+        from gradio_client import Client
+
+        client = Client(page.url, verbose=False)
+        held = [page.memory()]
+        for i in range(total):
+            name = random.choice(list(LIGHT))
+            field, values = LIGHT[name]
+            if i % 50 == 49:
+                client.predict(random.choice(PROMPTS), seed=i, steps=5, api_name="/text_to_image")
+            elif i % 10 == 9:
+                web.post(f"/gradio_api/run/{name}", json={"data": [None] * len(known[name])})
+            else:
+                data = list((known[name] | {field: random.choice(values)}).values())
+                web.post(f"/gradio_api/run/{name}", json={"data": data}).raise_for_status()
+            if (i + 1) % (total // 8) == 0:
+                held.append(page.memory())
+        print(
+            f"{total} mixed requests: {' '.join(f'{one:.0f}' for one in held)} MB at each eighth; "
+            f"the last is {held[-1] / held[3]:.3f} of what it was after three eighths; {busy()}"
+        )
+
+
+def start(quick: bool) -> None:
+    """From nothing to the first answer, beside a bare Gradio page."""
+    bare = (
+        "import gradio as gr\nwith gr.Blocks() as demo:\n    gr.Slider()\n"
+        "launch = lambda demo, host, port, quiet: demo.launch(server_name=host, server_port=port, quiet=quiet)\n"
+    )
+    ours, theirs = [], []
+    for _ in range(1 if quick else 3):
+        with Served(bare) as page:
+            theirs.append(page.seconds)
+        with Served() as page:
+            ours.append(page.seconds)
+    print(
+        f"start-up: {min(ours) / min(theirs):.2f} times a bare Gradio page's {min(theirs):.1f} s; {busy()}", flush=True
+    )
+
+
+def main() -> None:
+    parts = {part.__name__: part for part in (start, light, prompts, memory)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=list(parts))
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    for name in args.parts:
+        parts[name](args.quick)
+
+
+if __name__ == "__main__":
+    main()
