@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
-from core import pipeline
 from core.networks import attention as layers
 from explorer.components.attention_view import AttentionView, thinned
 from explorer.components.machine_view import MachineView
@@ -129,6 +129,13 @@ def test_every_place_is_shown_and_a_cut_word_beside_them(model):
         [place.kind for place in grid].count("cut") == 5 and grid[76].kind == "mark" and "**5** tokens" in view.notice
     )
     assert "No word" in tab.update(of(TOKENS, prompt="zeppelin")).notice
+
+
+def test_tokens_are_spelled_as_they_were_typed(model):
+    shown = [place.text for place in piece(tab.update(of(TOKENS, prompt="äpfel 🚀 苹")), "tokens") if place.text]
+    assert shown[0] == "start" and shown[-1] == "end"
+    letters = b"".join(bytes.fromhex(t) if re.fullmatch("[0-9A-F ]+", t) else t.encode() for t in shown[1:-1])
+    assert letters.decode() == "äpfel🚀苹" and "🚀" in shown
 
 
 def test_likeness_is_torchs_cosine(model):
@@ -282,8 +289,13 @@ def test_guidance_over_time_asks_once_where_the_scale_is_1(model):
 
 @pytest.mark.parametrize("view", [TEXT, SCALES, OVER_TIME])
 def test_the_badge_sees_a_scale_that_is_not_kept(model, view, monkeypatch):
-    right = pipeline.guide
-    monkeypatch.setattr(pipeline, "guide", lambda cond, uncond, scale: right(cond, uncond, scale + 0.5))
+    right = guidance.walk
+
+    def other(model, s, **more):
+        asked = more.get("guidance", s.guidance)
+        return right(model, s, guidance=lambda t: (asked(t) if callable(asked) else asked) + 0.5)
+
+    monkeypatch.setattr(guidance, "walk", other)
     assert not tab.result(of(view)).check.ok
 
 

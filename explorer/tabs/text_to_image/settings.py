@@ -256,4 +256,15 @@ def shown(tokens: "Sequence[Token]") -> tuple[tuple[str, str], ...]:
         return "cut" if not token.kept else "known" if token.known else "unknown"
 
     names = {"<start_of_text>": "start", "<end_of_text>": "end"}
-    return tuple((names.get(token.text, token.text), sort(i, token)) for i, token in enumerate(tokens))
+    return tuple((names.get(token.text) or spelled(token.text), sort(i, token)) for i, token in enumerate(tokens))
+
+
+def spelled(token: str) -> str:
+    """A token of CLIP's vocabulary, which writes bytes as letters, as its text; a part of a character as its bytes."""
+    from core.text import tokenizer  # has been read by whoever has tokens
+
+    raw = bytes(tokenizer().byte_decoder[letter] for letter in token)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.hex(" ").upper()
