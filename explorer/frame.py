@@ -180,6 +180,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
     heavy = heavily(module)
+    run = runs.lent(module, run)
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
@@ -205,7 +206,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:
-        api(runs.answered(module.NAME, module.endpoint, keep=True), api_name=module.NAME, **heavy)
+        api(runs.answered(module.NAME, runs.lent(module, module.endpoint), keep=True), api_name=module.NAME, **heavy)
     return page
 
 

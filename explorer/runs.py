@@ -1,6 +1,7 @@
 """What every run keeps to: it is written down, it ends in time, and what was just computed is not computed again."""
 
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -63,6 +64,18 @@ def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T
                 return function(*args, **options)
 
     return observed_function
+
+
+def lent(module: Any, function: Callable[..., T]) -> Callable[..., T]:
+    """On a ZeroGPU Space, the same function or generator function with a GPU lent while it runs; elsewhere, itself.
+
+    Of the modules, those whose runs share a device (TOGETHER) need one.
+    """
+    if not os.environ.get("SPACES_ZERO_GPU") or not hasattr(module, "TOGETHER"):
+        return function
+    import spaces  # type: ignore[import-not-found]  # only there
+
+    return spaces.GPU(duration=60)(function)
 
 
 def answered(tab: str, endpoint: Callable[..., T], keep: bool = False) -> Callable[..., T]:
