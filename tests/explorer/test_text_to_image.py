@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import shutil
+from pathlib import Path
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
@@ -197,6 +198,15 @@ def test_prompts_that_are_not_understood_are_said_and_steer_nothing(model, promp
     assert parse(Settings, vars(records.restored(Settings, piece(view, "result").png)[0])) == settings
 
 
+def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model):
+    people = {"doctor": {"pictures": 50, "man": 31, "woman": 7, "neither": 12}}
+    counted = dataclasses.replace(model, card=dataclasses.replace(model.card, measured={"people": people}))
+    frames = [np.zeros((2, 8, 8, 3), np.float32)]
+    told = draw.notice(Settings(prompt=" Doctor "), counted, model.text.tokens("doctor"), frames, frames[0][0])
+    assert "Of 50 such pictures a classifier read **31** as a man, **7** as a woman, **12** as neither" in told
+    assert "classifier" not in draw.notice(QUICK, counted, model.text.tokens("red"), frames, frames[0][0])
+
+
 def test_png_says_that_it_is_synthetic_and_whose(model):
     png = Image.open(io.BytesIO(piece(views(QUICK, model)[-1], "result").png))
     xmp = ElementTree.fromstring(png.text["XML:com.adobe.xmp"])
@@ -220,12 +230,14 @@ plain = st.builds(
 )
 
 
+TURBO = opening(Settings, sampler="euler", steps=1, guidance=1.0)  # where another model stands first
+
+
 @given(plain)
 def test_a_png_leads_back_to_its_settings(settings):
     png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.whole(settings))
     assert records.restored(Settings, png) == (settings, [])
-    turbo = opening(Settings, sampler="euler", steps=1, guidance=1.0)  # another model stands first where it is opened
-    assert vars(records.restored(turbo, png)[0]) == vars(settings)
+    assert vars(records.restored(TURBO, png)[0]) == vars(settings)
 
 
 def test_a_png_of_a_model_that_is_not_here_says_so(model):
@@ -479,7 +491,7 @@ def test_endpoint_gives_several_pictures_side_by_side(client, model):
     pixels = np.stack(np.split(np.array(row), 2, axis=1))
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]
     assert row.size == (128, 64) and row.text["parameters"].endswith("Batch size: 2")
-    assert records.restored(Settings, open(path, "rb").read())[0] == Settings(
+    assert records.restored(Settings, Path(path).read_bytes())[0] == Settings(
         "a picture", "red", steps=2, batch=2, seed=4
     )
 
