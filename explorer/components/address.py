@@ -32,7 +32,8 @@ class Chips(Piece):
             f'<button type="button" class="chip" aria-pressed="false">{html.escape(name)}</button>' for name in names
         )
         super().__init__(
-            f'<div class="chips" role="group" aria-label="Presets">{buttons}</div>',
+            f'<div class="chips" role="group" aria-label="Presets">{buttons}</div>'
+            f'<button type="button" class="quiet more" aria-expanded="false" hidden>all {len(names)} presets</button>',
             script("chips"),
             name="chips-piece",
             value=names[0],

@@ -1,5 +1,14 @@
-const buttons = [...element.querySelectorAll('button')];
-const row = element.querySelector('.chips');
+const buttons = [...element.querySelectorAll('.chip')];
+const row = element.querySelector('.chips'), more = element.querySelector('.more');
+const open = (all) => {
+  row.classList.toggle('all', all);
+  more.setAttribute('aria-expanded', all);
+  more.textContent = all ? 'fewer presets' : `all ${buttons.length} presets`;
+};
+more.addEventListener('click', () => open(!row.classList.contains('all')));
+new ResizeObserver(() => {  // two rows, unless there are no more or all are asked for
+  if (!row.classList.contains('all')) more.hidden = row.scrollHeight <= row.clientHeight + 8;
+}).observe(row);
 const mark = () => {
   buttons.forEach((b) => b.setAttribute('aria-pressed', b.textContent === props.value));
   const chosen = buttons.find((b) => b.textContent === props.value);
