@@ -1,5 +1,6 @@
 """Settings: address and back, what is refused, and what becomes of the widgets."""
 
+import json
 import inspect
 import math
 from dataclasses import dataclass
@@ -132,4 +133,4 @@ def test_each_field_has_a_widget_with_its_limits():
     assert list(made) == list(s.specs(Example))
     assert (made["n"].minimum, made["n"].maximum, made["n"].step, made["n"].value) == (1, 1000, 1, 4)
     assert [value for _, value in made["method"].choices] == ["a", "b & c"]
-    assert made["kernel"].value == [[1.0, 0.0], [0.5, 1.0]]
+    assert json.loads(made["kernel"].value) == [[1.0, 0.0], [0.5, 1.0]]
