@@ -32,13 +32,11 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     import gradio as gr
 
     from explorer import lectures, models, runs
-    from explorer.components.live_plot import plotly_js
     from explorer.tabs import TABS
 
     models.offer(names, device)
     taught = lectures.offered(lecture)
     runs.KEPT.clear()
-    gr.set_static_paths([plotly_js().parent])
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         teach = f"teach({lectures.to_json(taught)});"
         top = gr.HTML(MASTHEAD, js_on_load=TOP + teach, elem_classes="top", apply_default_css=False)

@@ -1,26 +1,10 @@
 """A plotly figure that keeps its zoom between updates, drawn by the plotly.js that ships inside plotly.py."""
 
-import atexit
-import importlib.util
 import json
-import shutil
-import tempfile
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from explorer.components.base import Piece, script
 from explorer.figures.style import ON_DARK, TEXT_ON_LIGHT
-
-
-@cache
-def plotly_js() -> Path:
-    """plotly.min.js in a folder of its own: a static path exposes everything beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="explorer-")).resolve()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None and spec.origin is not None
-    return Path(shutil.copy(Path(spec.origin).parent / "package_data" / "plotly.min.js", folder))
 
 
 class LivePlot(Piece):
@@ -30,7 +14,7 @@ class LivePlot(Piece):
     """
 
     def __init__(self, label: str, *, height: int = 380, value: Any = None, render: bool = False, half: bool = False):
-        source = json.dumps(f"gradio_api/file={plotly_js().as_posix()}")
+        source = json.dumps("plotly.min.js")  # `explorer.server` has it, relative to the app's root
         super().__init__(
             f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
             f"const PLOTLY = {source}, ON_DARK = {json.dumps(ON_DARK)}, TEXT_ON_LIGHT = {json.dumps(TEXT_ON_LIGHT)};\n"

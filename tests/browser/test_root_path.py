@@ -19,10 +19,8 @@ def proxied():
     import gradio as gr
 
     from explorer.app import launch
-    from explorer.components.live_plot import plotly_js
     from explorer.tabs import coin_flips
 
-    gr.set_static_paths([plotly_js().parent])
     with gr.Blocks() as demo:
         with gr.Tabs() as tabs:
             coin_flips.build()

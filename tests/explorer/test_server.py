@@ -5,10 +5,12 @@ import logging
 import re
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import httpx
+import plotly
 import pytest
 
 from explorer import errors, runs, server
@@ -86,6 +88,13 @@ def test_no_file_of_the_machine_is_served(web):
         answer = web.get(f"/gradio_api/file={path}")
         assert answer.status_code in (403, 404) and len(answer.text) < 300
     assert web.post("/gradio_api/upload", files={"files": ("a.png", b"x")}).status_code == 404
+
+
+def test_the_plots_script_is_plotlys_own(web):
+    answer = web.get("/plotly.min.js")
+    assert answer.content == (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    assert "javascript" in answer.headers["content-type"] and "max-age" in answer.headers["cache-control"]
+    assert "/tmp" not in web.get("/config").text and "site-packages" not in web.get("/config").text
 
 
 def test_a_part_of_a_file_does_not_echo_the_cookies_of_who_asks(web):
