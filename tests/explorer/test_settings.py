@@ -1,7 +1,7 @@
 """Settings: address and back, what is refused, and what becomes of the widgets."""
 
-import json
 import inspect
+import json
 import math
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
