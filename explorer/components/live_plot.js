@@ -44,5 +44,5 @@ async function draw() {
 }
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', draw);
-element.closest('.piece').addEventListener('fit', draw);
+element.closest('.stage > .piece')?.addEventListener('fit', draw);
 draw();

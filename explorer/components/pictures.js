@@ -96,7 +96,7 @@ function load() {
   else fit();
 }
 new ResizeObserver(fit).observe(sheet);
-element.closest('.piece').addEventListener('fit', fit);
+element.closest('.stage > .piece')?.addEventListener('fit', fit);
 watch('value', load);
 paint();
 load();

@@ -115,7 +115,7 @@ root.addEventListener('picture', ({ detail }) => {
   load();
 });
 new ResizeObserver(fit).observe(panels);
-element.closest('.piece').addEventListener('fit', fit);
+element.closest('.stage > .piece')?.addEventListener('fit', fit);
 watch('value', load);
 dress();
 load();

@@ -138,7 +138,7 @@ function load() {
   fit();
 }
 new ResizeObserver(fit).observe(panels);
-element.closest('.piece').addEventListener('fit', fit);
+element.closest('.stage > .piece')?.addEventListener('fit', fit);
 new MutationObserver(() => show(bar.step())).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', load);
 load();

@@ -38,10 +38,10 @@ def test_brushes_and_full_screen(page, url):
     page.wait_for_function("new URLSearchParams(location.search).has('mk')")
     assert painted(page) == 0
     mask.locator(".reach").select_option("5")
+    mask.locator(".paint-board").scroll_into_view_if_needed()
     box = mask.locator(".paint-board").bounding_box()
     assert box is not None
-    middle = (box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2 + 3)
-    page.mouse.click(*middle)
+    mask.locator(".paint-board").click(position={"x": box["width"] / 2 + 3, "y": box["height"] / 2 + 3})
     page.wait_for_function("new URLSearchParams(location.search).get('mk').includes('1')")
     page.wait_for_timeout(300)
     assert painted(page) == 25
@@ -54,7 +54,7 @@ def test_brushes_and_full_screen(page, url):
     # The key f lends the player the whole screen, and gives it back as it was.
     page.locator("#text_to_image-run .start").click()
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
-    player = page.locator(f"{PANEL} .player-piece")
+    player = page.locator(f"{PANEL} .stage > .player-piece").first
     player.scroll_into_view_if_needed()
     usual = player.bounding_box()
     small = player.locator("canvas").first.bounding_box()
