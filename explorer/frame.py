@@ -84,8 +84,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
-    update = runs.observed(module.NAME, "move", module.update) if hasattr(module, "update") else None
-    stream = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
+    update: Any = runs.observed(module.NAME, "move", module.update) if hasattr(module, "update") else None
+    stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
     about = [code, notebook, address, chips, message]
