@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import copy
 import dataclasses
 import io
 import json
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from core.networks import attention as layers
+from explorer import models
 from explorer.components.attention_view import AttentionView, thinned
 from explorer.components.machine_view import MachineView
 from explorer.components.picture_rows import PictureRows
@@ -171,6 +173,25 @@ def test_maps_are_the_networks_own_attention(model, sampler, scale):
         expected = weights[0, :, :, :count].reshape(-1, side, side, count)
         assert np.allclose(maps[-1], expected, atol=1e-3)
         assert np.allclose(maps.sum(-1, dtype=np.float64), 1, atol=2e-3)
+
+
+def test_what_stands_behind_the_end_mark_is_looked_at_where_it_is_not_zero(model, monkeypatch):
+    """As in Stable Diffusion, whose tower makes something of padding."""
+    text = copy.deepcopy(model.text)
+    text.config = dataclasses.replace(text.config, zero_after_end=False)
+    padded = dataclasses.replace(model, text=text)
+    monkeypatch.setattr(models, "loaded", lambda option="": padded)
+    view = tab.result(of(ATTENTION))
+    looks = piece(view, "attention")
+    assert view.check.ok and looks.tokens == ("start", "red", "apple", "end", "behind the end")
+    record = layers.Record()
+    walked(padded, record=record)
+    expected = np.mean([float(w[..., 4:].sum(-1).mean()) for w in record.attention.values()])
+    assert view.numbers["share_behind_the_end"] == pytest.approx(expected, rel=1e-4) and expected > 0.5
+    for maps in looks.maps.values():
+        assert np.allclose(maps.sum(-1, dtype=np.float64), 1, atol=3e-3)
+    view = tab.update(of(TOKENS))
+    assert view.check.ok and "Their states are not zero" in view.notice
 
 
 def test_what_is_sent_is_the_maps(model):

@@ -51,7 +51,7 @@ def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
 
 def pull(one: torch.Tensor, two: torch.Tensor) -> float:
     """How far apart two answers are: root mean square."""
-    return float((one - two).double().square().mean().sqrt())
+    return float((one - two).cpu().double().square().mean().sqrt())
 
 
 @torch.no_grad()
@@ -164,8 +164,8 @@ times, guess, noise = [], [], []
 for step in model.stream(prompt, **asked):
     one, two = with_text(step.x, step.t), without(step.x, step.t)
     times.append(step.t)
-    guess.append(float((one.x0 - two.x0).double().square().mean().sqrt()))
-    noise.append(float((one.eps - two.eps).double().square().mean().sqrt()))
+    guess.append(float((one.x0 - two.x0).cpu().double().square().mean().sqrt()))
+    noise.append(float((one.eps - two.eps).cpu().double().square().mean().sqrt()))
 
 print("scale =", asked["guidance"])
 print("w =", asked["guidance"] - 1)

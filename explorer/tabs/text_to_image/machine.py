@@ -120,7 +120,7 @@ def machine(s: Settings) -> Iterator[View]:
         },
         "weights": {name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()},
         "times": [step.t for step in steps],
-        "latent_std": [float(x.double().std()) for x in (*(step.x for step in steps), end)],
+        "latent_std": [float(x.cpu().double().std()) for x in (*(step.x for step in steps), end)],
         "calls": len(calls),
     }
     kept = [token.id for token in model.text.tokens(said) if token.kept]
@@ -226,7 +226,7 @@ parts = {{"text": model.text, "unet": model.unet, "decoder": model.vae.decoder}}
 print("shapes =", {{name: list(x.shape[1:]) for name, x in shapes.items()}})
 print("weights =", {{name: sum(w.numel() for w in part.parameters()) for name, part in parts.items()}})
 print("times =", [step.t for step in steps])
-print("latent_std =", [float(x.double().std()) for x in (*(step.x for step in steps), end)])
+print("latent_std =", [float(x.cpu().double().std()) for x in (*(step.x for step in steps), end)])
 """
 
 
@@ -259,8 +259,8 @@ def examples(s: Settings) -> Iterator[View]:
         "times": times.tolist(),
         "signal": signal,
         "noise": noise,
-        "std_clean": float(z0.double().std()),
-        "std_noisy": z.double().flatten(1).std(1).tolist(),
+        "std_clean": float(z0.cpu().double().std()),
+        "std_noisy": z.cpu().double().flatten(1).std(1).tolist(),
     }
     words = heard(model.text.tokens(s.prompt), s.prompt) or "(no words)"
     amounts = Rows(
@@ -335,8 +335,8 @@ print("amounts =", amounts)
 print("times =", times.tolist())
 print("signal =", model.schedule.signal[times].tolist())
 print("noise =", model.schedule.noise[times].tolist())
-print("std_clean =", float(z0.double().std()))
-print("std_noisy =", z.double().flatten(1).std(1).tolist())
+print("std_clean =", float(z0.cpu().double().std()))
+print("std_noisy =", z.cpu().double().flatten(1).std(1).tolist())
 """
 
 

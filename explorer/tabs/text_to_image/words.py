@@ -304,7 +304,7 @@ def attended(
     s: Settings, model: "TextToImage", names: Sequence[str], record: Record, behind: bool, before: Tensor, after: Tensor
 ) -> dict[str, Any]:
     """The numbers of the screen. share: how much of all looks each token draws in the last step, layer by layer."""
-    share = {name: w[0].double().mean((0, 1))[: len(names)].tolist() for name, w in record.attention.items()}
+    share = {name: w[0].cpu().double().mean((0, 1))[: len(names)].tolist() for name, w in record.attention.items()}
     return {
         "tokens": list(names),
         "word": s.word,
@@ -393,7 +393,8 @@ record = Record()
 before, after = (model.decode(step.x_next)[0].clamp(-1, 1) for step in (last, changed))
 kept = [token for token in model.text.tokens({read}) if token.kept]
 
-print("share =", {{name: w[0].double().mean((0, 1))[: len(kept)].tolist() for name, w in record.attention.items()}})
+looks = {{name: w[0].cpu().double().mean((0, 1)) for name, w in record.attention.items()}}
+print("share =", {{name: share[: len(kept)].tolist() for name, share in looks.items()}})
 print("difference =", float((after - before).abs().mean()) / 2)
 print("changed_pixels =", float(((after - before).abs().amax(0) > 0.1).float().mean()))
 """
