@@ -44,6 +44,8 @@ SOURCE = r"""
   1706.03762, equation 1.
 - Samplers: DDPM (Ho et al. 2020), DDIM (Song et al. 2021), Euler and Heun (Karras et al. 2022), DPM-Solver++ (Lu et al.
   2022).
+- Image to image: SDEdit, Meng et al. (2022), arXiv 2108.01073. Inpainting: what is kept is put into every guess, as in
+  Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779. The arc between two noises: Shoemake (1985).
 """
 
 IDEAS: dict[str, Idea] = {
