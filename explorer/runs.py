@@ -50,20 +50,18 @@ def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T
 
     What should not have failed is written down in full, and answered with nothing but where to find it.
     """
-    if isgeneratorfunction(function):
 
-        @wraps(function)
-        def observed_function(*args: Any, **options: Any) -> Any:
-            with event(tab, what):
-                yield from function(*args, **options)
-    else:
+    @wraps(function)
+    def called(*args: Any, **options: Any) -> T:
+        with event(tab, what):
+            return function(*args, **options)
 
-        @wraps(function)
-        def observed_function(*args: Any, **options: Any) -> Any:
-            with event(tab, what):
-                return function(*args, **options)
+    @wraps(function)
+    def walked(*args: Any, **options: Any) -> Iterator[Any]:
+        with event(tab, what):
+            yield from function(*args, **options)  # type: ignore[misc]
 
-    return observed_function
+    return walked if isgeneratorfunction(function) else called  # type: ignore[return-value]
 
 
 def lent(module: Any, function: Callable[..., T]) -> Callable[..., T]:
