@@ -52,6 +52,23 @@ def test_hovering_shows_where_a_number_comes_from_and_goes_to(deck):
     assert target.locator(".reach").get_attribute("d").count("M") == 1
 
 
+def test_many_cells_on_a_canvas_can_be_pointed_at_too(deck):
+    deck.get_by_role("button", name="stride 1 down, 2 across").click()
+    deck.wait_for_function("document.querySelectorAll('#tab-convolution .windows .boards canvas').length === 2")
+    figures = deck.locator(".windows:visible figure")
+    colour = """(canvas, [row, col, rows, cols]) => {
+        const [x, y] = [((col + 0.2) / cols) * canvas.width, ((row + 0.2) / rows) * canvas.height];
+        return [...canvas.getContext('2d').getImageData(x, y, 1, 1).data];
+    }"""
+    source = figures.nth(0).locator("canvas")
+    assert source.evaluate(colour, [3, 3, 18, 18]) == [255, 255, 255, 255]  # 0
+    red, green, blue, _ = source.evaluate(colour, [9, 9, 18, 18])  # 1
+    assert red > green > blue
+    box = figures.nth(2).locator("svg").bounding_box()
+    deck.mouse.move(box["x"] + 3.5 / 8 * box["width"], box["y"] + 6.5 / 16 * box["height"])
+    assert deck.locator(".windows:visible .transport-label").text_content().startswith("output[6, 3] =")
+
+
 def test_what_does_not_fit_is_said_at_its_control_and_the_picture_stays(deck):
     kernel = deck.locator("#convolution-kernel")
     for axis in ("rows", "columns"):
