@@ -157,7 +157,7 @@ def memory(doing: str, device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    raise ValueError(f"{full}: choose a smaller size or batch, a smaller model, or another device (cpu always has one)")
+    raise ValueError(f"{full}: choose a smaller size or batch, a smaller model, or another device")
 
 
 def best_device() -> torch.device:
