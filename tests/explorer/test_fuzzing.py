@@ -92,7 +92,7 @@ BAD = (None, math.nan, math.inf, 10**400, {"path": "/etc/passwd"}, [[[1]]], [[ma
 
 
 def calls(cls, names, heavy):
-    """The defaults with one to three of these fields changed, to an edge or to what is wrong; if heavy, one is wrong."""
+    """The defaults with one to three of these fields changed, to an edge or to what is wrong; if heavy, all wrong."""
     known = specs(cls)
     most = {name: spec.default for name, spec in known.items()}
 
