@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 PANEL = "#tab-text_to_image"
+PLAYER = f"{PANEL} .player[aria-label^='Noise turning']"
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_typed_prompt_becomes_a_picture_that_is_not_noise(page, url, embedded)
 
 
 def test_opens_with_a_finished_picture_that_can_be_scrubbed(drawing):
-    player = drawing.locator(f"{PANEL} .player")
+    player = drawing.locator(PLAYER)
     step = player.locator(".transport-step")
     assert step.inner_text() == "step 4 / 4"
     read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
@@ -90,7 +91,7 @@ def test_stop_leaves_what_was_done(page, url):
     page.locator(PANEL).get_by_role("button", name="Stop").click()
     page.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
     page.wait_for_timeout(500)
-    step = page.locator(f"{PANEL} .transport-step")
+    step = page.locator(f"{PLAYER} .transport-step")
     stood = step.inner_text()
     page.wait_for_timeout(1500)
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
@@ -106,7 +107,7 @@ def test_what_was_made_comes_back_and_a_png_restores_its_settings(drawing, tmp_p
     seed, made, canvas = (
         tab.get_by_label("Seed of the noise", exact=True),
         tab.locator(".made button"),
-        tab.locator(".player canvas"),
+        drawing.locator(f"{PLAYER} canvas"),
     )
     read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
     first = canvas.first.evaluate(read)
@@ -154,7 +155,7 @@ def test_what_was_made_comes_back_and_a_png_restores_its_settings(drawing, tmp_p
         f"document.querySelector('{PANEL} .transport-step').innerText === 'step 2 / 2'", timeout=120_000
     )
     finished(drawing)
-    assert drawing.locator(f"{PANEL} .player canvas").first.evaluate(read) == kept
+    assert drawing.locator(f"{PLAYER} canvas").first.evaluate(read) == kept
 
 
 def test_a_closed_page_and_stop_end_the_work(page, url):
