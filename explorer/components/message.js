@@ -2,13 +2,17 @@
 const panel = element.closest('[id^="tab-"]'), note = Object.assign(document.createElement('p'), { className: 'message' });
 note.setAttribute('role', 'alert');
 let last = null;
-// What may be wider than its place can be scrolled by keys too.
-requestAnimationFrame(() => {
+// What may be wider than its place can be scrolled by keys too: the formula, and the Python once it is unfolded.
+function reach() {
   for (const [wide, name] of [['.formula', 'Formula'], ['.code', 'Python']]) {
     const region = panel.querySelector(wide);
     if (region) Object.assign(region, { tabIndex: 0, role: 'group', ariaLabel: name });
   }
-});
+  return panel.querySelector('.formula');
+}
+const mounting = new MutationObserver(() => reach() && mounting.disconnect());
+if (!reach()) mounting.observe(panel, { childList: true, subtree: true });
+panel.addEventListener('click', () => setTimeout(reach, 100));
 for (const kind of ['input', 'click', 'keydown']) panel.addEventListener(kind, ({ target }) => {
   const control = target.closest(`[id^="${panel.id.slice(4)}-"]`);
   if (control || target.closest('.chips')) last = control?.matches('.run') ? null : control;
