@@ -24,6 +24,13 @@ def saved(page) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(link.removeprefix("data:image/png;base64,"))))
 
 
+def ask(page, box, prompt: str) -> None:
+    """Type a prompt, and press Enter once the page has taken it in, as nobody's hands are quicker."""
+    box.fill(prompt)
+    page.wait_for_function(f"new URLSearchParams(location.search).get('q') === '{prompt}'")
+    box.press("Enter")
+
+
 def agreement(pixels: np.ndarray) -> float:
     """The correlation of neighbouring pixels: 0 in noise."""
     return float(np.corrcoef(pixels[:, 1:].ravel(), pixels[:, :-1].ravel())[0, 1])
@@ -35,8 +42,7 @@ def test_a_typed_prompt_becomes_a_picture_that_is_not_noise(page, url, embedded)
     page.goto(f"{url}?tab=text_to_image")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
     box = page.locator(PANEL).get_by_label("Prompt", exact=True)
-    box.fill("blue heart")
-    box.press("Enter")
+    ask(page, box, "blue heart")
     page.wait_for_selector(f"{PANEL} .badge.waiting", timeout=30_000)
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
     picture = saved(page)
@@ -77,8 +83,7 @@ def test_the_address_names_the_drawing(drawing):
 
 def test_unknown_words_are_marked(drawing):
     box = drawing.locator(PANEL).get_by_label("Prompt", exact=True)
-    box.fill("red qwxzqvk")
-    box.press("Enter")
+    ask(drawing, box, "red qwxzqvk")
     drawing.locator(f"{PANEL} .tokens li.unknown").first.wait_for(timeout=60_000)
     drawing.locator(f"{PANEL} .notice", has_text="never saw").first.wait_for(timeout=60_000)
 
