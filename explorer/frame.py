@@ -178,13 +178,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     def rerun(*values: Any) -> Iterator[list[Any]]:
         yield from run(*values, known=True)
 
-    asked = [start.click, *(field.submit for field in inputs if isinstance(field, gr.Textbox))]
     heavy = heavily(module)
     run = runs.lent(module, run)
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
-    running: list[Any] = [gr.on(asked, run, inputs, shown, **queued)] if hasattr(module, "stream") else []
+    running: list[Any] = [start.click(run, inputs, shown, **queued)] if hasattr(module, "stream") else []
     ending = None
     if both:  # before those that start the next run: listeners are called in the order of their making
         changes = [*(field.input for field in inputs), chips.input, address.input]

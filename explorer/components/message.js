@@ -17,6 +17,14 @@ for (const kind of ['input', 'click', 'keydown']) panel.addEventListener(kind, (
   const control = target.closest(`[id^="${panel.id.slice(4)}-"]`);
   if (control || target.closest('.chips')) last = control?.matches('.run') ? null : control;
 }, true);
+// Enter in a line of text presses the button. Gradio's own Enter is a change too, which would end the run it has begun.
+panel.addEventListener('keydown', (event) => {
+  const start = panel.querySelector('.controls .run:has(.start)')?.clientHeight && panel.querySelector('.controls .start');
+  if (event.key !== 'Enter' || event.isComposing || !event.target.matches('.controls textarea') || !start) return;
+  event.preventDefault();
+  event.stopPropagation();
+  start.click();
+}, true);
 // A number out of its range becomes the nearest within it when it is left: then that one counts.
 panel.addEventListener('focusout', ({ target }) => {
   if (target.type === 'number' && note.parentElement?.contains(target)) {

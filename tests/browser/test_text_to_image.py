@@ -26,7 +26,8 @@ def saved(page) -> Image.Image:
 
 def ask(page, box, prompt: str) -> None:
     """Type a prompt, and press Enter once the page has taken it in, as nobody's hands are quicker."""
-    box.fill(prompt)
+    box.press("ControlOrMeta+a")
+    box.press_sequentially(prompt)
     page.wait_for_function(f"new URLSearchParams(location.search).get('q') === '{prompt}'")
     box.press("Enter")
 
