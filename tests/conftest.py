@@ -1,14 +1,23 @@
 """What tests of core, explorer and browser share."""
 
 import json
+import os
 import subprocess
 import sys
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each; read when torch is imported, here and in what a test starts
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("house", deadline=None)  # seconds are never asserted: a machine may be busy
 hypothesis.settings.load_profile("house")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two processes, as many as a small machine has cores; only this one where `-s` asks for what is printed."""
+    return 0 if config.getoption("capture") == "no" else 2
 
 
 FRESH = """

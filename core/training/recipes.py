@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
             batch=32,  # more, smaller steps: in an hour on a CPU their number is what is short
             minutes=75,
             scheduler=COSINE_V,
-            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 3.0, "size": 64},
+            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 7.5, "size": 64},
         ),
         Recipe(
             "emoji-classifier",

@@ -36,6 +36,11 @@ class Looks:
             raise ValueError(f"pictures must be ({len(self.labels)}, H, W, 3), got {self.pictures.shape}")
 
 
+def levels(maps: np.ndarray) -> np.ndarray:
+    """Numbers of [0, 1] as whole numbers of two bytes; in float32, for half precision has no 65,535."""
+    return np.clip(maps.astype("f4") * 65535 + 0.5, 0, 65535)
+
+
 class AttentionView(Piece):
     """Shows a `Looks`; ``height`` is the room kept for it."""
 
@@ -62,7 +67,7 @@ class AttentionView(Piece):
             "shape": list(value.pictures.shape),
             "pictures": packed(np.clip(value.pictures * 127.5 + 128, 0, 255), "u1"),
             "maps": [
-                {"name": name, "shape": list(maps.shape), "data": packed(np.clip(maps.astype("f4") * 65535 + 0.5, 0, 65535), "u2")}
+                {"name": name, "shape": list(maps.shape), "data": packed(levels(maps), "u2")}
                 for name, maps in value.maps.items()
             ],
             "tokens": list(value.tokens),
