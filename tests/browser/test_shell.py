@@ -28,7 +28,7 @@ def test_every_tab_opens_with_a_picture_and_a_green_badge(page, url, name):
     panel = page.locator(f"#tab-{name}")
     assert panel.get_by_role("heading", level=2).inner_text() == import_module(f"explorer.tabs.{name}").TITLE
     panel.locator("canvas, svg").first.wait_for()
-    assert panel.locator(".formula .katex").count() > 0
+    panel.locator(".formula .katex").first.wait_for()
 
 
 @pytest.mark.parametrize("name", TABS)

@@ -251,7 +251,7 @@ def flipped(right, *a, **o):
     [
         (ONE_SHOT, inspection, "psnr", scaled(1.01)),
         (ONE_SHOT, inspection, "apart", scaled(1.01)),
-        (ONE_SHOT, pipeline, "guide", lambda right, c, u, scale: right(u, c, scale)),
+        (ONE_SHOT, pipeline.torch, "lerp", lambda right, u, c, scale: right(c, u, scale)),
         (ONE_SHOT, samplers, "combine", lambda right, *terms: right((1.01 * terms[0][0], terms[0][1]), *terms[1:])),
         (SEES, inspection, "readings", flipped),
         (SEES, inspection, "losses", lambda right, *a: {n: v * (1 + (n == "x0")) for n, v in right(*a).items()}),

@@ -62,7 +62,7 @@ def test_the_hub_is_asked_for_a_gradio_space_and_given_the_same_files():
 
 
 def test_without_a_checkout_nothing_is_made(tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"has no app\.py, README\.md, requirements\.txt"):
+    with pytest.raises(ValueError, match=r"there is no app\.py, README\.md, requirements\.txt"):
         list(space.files(tmp_path))
     with pytest.raises(SystemExit):
         main(["deploy-space", "no name"])
