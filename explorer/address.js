@@ -7,6 +7,7 @@ window.explorer = (() => {
     return params.toString();
   };
   const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
+  const coming = new Map();  // tabs that were sent for, and when: their coming into view is no visitor's choice
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
   function link(query) {
@@ -26,7 +27,10 @@ window.explorer = (() => {
     const inView = name === current;
     current = name;
     if (inView) tabs.get(name)?.();
-    else select(name);
+    else {
+      coming.set(name, Date.now());
+      select(name);
+    }
     settle();
   }
   const explorer = {
@@ -53,7 +57,9 @@ window.explorer = (() => {
     // A tab came into view, or reads its address: the query it is to show; nothing if it shows that already, perhaps
     // with what no address holds.
     opened(name) {
-      if (settled && name !== current) {
+      const sent = Date.now() - (coming.get(name) ?? 0) < 3000;
+      coming.delete(name);
+      if (settled && name !== current && !sent) {
         if (writing) settle();
         current = name;
         history.pushState(null, '', link(query(name)));

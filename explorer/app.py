@@ -46,7 +46,7 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
         gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
         demo.load(None, None, tabs, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
         chosen = "() => ({ selected: window.explorer.current, __type__: 'update' })"  # by a link, Back or Forward
-        top.input(None, None, tabs, js=chosen, api_visibility="private")
+        top.input(None, None, tabs, js=chosen, trigger_mode="multiple", api_visibility="private")
     return demo
 
 
