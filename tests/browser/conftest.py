@@ -48,9 +48,18 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def offered(url):
+    """What that app draws with."""
+    from explorer import models
+
+    return models._offer
+
+
 @pytest.fixture
-def page(chromium, url):
+def page(chromium, url, offered, monkeypatch):
     """An empty page that must meet no console error and ask no other host."""
+    monkeypatch.setattr("explorer.models._offer", offered)  # files run before in this process may have set another
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(60_000)  # a busy machine is no failure
     page = context.new_page()
