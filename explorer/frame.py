@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
+import numpy as np
 from gradio.context import Context
 from gradio.events import api
 
@@ -84,7 +85,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
-    update: Any = runs.observed(module.NAME, "move", module.update) if hasattr(module, "update") else None
+    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update)) if hasattr(module, "update") else None
     stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
@@ -229,17 +230,30 @@ def heavily(module: ModuleType | SimpleNamespace) -> dict[str, Any]:
 
 def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:
     """The function behind /NAME: the settings as keyword arguments with defaults, the shown numbers as JSON."""
-    shape = signature(module.Settings)
+    shape, update = signature(module.Settings), runs.in_turn(module.update)
 
     def call(*args: Any) -> dict:
         with errors.told():
-            return module.update(parse(module.Settings, dict(zip(shape.parameters, args, strict=True)))).numbers
+            return as_arrays(update(parse(module.Settings, dict(zip(shape.parameters, args, strict=True)))).numbers)
 
     call.__name__ = module.NAME
     call.__doc__ = module.QUESTION
     call.__signature__ = shape  # type: ignore[attr-defined]
     call.__annotations__ = {name: p.annotation for name, p in shape.parameters.items()} | {"return": dict}
     return call
+
+
+def as_arrays(numbers: Any) -> Any:
+    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files."""
+    if isinstance(numbers, dict):
+        return {name: as_arrays(value) for name, value in numbers.items()}
+    if not isinstance(numbers, list | tuple) or len(numbers) < 2:
+        return numbers
+    try:
+        array = np.asarray(numbers)
+    except ValueError:  # rows of unlike lengths
+        return numbers
+    return array if array.dtype.kind in "if" else numbers
 
 
 def values_of(settings: Any) -> list[Any]:

@@ -29,6 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 MOST_BODY = 8_000_000  # bytes of one request: two pictures of 2 MB in base64, and the rest
 MOST_WAITING = 512  # runs in the queue, of everyone together
+MOST_VISITORS = 2000  # remembered at a time, 84 kB each
 MOST_OWN = 4  # runs in the queue, of one visitor
 LOG = logging.getLogger("explorer")
 
@@ -328,10 +329,28 @@ def write_log(to: str | None = None) -> None:
     LOG.setLevel(logging.INFO if to is not None else logging.ERROR)
 
 
+def forget(demo: "gr.Blocks") -> None:
+    """Let Gradio keep no component's settings and last value for each visitor.
+
+    It does so for deep links, which are not open here; of this page that is a megabyte and 60 ms for each new visitor,
+    every picture last shown besides, and the same for each call that names no visitor.
+    """
+    from gradio.blocks import BlocksConfig
+
+    class Shared(BlocksConfig):
+        def __copy__(self) -> BlocksConfig:
+            visitors = super().__copy__()
+            visitors.config_for_block = lambda *_: {}  # type: ignore[method-assign]
+            return visitors
+
+    demo.default_config.__class__ = Shared
+
+
 def options(demo: "gr.Blocks") -> dict[str, Any]:
     """What `Blocks.launch` has to be told, so that the page is served by the rules of this module."""
     from starlette.middleware import Middleware
 
+    forget(demo)
     guard = Middleware(Guard, demo, space="SPACE_ID" in os.environ)  # type: ignore[arg-type]
     return {
         "app_kwargs": {"middleware": [guard]},
@@ -340,4 +359,5 @@ def options(demo: "gr.Blocks") -> dict[str, Any]:
         "show_error": False,
         "enable_monitoring": False,
         "max_file_size": "2mb",
+        "state_session_capacity": MOST_VISITORS,
     }

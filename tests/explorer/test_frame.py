@@ -4,15 +4,18 @@ import base64
 import json
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import gradio as gr
 import numpy as np
+import orjson
 import plotly.graph_objects as go
 import pytest
 
 from core.checks import Check
-from explorer import errors, frame
+from explorer import errors, frame, runs
 from explorer.components.base import packed
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
@@ -155,6 +158,41 @@ def test_endpoint_has_the_settings_as_its_signature(small_tab):
     assert call(5, "x") == {"square": 25}
     with pytest.raises(gr.Error, match="must not be 7"):
         call(7, "x")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"a": [1, 2, 3], "b": [[0.5, 1.5], [2.5, 3.5]], "deeper": {"c": [True, False]}},
+        {"words": ["a", "b"], "ragged": [[1], [1, 2]], "some": [1.0, None], "none": None, "one": [1], "empty": []},
+        {"rows": [{"x": [1.0, 2.0]}, {"x": []}]},
+    ],
+)
+def test_arrays_read_as_the_lists_they_were(numbers):
+    sent = orjson.dumps(frame.as_arrays(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
+    assert json.loads(sent) == numbers
+
+
+def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long():
+    inside, most, hold = 0, 0, Event()
+
+    def work(wait):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        hold.wait(wait)
+        inside -= 1
+        return wait
+
+    turn = runs.in_turn(work, wait=5)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(turn, [0.01] * 8)) == [0.01] * 8 and most == 1
+        long = pool.submit(turn, 60)
+        assert pool.submit(runs.in_turn(work, wait=0.05), 0.01).result(30) == 0.01 and most == 2
+        hold.set()
+        assert long.result(30) == 60
+    assert runs.TURN.acquire(timeout=1)
+    runs.TURN.release()
 
 
 def test_controls_never_wait_behind_the_queue(small_tab):

@@ -12,6 +12,7 @@ import gradio as gr
 import httpx
 import plotly
 import pytest
+from gradio.state_holder import SessionState
 
 from explorer import errors, runs, server
 from explorer.app import launch
@@ -46,6 +47,19 @@ def call(web, name, **changes):
     """The answer to a bare call; of the coins with their defaults, but for what is given."""
     data = list((asdict(coin_flips.Settings()) | changes).values()) if name == "coin_flips" else []
     return web.post(f"/gradio_api/run/{name}", json={"data": data})
+
+
+def test_nothing_is_kept_of_what_a_visitor_was_shown(web, demo):
+    data = list(asdict(coin_flips.Settings()).values())
+    moves = next(i for i, fn in demo.fns.items() if fn.name == "moved")
+    for session in ("one", "two"):
+        asked = {"data": data, "fn_index": moves, "session_hash": session}
+        assert "6/16" in web.post("/gradio_api/run/predict", json=asked).text
+        assert not any(demo.app.state_holder[session].config_values.values())
+    # Elsewhere Gradio keeps all of it: what is told of `server.forget` would otherwise be told of nothing.
+    with gr.Blocks() as usual:
+        gr.HTML("shown")
+    assert any("shown" in str(kept) for kept in SessionState(usual).config_values.values())
 
 
 def test_health_and_headers(web):
