@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.pipeline import network_denoiser, sampling_plan
+from core.pipeline import network_denoiser
 from core.samplers import Step, named_sampler
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def stream_from(
     if len(states) not in (1, rows) or len(noise) not in (1, rows):
         raise ValueError(f"states and noise must have as many rows, or one, got {len(states)} and {len(noise)}")
     walk = named_sampler(model.default("sampler") if sampler is None else sampler)
-    times, scale = sampling_plan(model.scheduler, model.default("steps") if steps is None else steps)
+    times, scale = model.plan(steps, sampler)
     dtype = model.unet.conv_in.weight.dtype
     denoiser = network_denoiser(
         model.unet,

@@ -85,13 +85,15 @@ def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
     return {**config, "_class_name": SCHEDULERS[sampler].name} if own_sampler(config) else dict(config)
 
 
-def suited(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampler, steps and guidance for a checkpoint without a card; its ``scheduler_config.json`` decides.
+def suited(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Sampler, steps and guidance for a checkpoint without a card: as its ``scheduler_config.json`` decides, or, where
+    that is still to be fetched and empty here, its name.
 
     Of Stable Diffusion's, only Turbo's spaces Euler's steps "trailing": it was distilled to one step without guidance.
     """
-    sampler = own_sampler(config) or "dpmpp_2m"
-    if sampler.startswith("euler") and config.get("timestep_spacing") == "trailing":
+    turbo = not config and "turbo" in name.lower()
+    sampler = own_sampler(config) or ("euler" if turbo else "dpmpp_2m")
+    if turbo or (sampler.startswith("euler") and config.get("timestep_spacing") == "trailing"):
         return {"sampler": sampler, "steps": 1, "guidance": 1.0}
     return {"sampler": sampler, "steps": 25, "guidance": 7.5}
 

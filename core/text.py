@@ -111,6 +111,10 @@ class TextEncoder(nn.Module):
             for place, i in enumerate(row)
         ]
 
+    def heard(self, prompt: str) -> str:
+        """The prompt, or none where no token of it is known, so that nothing steers by what was never read."""
+        return prompt if any(token.known and token.kept for token in self.tokens(prompt)[1:-1]) else ""
+
     @torch.no_grad()
     def forward(self, prompts: Sequence[str]) -> Tensor:
         """Token states of each prompt, (B, 77, hidden_size).
