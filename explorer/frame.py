@@ -48,7 +48,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     - update(settings) -> View: pure and quick, called for every move of a control, latest wins; or
     - stream(settings) -> Iterator[View]: slow, queued, run by a button, stopped by another; such a module also has
-      endpoint(...), the annotated function behind /NAME, which for the others is made here.
+      endpoint(...), the annotated function behind /NAME, which for the others is made here. With seconds(settings),
+      which says how long one may take at the most, its runs borrow a GPU where one is lent.
 
     or both: update() at every move, and for settings whose result takes long, stream(), which yields nothing for the
     others. It runs by the button, a preset, the address, and the first field, which chooses the view; a move ends it.
@@ -180,7 +181,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         yield from run(*values, known=True)
 
     heavy = heavily(module)
-    run = runs.lent(module, run)
+    run = runs.lent(module, run, tuple(fields))
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}

@@ -4,12 +4,12 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from functools import wraps
-from inspect import isgeneratorfunction
+from inspect import isgeneratorfunction, signature
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from explorer import errors
+from explorer.settings import parse
 
 T = TypeVar("T")
 LOG = logging.getLogger("explorer")  # `explorer.server.write_log` says where it goes
@@ -84,16 +85,26 @@ def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T
     return walked if isgeneratorfunction(function) else called  # type: ignore[return-value]
 
 
-def lent(module: Any, function: Callable[..., T]) -> Callable[..., T]:
+def lent(module: Any, function: Callable[..., T], names: Sequence[str] = ()) -> Callable[..., T]:
     """On a ZeroGPU Space, the same function or generator function with a GPU lent while it runs; elsewhere, itself.
 
-    Of the modules, those whose runs share a device (TOGETHER) need one.
+    A module whose runs need one has ``seconds``: how long a run of its Settings may take at the most. ``names``: the
+    settings that the function takes, in order, where its signature does not say. A Space looks for such functions when
+    it starts: lend before it serves.
     """
-    if not os.environ.get("SPACES_ZERO_GPU") or not hasattr(module, "TOGETHER"):
+    if not os.environ.get("SPACES_ZERO_GPU") or not hasattr(module, "seconds"):
         return function
     import spaces  # type: ignore[import-not-found]  # only there
 
-    return spaces.GPU(duration=60)(function)
+    taken = tuple(names or signature(function).parameters)
+
+    def duration(*args: Any, **options: Any) -> int:
+        try:
+            return module.seconds(parse(module.Settings, dict(zip(taken, args, strict=True))))
+        except ValueError:  # the run itself says what is wrong with them
+            return 1
+
+    return spaces.GPU(duration=duration)(function)
 
 
 def answered(tab: str, endpoint: Callable[..., T], keep: bool = False) -> Callable[..., T]:

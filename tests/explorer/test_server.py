@@ -3,10 +3,8 @@
 import json
 import logging
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -267,20 +265,6 @@ def test_a_call_that_was_just_answered_is_not_computed_again(tmp_path):
     file.unlink()
     assert call("apple")[1] == {"prompt": "apple"} and file.is_file()  # its file was gone
     assert computed == ["apple", "pear", "apple"]
-
-
-def test_a_gpu_is_lent_on_zero_gpu_alone(monkeypatch):
-    def run():
-        yield 1
-
-    def gpu(duration):
-        return lambda function: ("lent", duration, function)
-
-    shares, alone = SimpleNamespace(TOGETHER=16), SimpleNamespace()
-    assert runs.lent(shares, run) is run
-    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
-    assert runs.lent(shares, run) == ("lent", 60, run) and runs.lent(alone, run) is run
 
 
 def test_finished_results_are_kept_within_their_bytes():

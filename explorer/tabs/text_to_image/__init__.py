@@ -24,10 +24,11 @@ from explorer.components.views import Views
 from explorer.ideas import Idea, Ideas
 from explorer.settings import opening
 from explorer.tabs.text_to_image import change, draw, grid, guidance, latents, machine, words
+from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import PLACES, PRESETS, Settings, idle
 
-__all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "stream", "update"]
+__all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "seconds", "stream", "update"]
 
 NAME = "text_to_image"
 TITLE = "Text to image"
@@ -100,5 +101,5 @@ def build() -> None:
     # The numbers of any view; `endpoint` gives the picture itself.
     inside = SimpleNamespace(NAME=f"{NAME}_inside", QUESTION=QUESTION, Settings=opened, update=result)
     with page:
-        answer = runs.answered(inside.NAME, frame.endpoint(inside))
+        answer = runs.answered(inside.NAME, runs.lent(module, frame.endpoint(inside)))
         api(answer, api_name=inside.NAME, **frame.heavily(module))
