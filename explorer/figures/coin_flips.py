@@ -45,7 +45,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     fig.update_layout(
         uirevision="bars",
         barmode="overlay",
-        xaxis={"anchor": "y2", "title": {"text": "heads k"}, "dtick": 1 if few and x_range[1] < 24 else None},
+        xaxis={"anchor": "y2", "title": {"text": "heads k"}, "dtick": apart(x_range)},
         yaxis={"domain": [0.38, 1], "tickformat": "~g"},
         yaxis2=style.AXIS
         | {"domain": [0, 0.25], "range": [-bound, bound], "zeroline": True, **fine}
@@ -54,9 +54,10 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     )
     if 0 <= k <= n and x_range[0] <= k <= x_range[1]:
         above = max(pmf[k], np.interp(k, *curve))
-        fig.add_annotation(
-            x=k, y=above, text=f"<b>P(X = {k}) = {pmf[k]:.4g}</b>", showarrow=False, yshift=14, font={"size": 17}
-        )
+        across = (k - x_range[0]) / (x_range[1] - x_range[0])
+        side = "left" if across < 0.2 else "right" if across > 0.8 else "center"  # so that it stays within the axes
+        text = f"<b>P(X = {k}) = {pmf[k]:.4g}</b>"
+        fig.add_annotation(x=k, y=above, text=text, showarrow=False, xanchor=side, yshift=14, font={"size": 17})
     if not curve[1].any():  # no chance left: the bell has no width
         return fig
     beside = np.argmax(curve[1]) + np.argmax(curve[1][np.argmax(curve[1]) :] < 0.75 * curve[1].max())
@@ -93,8 +94,7 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figur
             )
             side = {"xanchor": "right", "xshift": -4} if cut < k else {"xanchor": "left", "xshift": 4}
             style.label(fig, cut, 0.9 * top, name, style.GREY, **side)
-    dtick = 1 if few and x_range[1] < 24 else None
-    fig.update_layout(uirevision="tail", xaxis={"dtick": dtick}, yaxis={"tickformat": "~g"})
+    fig.update_layout(uirevision="tail", xaxis={"dtick": apart(x_range)}, yaxis={"tickformat": "~g"})
     return fig
 
 
@@ -165,6 +165,11 @@ def window(n: int, mean: float, std: float) -> tuple[float, float]:
             return (-5.7, 50.7) if mean == 0 else (n - 50.7, n + 5.7)
         return -0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7
     return max(-0.7, mean - 4.5 * std), min(n + 0.7, mean + 4.5 * std)
+
+
+def apart(x_range: tuple[float, float]) -> int | None:
+    """Heads from one tick to the next while all are shown, so that their numbers stand clear of each other on a phone."""
+    return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
 
 
 def ceiling(value: float) -> float:

@@ -19,7 +19,7 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
         hovertemplate="pattern %{x}: gain %{y:.3g}<extra></extra>",
     )
     shown = sorted(((level, text, colour) for text, (level, colour) in levels.items() if level >= FLOOR), reverse=True)
-    for i, (level, text, colour) in enumerate(shown):
+    for place, (level, text, colour) in enumerate(reversed(shown)):
         fig.add_scatter(
             x=[0, len(values)],
             y=[level, level],
@@ -27,8 +27,8 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
             line={"color": colour, "width": 2, "dash": "dash"},
             hovertemplate=f"{text}: {level:.3g}<extra></extra>",
         )
-        where = {"xanchor": "right", "xshift": -6, "yanchor": "top" if i else "bottom"}
-        style.label(fig, len(values), np.log10(level), text, colour, **where)
+        # in the corner that neither the falling curve nor a level reaches
+        style.label(fig, 0.02, 0.07 + 0.09 * place, f"╌ {text}", colour, xref="paper", yref="paper")
     fig.update_layout(uirevision=x, margin={"l": 76})
     fig.update_yaxes(type="log", exponentformat="power", dtick=1)
     return fig

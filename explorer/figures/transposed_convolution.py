@@ -35,7 +35,7 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure
         hovertemplate="resize, then convolve: %{y:.3g}<extra></extra>",
     )
     key(fig, ("transposed", SIGNAL), ("resize, then convolve", PREDICTION))
-    fig.update_xaxes(tickmode="linear", dtick=1 if len(counts) <= 20 else 5)
+    fig.update_xaxes(tickmode="linear", dtick=1 if len(counts) <= 11 else 2 if len(counts) <= 20 else 5)
     fig.update_yaxes(tickmode="linear", dtick=1 if most <= 6 else 2 if most <= 12 else 5)
     return fig
 
@@ -91,9 +91,9 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -
             y=size,
             text=f"<b>out padding {extra}</b>" if mine else str(extra),
             showarrow=False,
-            yshift=22,
+            yshift=22 if mine else -22,  # apart, however near the points are
             font={"color": NOISE if mine else GREY},
         )
-    fig.update_xaxes(tickmode="linear", dtick=1 if len(before_) <= 24 else 5)
+    fig.update_xaxes(tickmode="linear", dtick=1 if len(before_) <= 11 else 2 if len(before_) <= 20 else 5)
     fig.update_yaxes(tickmode="linear", dtick=1 if after_.max() <= 12 else 2)
     return fig

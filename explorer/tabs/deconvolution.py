@@ -157,10 +157,10 @@ def update(settings: Settings) -> View:
         ]
         share = f"{100 * numbers['lost_share']:.2g} % of x"
         pictures.append(Picture(0.5 + lost.numpy(), "never seen (grey is 0)", share))
-        title = "singular values of A, largest first"
+        title = "singular values of A"
     else:
         values = torch.fft.fft2(kernel, s=(s.side, s.side)).abs().flatten().sort(descending=True).values
-        title = "frequencies of the kernel, loudest first"
+        title = "frequencies of the kernel"
     levels = {
         "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
         "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
