@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Condition, Lock
+from threading import Condition
 from typing import Any, cast
 
 import torch
@@ -42,17 +43,33 @@ class Call:
 
 
 class Device:
-    """What runs one pass at a time, and who waits for it."""
+    """What runs one pass at a time. ``waiting``: calls that no pass has taken along yet."""
 
     def __init__(self) -> None:
-        self.turn, self.arrived, self.waiting = Lock(), Condition(), 0
+        self.changed, self.busy, self.waiting = Condition(), False, 0
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The device to oneself."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.busy)
+            self.busy = True
+        try:
+            yield
+        finally:
+            self.free()
+
+    def free(self) -> None:
+        with self.changed:
+            self.busy = False
+            self.changed.notify_all()
 
 
 class Broker:
     """A function of rows, asked from many threads and run in one at a time.
 
-    Who finds the device free runs everything that waits and fits, as one batch; who finds it taken waits for its turn,
-    and mostly finds its answer there. Alone, it is a plain call under a lock.
+    Who finds the device free runs everything that waits and fits, as one batch; who finds it taken waits, until another
+    has brought the answer or it is free. Alone, it is a plain call.
 
     function: tensors (B, ...) -> tensor (B, ...), each row's answer from that row alone. most: numbers in one pass,
     counted in the first tensor.
@@ -64,41 +81,49 @@ class Broker:
         self._shared, self._seconds = 1, 0.0  # calls in the last pass, and how long it took
 
     def __call__(self, *rows: Tensor) -> Tensor:
-        call = Call(rows)
-        with self.device.arrived:
+        call, device = Call(rows), self.device
+        with device.changed:
             self._waiting.append(call)
-            self.device.waiting += 1
-            self.device.arrived.notify_all()
-        with self.device.turn:
+            device.waiting += 1
+            device.changed.notify_all()
+            device.changed.wait_for(lambda: call.done or not device.busy)
+            taken = []
             if not call.done:
-                self._pass(call)
+                device.busy = True
+                taken = self._take(call)
+        if taken:
+            try:
+                self._pass(taken)
+            finally:
+                device.free()
         if call.error is not None:
             raise call.error
         assert call.answer is not None
         return call.answer
 
-    @torch.no_grad()
-    def _pass(self, first: Call) -> None:
+    def _take(self, first: Call) -> list[Call]:
+        """The calls of the next pass; those who shared the last one are waited for a little."""
+
         def complete() -> bool:
             """Whether all are back whom the last pass has answered, or some wait for another pass on this device."""
             return len(self._waiting) >= self._shared or self.device.waiting > len(self._waiting)
 
-        with self.device.arrived:
-            self.device.arrived.wait_for(complete, PATIENCE * self._seconds)
-            taken, numbers = [first], first.rows[0].numel()
-            for call in self._waiting:
-                if call is not first and first.fits(call) and numbers + call.rows[0].numel() <= self.most:
-                    taken.append(call)
-                    numbers += call.rows[0].numel()
-            self._waiting = [one for one in self._waiting if one not in taken]
-            self.device.waiting -= len(taken)
+        self.device.changed.wait_for(complete, PATIENCE * self._seconds)
+        taken, numbers = [first], first.rows[0].numel()
+        for call in self._waiting:
+            if call is not first and first.fits(call) and numbers + call.rows[0].numel() <= self.most:
+                taken.append(call)
+                numbers += call.rows[0].numel()
+        self._waiting = [one for one in self._waiting if one not in taken]
+        self.device.waiting -= len(taken)
+        return taken
+
+    @torch.no_grad()
+    def _pass(self, taken: list[Call]) -> None:
         began = time.perf_counter()
         try:
-            together = (
-                first.rows
-                if len(taken) == 1
-                else [torch.cat(part) for part in zip(*(c.rows for c in taken), strict=True)]
-            )
+            parts = zip(*(call.rows for call in taken), strict=True)
+            together = taken[0].rows if len(taken) == 1 else [torch.cat(part) for part in parts]
             answers = self.function(*together).split([len(call.rows[0]) for call in taken])
         except BaseException as error:
             for call in taken:
@@ -114,11 +139,11 @@ class SharedUNet:
     maps."""
 
     def __init__(self, unet: UNet, device: Device):
-        self._unet, self._turn, self._ask = unet, device.turn, Broker(unet, device, MOST_NOISY)
+        self._unet, self._device, self._ask = unet, device, Broker(unet, device, MOST_NOISY)
 
     def __call__(self, x: Tensor, t: Tensor, context: Tensor, **looked_at: Any) -> Tensor:
         if any(value is not None for value in looked_at.values()):
-            with self._turn:
+            with self._device.alone():
                 return self._unet(x, t, context, **looked_at)
         return self._ask(x, t, context)
 
@@ -130,10 +155,10 @@ class SharedVAE:
     """A VAE that decodes together, and encodes one picture after the other."""
 
     def __init__(self, vae: VAE, device: Device):
-        self._vae, self._turn, self.decode = vae, device.turn, Broker(vae.decode, device, MOST_DECODED)
+        self._vae, self._device, self.decode = vae, device, Broker(vae.decode, device, MOST_DECODED)
 
     def encode(self, *args: Any, **options: Any) -> Tensor:
-        with self._turn:
+        with self._device.alone():
             return self._vae.encode(*args, **options)
 
     def __getattr__(self, name: str) -> Any:

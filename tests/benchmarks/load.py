@@ -164,7 +164,7 @@ def prompts(quick: bool) -> None:
         draw(clients[0], 2)
         alone = 0.0
         for at_once in (1, 4) if quick else (1, 4, 16, 1):
-            rounds = max(1, (4 if quick else 16) // at_once)
+            rounds = max(1 if quick else 3, (4 if quick else 16) // at_once)
             began = time.perf_counter()
             threads = [threading.Thread(target=draw, args=(client, rounds)) for client in clients[:at_once]]
             for thread in threads:
