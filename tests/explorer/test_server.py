@@ -47,6 +47,16 @@ def call(web, name, **changes):
     return web.post(f"/gradio_api/run/{name}", json={"data": data})
 
 
+def test_a_run_without_a_number_is_ended_without_complaint(web):
+    asked = {"session_hash": "one", "fn_index": 0}
+    for path in ("/gradio_api/cancel", "/gradio_api/reset"):
+        ended = web.post(path, json=asked | {"event_id": "none of ours"})
+        early = web.post(path, json=asked | {"event_id": None})
+        assert (early.status_code, early.json()) == (ended.status_code, ended.json()) == (200, {"success": True})
+        for body in (asked, asked | {"event_id": 1}, ["event_id"]):
+            assert web.post(path, json=body).status_code == 422
+
+
 def test_nothing_is_kept_of_what_a_visitor_was_shown(web, demo):
     data = list(asdict(coin_flips.Settings()).values())
     moves = next(i for i, fn in demo.fns.items() if fn.name == "moved")
