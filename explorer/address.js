@@ -7,7 +7,6 @@ window.explorer = (() => {
     return params.toString();
   };
   const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
-  const coming = new Map();  // tabs that were sent for, and when: their coming into view is no visitor's choice
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
   function link(query) {
@@ -27,26 +26,25 @@ window.explorer = (() => {
     const inView = name === current;
     current = name;
     if (inView) tabs.get(name)?.();
-    else {
-      coming.set(name, Date.now());
-      select(name);
-    }
+    else select();
     settle();
   }
   const explorer = {
     link, query, settle,
     get current() { return current; },
     names: [],
+    titles: [],
     carried: () => ({}),  // keys of the page that its links keep
     arrived: () => {},  // Back or Forward has changed them
     // Called with the tab's name when the address has changed.
     listen: (hear) => listeners.push(hear),
-    // How to bring a tab into view, and how one in view reads its address anew.
+    // How to bring the current tab into view, and how one in view reads its address anew.
     selects: (act) => (select = act),
     reads: (name, act) => tabs.set(name, act),
     // Called once when the page stands: go to the tab that was asked for.
-    start(names) {
+    start(names, titles = []) {
       explorer.names = names;
+      explorer.titles = titles;
       if (!names.includes(current)) current = names[0];
       settled = true;
       settle();
@@ -54,17 +52,19 @@ window.explorer = (() => {
       document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
     },
+    // A visitor chose a tab. Gradio brings it into view, and tells of that some time later: this is where it is known.
+    choose(name) {
+      if (name === current) return;
+      if (!settled) return void (current = name);
+      if (writing) settle();
+      current = name;
+      history.pushState(null, '', link(query(name)));
+      settle();
+    },
     // A tab came into view, or reads its address: the query it is to show; nothing if it shows that already, perhaps
     // with what no address holds.
     opened(name) {
-      const sent = Date.now() - (coming.get(name) ?? 0) < 3000;
-      coming.delete(name);
-      if (settled && name !== current && !sent) {
-        if (writing) settle();
-        current = name;
-        history.pushState(null, '', link(query(name)));
-        settle();
-      }
+      if (settled && name !== current) select();  // it comes late: another one is wanted by now
       const wanted = query(name), stands = shows.get(name) === wanted;
       shows.set(name, wanted);
       return stands ? '' : wanted;
@@ -98,6 +98,12 @@ window.explorer = (() => {
     follow: (anchor) => explorer.go(anchor.getAttribute('href').slice(1)),
   };
   window.addEventListener('popstate', explorer.travel);
+  // A tab's button has the tab's name; in the menu of those that find no room beside each other it has its title.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest?.('.tab-container [role="tab"], .overflow-dropdown button');
+    const name = button?.dataset.tabId ?? explorer.names[explorer.titles.indexOf(button?.textContent.trim())];
+    if (name) explorer.choose(name);
+  }, true);
   window.addEventListener('pagehide', () => writing && settle());
   // Links within the page; with a key held, or the middle button, they open as links do.
   document.addEventListener('click', (event) => {

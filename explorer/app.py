@@ -37,14 +37,16 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     models.offer(names, device)
     taught = lectures.offered(lecture)
     runs.KEPT.clear()
+    modules = {name: import_module(f"explorer.tabs.{name}") for name in TABS}
     with gr.Blocks(title="Diffusion Explorer", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         teach = f"teach({lectures.to_json(taught)});"
         top = gr.HTML(MASTHEAD, js_on_load=TOP + teach, elem_classes="top", apply_default_css=False)
         with gr.Tabs() as tabs:
-            for name in TABS:
-                import_module(f"explorer.tabs.{name}").build(*([taught] if name == "start" else []))
+            for name, module in modules.items():
+                module.build(*([taught] if name == "start" else []))
         gr.HTML(colophon(), elem_classes="bottom", apply_default_css=False)
-        demo.load(None, None, tabs, js=f"() => window.explorer.start({list(TABS)})", api_visibility="private")
+        begin = f"() => window.explorer.start({list(modules)}, {[one.TITLE for one in modules.values()]})"
+        demo.load(None, None, tabs, js=begin, api_visibility="private")
         chosen = "() => ({ selected: window.explorer.current, __type__: 'update' })"  # by a link, Back or Forward
         top.input(None, None, tabs, js=chosen, trigger_mode="multiple", api_visibility="private")
     return demo

@@ -20,9 +20,6 @@ def query(page):
     return {key: value[0] for key, value in parse_qs(urlsplit(page.url).query).items()}
 
 
-PACE = 2000  # ms, a person's: Gradio tells of a tab that came into view a moment after it did
-
-
 def reached(page, **wanted):
     """Wait until the address has these keys."""
     page.wait_for_function(
@@ -101,17 +98,13 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.keyboard.press("n")
     reached(page, slide="001:6")
     page.wait_for_selector(f"{tab} .stage .player:visible")
-    page.wait_for_timeout(PACE)
     page.keyboard.press("b")
     reached(page, slide="001:5")
-    page.wait_for_timeout(PACE)
     page.go_back()
     reached(page, slide="001:6")
-    page.wait_for_timeout(PACE)
     page.go_back()
     reached(page, tab="start")
     page.wait_for_selector("#tab-start .ways:visible")
-    page.wait_for_timeout(PACE)
     page.go_forward()
     reached(page, slide="001:6")
     page.wait_for_selector(f"{tab} .stage .player:visible")

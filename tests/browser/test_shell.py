@@ -53,6 +53,49 @@ def test_all_tabs_in_turn_and_back(page, url):
         assert parse_qs(urlsplit(page.url).query)["tab"] == [name]
 
 
+IN_VIEW = "[...document.querySelectorAll('.tabitem')].filter((one) => one.offsetParent).map((one) => one.id)"
+
+
+def test_back_and_forward_at_any_pace(page, url):
+    """However quickly one follows the other, the tab in view is the one that the address names."""
+    page.goto(url)
+    page.wait_for_selector(SHOWN.format(TABS[0]))
+    for name in TABS[1:4]:
+        page.locator(f"#tab-{name}-button").click()
+        page.wait_for_selector(SHOWN.format(name))
+    entries = page.evaluate("history.length")
+    at = 3
+    for pause in (0.1, 0.4, 1.5):
+        for move in (-1, -1, -1, 1, 1, -1, 1, 1):
+            at += move
+            page.evaluate("move => history.go(move)", move)
+            page.wait_for_timeout(1000 * pause)
+        page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{TABS[at]}'")
+        assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]
+    # Told late of a tab that was in view once, as a busy page is: no visitor has chosen it.
+    page.evaluate(f"window.explorer.opened('{TABS[1]}')")
+    page.wait_for_timeout(500)
+    assert page.evaluate(IN_VIEW) == [f"tab-{TABS[at]}"] and page.evaluate("history.length") == entries
+    assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]
+
+
+def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(page, url):
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{url}?tab={TABS[1]}")
+    page.wait_for_selector(SHOWN.format(TABS[1]))
+    page.locator(f"#tab-{TABS[0]}-button").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SHOWN.format(TABS[0]))
+    assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[0]]
+    page.get_by_role("button", name="More tabs").click()
+    page.locator(".overflow-dropdown").get_by_role("button", name="Schedules", exact=True).click()
+    page.wait_for_selector(SHOWN.format("schedules"))
+    assert parse_qs(urlsplit(page.url).query)["tab"] == ["schedules"]
+    for name in (TABS[0], TABS[1]):
+        page.go_back()
+        page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{name}'")
+
+
 def test_a_slider_changes_formula_badge_code_and_address(page, url):
     page.goto(f"{url}?tab=coin_flips")
     page.wait_for_selector(SHOWN.format("coin_flips"))
