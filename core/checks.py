@@ -179,6 +179,15 @@ def transposed_output_size(
     return Check("equals a count of the cells stamped", abs(value - (last + 1 - 2 * padding + output_padding)), 0)
 
 
+def unread(cells: Sequence[int], size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Check:
+    """The cells that get no gradient from torch's convolution with a kernel of ones."""
+    row = torch.ones(1, 1, size, dtype=torch.float64, requires_grad=True)
+    read = torch.nn.functional.conv1d(row, torch.ones(1, 1, kernel).double(), None, stride, padding, dilation)
+    (reached,) = torch.autograd.grad(read.sum(), row)
+    silent = (reached[0, 0] == 0).nonzero().flatten().tolist()
+    return Check("what is not read gets no gradient in torch", len(set(silent) ^ set(cells)), 0)
+
+
 def padding(padded: Tensor, image: Tensor, around: Pair, padding_mode: str = "zeros") -> Check:
     """Against torch's pad."""
     return _close("equals torch pad", _planes(padded), _padded(image, around, padding_mode), 0)

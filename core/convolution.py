@@ -89,6 +89,16 @@ def transposed_output_size(
     return out
 
 
+def unread(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> list[int]:
+    """The cells that no window reads, along one axis: {0 .. size - 1} less {i stride + j dilation - padding}.
+
+    Raises: ValueError where `output_size` does.
+    """
+    places = range(output_size(size, kernel, stride, padding, dilation))
+    read = {i * stride + j * dilation - padding for i, j in product(places, range(kernel))}
+    return sorted(set(range(size)) - read)
+
+
 def pad(image: Tensor, padding: Pair, padding_mode: str = "zeros") -> Tensor:
     """The picture with `padding` cells added on every side.
 

@@ -168,7 +168,7 @@ def window(n: int, mean: float, std: float) -> tuple[float, float]:
 
 
 def apart(x_range: tuple[float, float]) -> int | None:
-    """Heads from one tick to the next while all are shown, so that their numbers stand clear of each other on a phone."""
+    """Heads from one tick to the next while all of them are shown: their numbers stand clear on a phone too."""
     return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core import checks
-from core.convolution import PADDING_MODES, Pair, WindowStep, convolution_steps, convolve, output_size, pad
+from core.convolution import PADDING_MODES, Pair, WindowStep, convolution_steps, convolve, output_size, pad, unread
 from core.photographs import CUTS, grey, picture
 from core.resizing import resize
 from explorer import frame
@@ -179,13 +179,12 @@ def sizes(s: Settings, picture: tuple[int, int]) -> tuple[list[int], list[checks
     return out, found
 
 
-def never_read(s: Settings, picture: tuple[int, int], size: list[int]) -> dict[str, list[int]]:
-    """Rows and columns of the picture that no window reaches."""
-    unread = []
-    for n, out, k, (stride, padding, dilation) in zip(picture, size, shape(s.kernel), axes(s), strict=True):
-        seen = {at * stride + tap * dilation - padding for at in range(out) for tap in range(k)}
-        unread.append(sorted(set(range(n)) - seen))
-    return {"rows": unread[0], "columns": unread[1]}
+def never_read(s: Settings, picture: tuple[int, int]) -> tuple[dict[str, list[int]], list[checks.Check]]:
+    """Rows and columns of the picture that no window reaches, and their checks."""
+    sides = [(n, k, *side) for n, k, side in zip(picture, shape(s.kernel), axes(s), strict=True)]
+    rows, columns = (unread(*side) for side in sides)
+    found = [checks.unread(cells, *side) for cells, side in zip((rows, columns), sides, strict=True)]
+    return {"rows": rows, "columns": columns}, found
 
 
 def step_by_step(s: Settings) -> View:
@@ -193,6 +192,7 @@ def step_by_step(s: Settings) -> View:
     options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
     output, steps = convolve(image, kernel, **options), list(convolution_steps(image, kernel, **options))
     size, size_checks = sizes(s, shape(s.image))
+    left_out, left_out_checks = never_read(s, shape(s.image))
     padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones_like(image), window["padding"])
     applied = (kernel.flip(0, 1) if s.flip else kernel).numpy()
     pictures, photograph, photograph_check = photographed(s)
@@ -204,7 +204,7 @@ def step_by_step(s: Settings) -> View:
             for step in steps
         ],
         "padded": padded.tolist(),
-        "never_read": never_read(s, shape(s.image), size),
+        "never_read": left_out,
         "photograph": [photograph["minimum"], photograph["maximum"]],
     }
     around = any(padding for _, padding, _ in axes(s))
@@ -228,6 +228,7 @@ def step_by_step(s: Settings) -> View:
             checks.padding(padded, image, window["padding"], s.padding_mode),
             photograph_check,
             *size_checks,
+            *left_out_checks,
         ),
         notice(s, numbers),
         numbers,
@@ -237,17 +238,21 @@ def step_by_step(s: Settings) -> View:
 COLOURS = ("red", "green", "blue")
 
 
-def channels_in(s: Settings) -> Tensor:
-    """As many of the photograph's channels as the shares have columns, in a few cells, to two digits."""
-    return resize(picture(s.photo, SIDE)[: len(s.mix[0])], CELLS, "area").mul(100).round() / 100
+def channels_in(s: Settings) -> tuple[Tensor, checks.Check]:
+    """As many of the photograph's channels as the shares have columns, in a few cells, to two digits; and the check."""
+    whole = picture(s.photo, SIDE)[: len(s.mix[0])]
+    cells = resize(whole, CELLS, "area")
+    return cells.mul(100).round() / 100, checks.resizing(cells, whole, "area")
 
 
 def several_channels(s: Settings) -> View:
     window = window_of(s)
     options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
-    image, kernel = channels_in(s), tensor(s.mix)[:, :, None, None] * tensor(s.kernel)
+    image, image_check = channels_in(s)
+    kernel = tensor(s.mix)[:, :, None, None] * tensor(s.kernel)
     output, steps = convolve(image, kernel, **options), list(convolution_steps(image, kernel, **options))
     size, size_checks = sizes(s, (CELLS, CELLS))
+    left_out, left_out_checks = never_read(s, (CELLS, CELLS))
     (out, into, rows, cols), (high, wide) = kernel.shape, size
     padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones(CELLS, CELLS), window["padding"])
     parameters, multiplies = kernel.numel(), kernel.numel() * high * wide
@@ -258,7 +263,7 @@ def several_channels(s: Settings) -> View:
         "output": output.tolist(),
         "parameters": parameters,
         "multiplications": multiplies,
-        "never_read": never_read(s, (CELLS, CELLS), size),
+        "never_read": left_out,
     }
     player = Channels(
         sources=padded.numpy(),
@@ -286,7 +291,9 @@ def several_channels(s: Settings) -> View:
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.targets), image, kernel, **options),
             checks.padding(padded, image, window["padding"], s.padding_mode),
+            image_check,
             *size_checks,
+            *left_out_checks,
         ),
         f"{into} channel{'s' * (into > 1)} in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together "
         f"{parameters} parameters (a network adds {out} biases) and {multiplies:,} multiplications.\nEvery "
@@ -437,6 +444,11 @@ def word(s: Settings) -> str:
 def code(settings: Settings) -> str:
     s = settings
     window = ", ".join(f"{name}={value}" for name, value in window_of(s).items())
+    picture = shape(s.image) if s.view == STEPS else (CELLS, CELLS)
+    left_out = ", ".join(
+        f'"{name}": unread{(n, k, *side)}'
+        for name, n, k, side in zip(("rows", "columns"), picture, shape(s.kernel), axes(s), strict=True)
+    )
     kernel = f"""kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
 window = dict({window}, padding_mode={s.padding_mode!r}, flip={s.flip})
 """
@@ -455,12 +467,13 @@ print("minimum =", output.min().item())
 print("maximum =", output.max().item())
 print("mean =", output.mean().item())
 print("middle_row =", output[len(output) // 2].tolist())
+print("multiplications =", kernel.numel() * output.numel())
 """
     if s.view == CHANNELS:
         return f"""
 import torch
 
-from core.convolution import convolve
+from core.convolution import convolve, unread
 from core.photographs import picture
 from core.resizing import resize
 
@@ -469,15 +482,18 @@ shares = torch.tensor({literal(s.mix, 23)}, dtype=torch.float64)
 {kernel}
 kernels = shares[:, :, None, None] * kernel  # (out, in, rows, columns)
 output = convolve(image, kernels, **window)
+print("input =", image.tolist())
+print("kernel =", kernels.tolist())
 print("parameters =", kernels.numel())
 print("multiplications =", kernels.numel() * output[0].numel())
 print("output_size =", list(output.shape[1:]))
 print("output =", output.tolist())
+print("never_read =", {{{left_out}}})
 """
     return f"""
 import torch
 
-from core.convolution import convolution_steps, convolve
+from core.convolution import convolution_steps, convolve, pad, unread
 from core.photographs import grey
 
 image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
@@ -487,6 +503,8 @@ for step in convolution_steps(image, kernel, **window):
 output = convolve(image, kernel, **window)
 print("output_size =", list(output.shape))
 print("output =", output.tolist())
+print("padded =", pad(image, window["padding"], window["padding_mode"]).tolist())
+print("never_read =", {{{left_out}}})
 
 after = convolve(grey({s.photo!r}, {SIDE}), kernel, **window)  # the same on a photograph
 print("photograph =", [after.min().item(), after.max().item()])

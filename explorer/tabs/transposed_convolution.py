@@ -190,9 +190,14 @@ def long_row(kernel: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     stamps = transposed_convolve(ones, taps, stride=(1, s.stride), dilation=(1, s.dilation))[0]
     larger = resize(ones, (1, LONG * s.stride), "nearest")
     even = convolve(larger, taps / s.stride, dilation=(1, s.dilation), flip=True)[0]
-    edge = -(-s.dilation * (kernel.shape[1] - 1) // s.stride) * s.stride
-    length = (LONG - 2 * edge // s.stride - 2) * s.stride
+    edge, length = edge_and_length(kernel.shape[1], s)
     return stamps[edge : edge + length], even[:length]
+
+
+def edge_and_length(k: int, s: Settings) -> tuple[int, int]:
+    """Of a long row the cells at its start that fewer stamps reach, and how many follow that are like all others."""
+    edge = -(-s.dilation * (k - 1) // s.stride) * s.stride
+    return edge, (LONG - 2 * edge // s.stride - 2) * s.stride
 
 
 def far_from_the_edge(kernel: Tensor, s: Settings) -> list[float]:
@@ -426,37 +431,90 @@ def code(settings: Settings) -> str:
     s = settings
     if s.show == SIZES:
         return code_sizes(s)
-    names = "transposed_convolve" if s.view == FRAMEWORK else "convolve, insert_zeros"
-    if s.view == FRAMEWORK:
-        arguments = ", ".join(f"{name}={value}" for name, value in options(s).items())
-        steps = f"output = transposed_convolve(image, kernel, {arguments})"
-    else:
-        far = s.padding + s.output_padding
-        steps = f"""spread = insert_zeros(image, stride={s.stride})
-around = torch.nn.functional.pad(spread, ({s.padding}, {far}, {s.padding}, {far}))  # left, right, top, bottom
-output = convolve(around, kernel, dilation={s.dilation}, flip=True)"""
-    more, imports = "", ""
+    names, lines = {"transposed_convolve"} if s.view == FRAMEWORK else {"convolve", "insert_zeros"}, [code_upscale(s)]
+    imports = ""
     if s.show == ARTEFACT:
-        names = ", ".join(sorted({*names.split(", "), "convolve"}))
+        names |= {"convolve", "spectrum", "transposed_convolve"}
+        lines.append(code_artefact(s))
         imports = "from core.resizing import resize\n"
-        (rows, cols), taps = shape(s.image), tuple(s.dilation * (k - 1) // 2 for k in shape(s.kernel))
-        more = f"""
-larger = resize(image, ({rows * s.stride}, {cols * s.stride}), "nearest")
-even = convolve(larger, kernel / {s.stride**2}, padding={taps}, dilation={s.dilation}, flip=True)
-print("resized_then_convolved =", even.tolist())
-"""
+    else:
+        lines.append(code_framework(s))
     return f"""
 import torch
 
-from core.convolution import {names}
+from core.convolution import {", ".join(sorted(names))}
 {imports}
 image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
 kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
+ones, taps = torch.ones_like(image), torch.ones_like(kernel)
 
+{"".join(lines)}"""
+
+
+def code_upscale(s: Settings) -> str:
+    """The output, and the stamps on each of its cells."""
+    if s.view == FRAMEWORK:
+        arguments = ", ".join(f"{name}={value}" for name, value in options(s).items())
+        steps = f"    return transposed_convolve(image, kernel, {arguments})"
+    else:
+        far = s.padding + s.output_padding
+        steps = f"""    spread = insert_zeros(image, stride={s.stride})
+    around = torch.nn.functional.pad(spread, ({s.padding}, {far}, {s.padding}, {far}))  # left, right, top, bottom
+    return convolve(around, kernel, dilation={s.dilation}, flip=True)"""
+    return f"""
+def upscale(image, kernel):
 {steps}
+
+
+output = upscale(image, kernel)
 print("output_size =", list(output.shape))
 print("output =", output.tolist())
-{more}"""
+print("overlap =", upscale(ones, taps).round().long().tolist())
+"""
+
+
+def code_framework(s: Settings) -> str:
+    """What PyTorch calls the padding of the same picture, and whether it takes it."""
+    crop = "padding" if s.view == FRAMEWORK else "dilation * (k - 1) - padding"
+    return f"""
+stride, padding, output_padding, dilation = {s.stride}, {s.padding}, {s.output_padding}, {s.dilation}
+crop = [{crop} for k in kernel.shape]
+window = dict(stride=stride, padding=crop, output_padding=output_padding, dilation=dilation)
+try:
+    torch.nn.functional.conv_transpose2d(image[None, None], kernel[None, None], **window)
+    refuses = False
+except RuntimeError:
+    refuses = True
+print("pytorch =", {{"padding": crop, "output_padding": output_padding, "refuses": refuses}})
+"""
+
+
+def code_artefact(s: Settings) -> str:
+    """The picture enlarged and then convolved; a long row of stamps, and a large flat picture, far from their edges."""
+    k, enlarged = shape(s.kernel)[1], tuple(n * s.stride for n in shape(s.image))
+    around = tuple(s.dilation * (side - 1) // 2 for side in shape(s.kernel))
+    edge, length = edge_and_length(k, s)
+    rows, cols = (-(-s.dilation * (side - 1) // s.stride) for side in shape(s.kernel))
+    return f"""
+larger = resize(image, {enlarged}, "nearest")
+even = convolve(larger, kernel / {s.stride**2}, padding={around}, dilation={s.dilation}, flip=True)
+print("resized_then_convolved =", even.tolist())
+
+line, taps = torch.ones(1, {LONG}).double(), torch.ones(1, {k}).double()
+row = transposed_convolve(line, taps, stride=(1, {s.stride}), dilation=(1, {s.dilation}))[0, {edge}:{edge + length}]
+larger = resize(line, (1, {LONG * s.stride}), "nearest")
+even_row = convolve(larger, taps / {s.stride}, dilation=(1, {s.dilation}), flip=True)[0, :{length}]
+print("stamps_far_from_the_edge =", [int(row.min().round()), int(row.max().round())])
+frequency, amplitude = spectrum(row)
+print("frequency =", frequency.tolist())
+print("amplitude =", amplitude.tolist())
+print("amplitude_resized =", spectrum(even_row)[1].tolist())
+
+flat = torch.ones({2 * rows + 2}, {2 * cols + 2}).double()
+whole = transposed_convolve(flat, kernel, stride={s.stride}, dilation={s.dilation})
+inside = whole[{rows * s.stride}:{(rows + 2) * s.stride}, {cols * s.stride}:{(cols + 2) * s.stride}]
+print("a_flat_picture_becomes =", [float(inside.min()), float(inside.max())])
+"""
 
 
 def code_sizes(s: Settings) -> str:
@@ -468,8 +526,11 @@ rows, kernel = {len(s.image)}, {len(s.kernel)}
 chosen = transposed_output_size(rows, kernel, {window}, {s.output_padding}, {s.dilation})
 print("chosen =", chosen)
 least = {max(1, s.dilation * (len(s.kernel) - 1) + 1 - 2 * crops(s)[0])}
-sizes = range(least, chosen + {s.stride})
-print("same =", [n for n in sizes if output_size(n, kernel, {window}, {s.dilation}) == rows])
+before = list(range(least, max(chosen + {s.stride + 2}, least + 8)))
+after = [output_size(n, kernel, {window}, {s.dilation}) for n in before]
+print("before =", before)
+print("after =", after)
+print("same =", [n for n, size in zip(before, after) if size == rows])
 """
 
 
