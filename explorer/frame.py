@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -54,6 +55,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     or both: update() at every move, and for settings whose result takes long, stream(), which yields nothing for the
     others. It runs by the button, a preset, the address, and the first field, which chooses the view; a move ends it.
     A stream may also yield None where there is nothing new to show: it can be stopped at every yield.
+
+    With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
+    others too.
     """
     cls, presets = module.Settings, module.PRESETS
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
@@ -127,6 +131,13 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         except ValueError as error:
             return refused(error)
 
+    def moved_with_others(follow: Callable[[Any], Any], *values: Any) -> list[Any]:
+        try:
+            settings = follow(settings_from(values))
+            return [*values_of(settings), *show(settings)]
+        except ValueError as error:
+            return [*[gr.skip()] * len(inputs), *refused(error)]
+
     def chosen(name: str) -> list[Any]:
         settings = presets.get(name, cls())
         return [*values_of(settings), *show(settings)]
@@ -191,7 +202,11 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         changes = [*(field.input for field in inputs), chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
         ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
-    gr.on([field.input for field in inputs[both:]], react, inputs, answer, **LIGHT)
+    followed = getattr(module, "FOLLOWED", {})
+    moves = [field.input for name, field in fields.items() if name not in followed][both:]
+    gr.on(moves, react, inputs, answer, **LIGHT)
+    for name, follow in followed.items():
+        fields[name].input(partial(moved_with_others, follow), inputs, [*inputs, *answer], **LIGHT)
     by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
     by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
