@@ -1,11 +1,12 @@
 """A tab of several ideas, one in view at a time, some shown at once and some computed while one waits."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from explorer.components.views import Showing
 from explorer.frame import View
+from explorer.settings import heading, specs
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Ideas:
     """What a module of several ideas gives to `frame.tab`.
 
     table: the value of the field ``view`` -> its idea. places: pieces in the stage; a `Views` follows them.
-    idle: which of the fields that an idea uses say nothing at these settings, and are hidden too.
+    idle: which of the fields that an idea uses say nothing at these settings, and are hidden too; "run" is the button.
     start: what the button that runs a view says.
     """
 
@@ -40,9 +41,12 @@ class Ideas:
 
     def showing(self, settings: Any) -> Showing:
         idea = self.table[settings.view]
-        read = {"view", *idea.uses} - self.idle(settings, idea)
-        unread = tuple(field.name for field in fields(settings) if field.name not in read)
-        return Showing(idea.pieces, (*unread, *(["run"] if idea.walk is None else [])))
+        read = {"view", *idea.uses, *(["run"] if idea.walk else [])} - self.idle(settings, idea)
+        known = specs(type(settings))
+        headed = {spec.group for name, spec in known.items() if name in read}
+        bare = dict.fromkeys(spec.group for spec in known.values() if spec.group and spec.group not in headed)
+        hidden = (*(name for name in (*known, "run") if name not in read), *map(heading, bare))
+        return Showing(idea.pieces, hidden)
 
     def update(self, settings: Any) -> View:
         """The screen at once; where that takes long, an empty one whose pieces `stream` fills."""

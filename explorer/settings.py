@@ -192,6 +192,11 @@ def signature(cls: type) -> inspect.Signature:
     )
 
 
+def heading(group: str) -> str:
+    """The class of a group's heading on the page."""
+    return f"group-{group.lower().replace(' ', '-')}"
+
+
 def widgets(cls: type) -> dict[str, Any]:
     """One Gradio component per field, placed where the call stands, with a small heading before each group."""
     import gradio as gr
@@ -211,7 +216,7 @@ def widgets(cls: type) -> dict[str, Any]:
     for name, spec in specs(cls).items():
         if spec.group != group:
             group = spec.group
-            gr.HTML(f"<h3>{group}</h3>", elem_classes="group")
+            gr.HTML(f"<h3>{group}</h3>", elem_classes=["group", heading(group)])
         shared: dict[str, Any] = {"label": spec.label, "info": spec.hint or None}
         match spec.kind:
             case "number" if spec.look == "button":

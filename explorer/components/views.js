@@ -5,7 +5,7 @@ function apply() {
   if (!props.value || JSON.stringify(props.value) === shown) return;  // most moves stay in one view
   shown = JSON.stringify(props.value);
   const { pieces, hidden } = props.value, tab = `#tab-${NAME}`;
-  const gone = hidden.map((field) => `#${NAME}-${field}`).join(', ') || '#nothing';
+  const gone = hidden.map((name) => name.startsWith('group-') ? `.${name}` : `#${NAME}-${name}`).join(', ') || '#nothing';
   const stays = pieces.map((i) => `:nth-child(${i + 1} of .piece)`).join(', ');
   sheet.textContent = `.views-piece, ${tab} .stage > .piece:not(${stays}), ${tab} .controls :is(${gone}),
     ${tab} .controls .form:not(:has(> .block:not(${gone}))) { display: none !important; }`;

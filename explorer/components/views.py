@@ -8,7 +8,8 @@ from explorer.components.base import Piece, script
 
 @dataclass(frozen=True)
 class Showing:
-    """pieces: places in the stage of the pieces to show. hidden: fields whose controls this view does not read."""
+    """pieces: places in the stage of the pieces to show. hidden: fields whose controls this view does not read,
+    and classes of headings that stand over none."""
 
     pieces: tuple[int, ...]
     hidden: tuple[str, ...] = ()
