@@ -34,6 +34,11 @@ def layout(
 
     Text and axis colours come from the page (light or dark) when the figure is drawn.
     """
+
+    def axis(title: str, limits: Sequence[float] | None) -> dict[str, Any]:
+        fixed = {} if limits is None else {"range": limits}  # of a range that is null plotly.js draws no second figure
+        return AXIS | {"title": {"text": title, "standoff": 10}} | fixed
+
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -42,8 +47,8 @@ def layout(
         "bargap": 0.08,
         "hovermode": "closest",
         "dragmode": "zoom",
-        "xaxis": AXIS | {"title": {"text": x, "standoff": 10}, "range": x_range},
-        "yaxis": AXIS | {"title": {"text": y, "standoff": 10}, "range": y_range},
+        "xaxis": axis(x, x_range),
+        "yaxis": axis(y, y_range),
         **more,
     }
 
