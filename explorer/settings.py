@@ -251,9 +251,12 @@ def _validate(spec: Spec, value: Any) -> Any:
         case "number":
             return _validate_number(spec, value)
         case "choice":
+            titles = [spec.title(option) for option in spec.options]
+            if value in titles:
+                return spec.options[titles.index(value)]
             if value not in spec.options and not (spec.own and is_own(value)):
                 own = ", or a picture as data:image/png;base64,..." if spec.own else ""
-                raise ValueError(f"{spec.name} must be one of {', '.join(spec.options)}{own}; got {_shown(value)}")
+                raise ValueError(f"{spec.name} must be one of {', '.join(titles)}{own}; got {_shown(value)}")
             return value
         case "flag":
             if not isinstance(value, bool):
@@ -273,7 +276,7 @@ def _validate(spec: Spec, value: Any) -> Any:
 
 def _validate_number(spec: Spec, value: Any) -> float:
     sort = "a whole number" if spec.integer else "a number"
-    wanted = f"{spec.name} must be {sort} in [{spec.low:g}, {spec.high:g}]"
+    wanted = f"{spec.name} must be {sort} in [{_digits(spec.low)}, {_digits(spec.high)}]"
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # nor NaN
         raise ValueError(f"{wanted}, got {_shown(value)}")
     if not spec.low <= value <= spec.high or (spec.integer and value != int(value)):
