@@ -67,13 +67,14 @@ def motion(
                 xshift=10,
                 yshift=-14 if (end[0] - start[0]) * (end[1] - start[1]) > 0 else 14,
             )
-    up, down = "top center", "bottom center"
     above = x[1] > x_next[1]  # the two may lie close together: their names stand on opposite sides
+    # the arrows have their names on the right; the points have theirs on the left, 0 on the other side of the guess
+    side, other = ("right", "left") if x0[0] > 0 else ("left", "right")
     for point, name, colour, symbol, place in (
-        (np.zeros(2), "0", style.GREY, "cross-thin-open", up if ends[1][1] <= 0 else down),
-        (x, f"x at t = {times[0]}", style.SIGNAL, "circle", up if above else down),
-        (x0, "x̂₀, the guess", style.PREDICTION, "diamond", up),
-        (x_next, f"x at t = {times[1]}", style.NOISE, "circle", down if above else up),
+        (np.zeros(2), "0", style.GREY, "cross-thin-open", f"{'top' if ends[1][1] <= 0 else 'bottom'} {other}"),
+        (x, f"x at t = {times[0]} ", style.SIGNAL, "circle", f"{'top' if above else 'bottom'} left"),
+        (x0, " x̂₀, the guess ", style.PREDICTION, "diamond", f"{'top' if x0[1] >= x[1] else 'bottom'} {side}"),
+        (x_next, f"x at t = {times[1]} ", style.NOISE, "circle", f"{'bottom' if above else 'top'} left"),
     ):
         fig.add_scatter(
             x=[float(point[0])],
@@ -82,7 +83,7 @@ def motion(
             text=[name],
             textposition=place,
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
-            hovertemplate=f"{name}: (%{{x:.3f}}, %{{y:.3f}})<extra></extra>",
+            hovertemplate=f"{name.strip()}: (%{{x:.3f}}, %{{y:.3f}})<extra></extra>",
         )
     fig.update_layout(
         uirevision="motion",
@@ -157,12 +158,8 @@ def diversity(
     curve: (share, variety) at every scale. at, here: the scale chosen, and the two at it.
     """
     top = 1.55 if max(max(values) for scale, values in zip(scales, curve, strict=True) if scale >= 1) < 1.5 else 4.0
-    fig = Figure(
-        style.layout(
-            x="guidance scale s &nbsp; (w = s − 1 in brackets)", y="share", x_range=[-0.3, 10.6], y_range=[0, top]
-        )
-    )
-    names = ("of the class", "variety, beside the class’s own")
+    fig = Figure(style.layout(x="guidance scale s (w = s − 1)", y="share", x_range=[-0.3, 10.6], y_range=[0, top]))
+    names = ("of the class", "of the class’s variety")
     for k, (name, colour) in enumerate(zip(names, (style.GUIDANCE, style.PREDICTION), strict=True)):
         y = [values[k] for values in curve]
         fig.add_scatter(
@@ -180,17 +177,19 @@ def diversity(
             marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
             hovertemplate=f"{name}: %{{y:.3f}} at s = %{{x}}<extra></extra>",
         )
-        low = k and y[-3] <= curve[-3][0]  # below its curve, or above where that is the upper one
-        style.label(fig, scales[-3], min(y[-3], 0.9 * top), name, colour, yshift=-16 if low else 16, xanchor="center")
     fig.add_shape(
         type="line", x0=1, x1=1, y0=0, y1=1, yref="paper", line={"color": style.GREY, "dash": "dot", "width": 2}
     )
     style.label(fig, 1, 0.95 * top, "no guidance", style.GREY, xshift=6)
-    marks = [0, 1, 2, 4, 6, 8, 10]
+    marks = [0, 2, 4, 6, 8, 10]
+    style.key(fig, *zip(names, (style.GUIDANCE, style.PREDICTION), strict=True), l=72, r=16, b=76)
     fig.update_layout(
         uirevision=f"diversity {top}",
-        xaxis={"tickvals": marks, "ticktext": [f"{s} ({s - 1})".replace("-", "−") for s in marks]},
+        xaxis={
+            "tickvals": marks,
+            "ticktext": [f"{s}<br>({s - 1})".replace("-", "−") for s in marks],
+            "tickangle": 0,
+        },
         yaxis={"tickformat": ".0%"},
-        margin={"l": 72, "r": 16, "t": 16, "b": 56},
     )
     return fig

@@ -53,12 +53,22 @@ def layout(
     }
 
 
+WIDEST = 36  # letters of a key's line: what a phone has room for
+
+
 def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> None:
-    """What the colours mean, (name, colour) each, in one line above the axes, clear of every curve."""
-    text = "&nbsp;&nbsp;&nbsp;".join(f'<span style="color:{colour}">{name}</span>' for name, colour in entries)
+    """What the colours mean, (name, colour) each, above the axes, clear of every curve; in lines that fit a phone."""
+    lines, letters = [[]], 0
+    for name, colour in entries:
+        letters += len(name) + 3
+        if lines[-1] and letters > WIDEST + 3:
+            lines.append([])
+            letters = len(name) + 3
+        lines[-1].append(f'<span style="color:{colour}">{name}</span>')
+    text = "<br>".join("&nbsp;&nbsp;&nbsp;".join(line) for line in lines)
     where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
-    fig.add_annotation(text=text, showarrow=False, **where)
-    fig.update_layout(margin={"l": 64, "r": 28, "t": 36, "b": 52} | margin)
+    fig.add_annotation(text=text, showarrow=False, align="left", **where)
+    fig.update_layout(margin={"l": 64, "r": 28, "t": 16 + 20 * len(lines), "b": 52} | margin)
 
 
 def figure(**options: Any) -> go.Figure:

@@ -117,18 +117,22 @@ def chance(seed: int, stream: int) -> torch.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """One chain from the picture, kept at some times with the generator as it stood there, to go on from."""
+    """One chain from a picture or from points, kept at some times with the generator as it stood there, to go on."""
 
     times: tuple[int, ...]  # from 0 to T
-    states: tuple[torch.Tensor, ...]  # each (C, H, W)
+    states: tuple[torch.Tensor, ...]  # each (C, H, W), or (PARTICLES, 2)
     generators: tuple[torch.Tensor, ...]
 
 
 @lru_cache(maxsize=2)  # a moving t goes on from a chain that stands already; at most 2 x 4 x BUDGET bytes
 def chain_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> Chain:
-    x0, schedule = start(name, size, grey), named_schedule(schedule_name, T=T)
-    keep = set(np.linspace(0, T, frames(x0, T) + 1).round().astype(int).tolist())
-    g = chance(seed, 1)
+    x0 = start(name, size, grey)
+    return kept(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))
+
+
+def kept(x0: torch.Tensor, schedule: NoiseSchedule, n: int, g: torch.Generator) -> Chain:
+    """A chain from x0, kept at 0 and at n times more, evenly to T."""
+    keep = set(np.linspace(0, schedule.T, n + 1).round().astype(int).tolist())
     states, generators = [x0], [g.get_state()]
     for t, x in enumerate(forward_chain(x0, schedule, generator=g), start=1):
         if t in keep:
@@ -446,32 +450,14 @@ def row_times(s: Settings) -> list[int]:
 # Particles
 
 
-@dataclass(frozen=True, eq=False)
-class Diffusion:
-    """Particles at some times, with the density and its contours there."""
-
-    times: tuple[int, ...]
-    states: tuple[torch.Tensor, ...]  # each (PARTICLES, 2)
-    densities: np.ndarray  # (times, GRID, GRID), first row at the bottom
-    lines: tuple[list[np.ndarray], ...]
-    entropy: tuple[float, ...]
-
-
-@lru_cache(maxsize=4)
-def diffusion(points: str, schedule_name: str, T: int, seed: int, t: int) -> Diffusion:
+@lru_cache(maxsize=4)  # a moving t goes on from particles that are on their way already
+def spreading(points: str, schedule_name: str, T: int, seed: int) -> tuple[Chain, tuple[float, ...]]:
+    """The particles at evenly spaced times, and their entropies."""
     data, schedule = mixture(points), named_schedule(schedule_name, T=T)
     x0 = data.sample(PARTICLES, generator=chance(seed, 0))
-    keep = cloud_times(T, t)
-    chain = enumerate(forward_chain(x0, schedule, generator=chance(seed, 1)), start=1)
-    states = {0: x0} | {time: x for time, x in chain if time in keep}
-    densities = [density(points, schedule_name, T, time) for time in states]
-    return Diffusion(
-        tuple(states),
-        tuple(states.values()),
-        np.stack([values for values, _ in densities]),
-        tuple(lines for _, lines in densities),
-        tuple(-float(data.log_density(x, time, schedule).mean()) for time, x in states.items()),
-    )
+    chain = kept(x0, schedule, min(T, CLOUD_FRAMES), chance(seed, 1))
+    found = zip(chain.times, chain.states, strict=True)
+    return chain, tuple(-float(data.log_density(x, t, schedule).mean()) for t, x in found)
 
 
 def cloud_times(T: int, t: int) -> list[int]:
@@ -493,39 +479,42 @@ def particles(s: Settings) -> View:
     if s.t > s.T:
         raise ValueError(f"the noise amount t must be at most T = {s.T}, got {s.t}: lower t or raise T")
     schedule, data, t = named_schedule(s.schedule, T=s.T), mixture(s.points), s.t
-    run = diffusion(s.points, s.schedule, s.T, s.seed, t)
-    here = run.times.index(t)
-    x = run.states[here]
+    chain, entropies = spreading(s.points, s.schedule, s.T, s.seed)
+    x = piece(chain, schedule, t)[1][-1]
     logs = data.log_density(x, t, schedule).double()
+    at_times = dict(zip(chain.times, zip(chain.states, entropies, strict=True), strict=True))
+    at_times[t] = x, -float(logs.mean())
+    times = sorted(at_times)
+    states, entropies = zip(*(at_times[time] for time in times), strict=True)
+    fields, lines = zip(*(density(s.points, s.schedule, s.T, time) for time in times), strict=True)
+    here = times.index(t)
     numbers = amounts(schedule, t) | {
         "mean": x.mean(0).tolist(),
         "std": x.std(0).tolist(),
-        "entropy": run.entropy[here],
+        "entropy": entropies[here],
         "entropy_error": float(logs.std()) / PARTICLES**0.5,
         "entropy_of_pure_noise": float(np.log(2 * np.pi * np.e)),
-        "times": list(run.times),
-        "entropies": list(run.entropy),
-        "first_particle": [state[0].tolist() for state in run.states],
+        "times": times,
+        "entropies": list(entropies),
+        "first_particle": [state[0].tolist() for state in states],
     }
     ends = numbers["entropy"], numbers["entropy_error"]
     found = [checks.entropy(*ends, data.means, float(data.stds[0]), t, s.T, s.schedule)]
     if t:
-        found.append(checks.noised(x, run.states[0], t, s.T, s.schedule))
+        found.append(checks.noised(x, states[0], t, s.T, s.schedule))
     cloud = Cloud(
-        torch.stack(run.states).numpy(),
-        labels=tuple(
-            f"t = {time}: entropy {entropy:.3f} nats" for time, entropy in zip(run.times, run.entropy, strict=True)
-        ),
+        torch.stack(states).numpy(),
+        labels=tuple(f"t = {time}: entropy {entropy:.3f} nats" for time, entropy in zip(times, entropies, strict=True)),
         extent=EXTENT,
-        field=run.densities[:, ::-1],
-        behind=np.arange(len(run.times))[:, None],
-        contours=run.lines,
+        field=np.stack(fields)[:, ::-1],
+        behind=np.arange(len(times))[:, None],
+        contours=lines,
         paths=tuple(range(3)),
         at=here,
     )
     return screen(
         s,
-        {10: cloud, 11: figures.entropies(np.array(run.times), np.array(run.entropy), t, run.entropy[here])},
+        {10: cloud, 11: figures.entropies(np.array(times), np.array(entropies), t, entropies[here])},
         ("points", "t"),
         formula=formula(t, numbers) + "\n\n" + entropy_formula(t, numbers),
         check=frame.weakest(*found),

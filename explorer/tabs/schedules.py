@@ -209,7 +209,7 @@ def title(s: Settings) -> str:
 
 
 def other_title(s: Settings) -> str:
-    return f"{s.schedule}, before".replace("_", " ") if s.other == BEFORE else s.other.replace("_", " ")
+    return "before" if s.other == BEFORE else s.other.replace("_", " ")
 
 
 def meter(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None) -> list[Reading]:

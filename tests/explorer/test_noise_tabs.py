@@ -411,7 +411,7 @@ def test_contours_of_a_round_gaussian_are_circles_of_the_right_radius():
     assert max(np.ptp(r) for r in radii) < 0.02
 
 
-CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.diffusion, forward_noise.density)
+CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.spreading, forward_noise.density)
 
 
 @pytest.mark.parametrize(

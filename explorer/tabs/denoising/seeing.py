@@ -45,7 +45,7 @@ from explorer.tabs.denoising.settings import SEEN, UNSEEN, Settings
 CENTRE = (0, 14, 14)  # the pixel whose numbers the formula shows
 
 
-@lru_cache(maxsize=4)  # a moving t walks over answers that stand already
+@lru_cache(maxsize=8)
 def _answers(
     name: str, times: tuple[int, ...], label: int | None, picture: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Prediction]:
@@ -57,7 +57,16 @@ def _answers(
 
 def answers(s: Settings, times: list[int]) -> tuple[Tensor, Tensor, Tensor, Prediction]:
     """The chosen picture, its noise, its noised states at the times, and what the network says of each."""
-    return _answers(common.FASHION, tuple(times), number(s), s.picture, s.seed)
+    evenly = players_times(1, times[-1])  # the network is asked of t alone where these stand already
+    x0, eps, x_t, said = _answers(common.FASHION, tuple(evenly), number(s), s.picture, s.seed)
+    if more := sorted({*times} - {*evenly}):
+        _, _, x_more, said_more = _answers(common.FASHION, tuple(more), number(s), s.picture, s.seed)
+        order = np.argsort([*evenly, *more])
+        x_t, x0_hat, eps_hat = (
+            torch.cat(both)[order] for both in ((x_t, x_more), (said.x0, said_more.x0), (said.eps, said_more.eps))
+        )
+        said = Prediction(x0_hat, eps_hat)
+    return x0, eps, x_t, said
 
 
 def sees(s: Settings) -> View:

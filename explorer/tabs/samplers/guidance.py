@@ -1,6 +1,5 @@
 """Guidance in the plane: by a classifier, exact or just trained, or without one; and what it costs in variety."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +46,7 @@ from explorer.tabs.samplers.settings import (
     labels,
     lines,
     screen,
+    still,
     walk,
 )
 
@@ -121,7 +121,7 @@ def measured(points: GaussianMixture, want: torch.Tensor, schedule: NoiseSchedul
 
 @lru_cache(maxsize=32)
 def against_scale(s: Settings) -> tuple[tuple[float, float], ...]:
-    """Share and variety at every one of SCALES; `s` with the scale and what changes nothing set to the default."""
+    """Share and variety at every one of SCALES; `s` is `still`."""
     out = []
     for scale in SCALES:
         run = walk(s, s.sampler, led=led(s, scale))
@@ -129,16 +129,20 @@ def against_scale(s: Settings) -> tuple[tuple[float, float], ...]:
     return tuple(out)
 
 
+@lru_cache(maxsize=8)
+def guided_walk(s: Settings) -> Walk:
+    return walk(s, s.sampler, led=led(s, s.scale))
+
+
 def guidance(s: Settings) -> View:
     points = data(s)
     want, label = chosen(s, points), classes(s)[s.wanted]
-    run = walk(s, s.sampler, led=led(s, s.scale))
+    run = guided_walk(still(s, "guide", "wanted", "sampler", "scale"))
     schedule, look = run.schedule, min(s.look, len(run.steps))
     own = points.only(want)
     goal = fresh(own)
     share, variety = measured(points, want, schedule, run.end)
-    base = Settings()
-    curve = against_scale(replace(s, scale=base.scale, look=base.look, show=base.show, particle=base.particle))
+    curve = against_scale(still(s, "guide", "wanted", "sampler"))
     numbers = {
         "class": label,
         "scale": s.scale,
@@ -182,12 +186,7 @@ def verified(s: Settings, run: Walk, want: torch.Tensor) -> list[checks.Check]:
 def cloud(s: Settings, run: Walk, own: GaussianMixture, look: int) -> Cloud:
     """The particles over q(x_t | y), and over what the guide believes, with its pull."""
     fields, behind = backgrounds(run, own)
-    grid, ways = lattice(SIDE), lattice(17).double()
-    times = [max(int(t), 1) for t in run.times]
-    seen = [belief(s, run.mixture, run.schedule, grid, times[i]) for i in moments(run)]
-    beliefs = torch.stack(seen).view(-1, SIDE, SIDE).flip(1).clamp(max=1).numpy().copy()
-    beliefs[:, 0, 0] = 1.0  # one grey for certainty in all of them
-    pull = gradient(s, run.mixture, run.schedule)
+    beliefs, pulls = landscape(still(s, "guide", "wanted"), tuple(run.times.tolist()), tuple(moments(run).tolist()))
     states = torch.stack(run.states)
     label = classes(s)[s.wanted]
     return Cloud(
@@ -198,11 +197,23 @@ def cloud(s: Settings, run: Walk, own: GaussianMixture, look: int) -> Cloud:
         colours=np.where(in_class(s, run), 3, 1),
         field=np.concatenate([fields, beliefs]),
         behind=np.stack([behind, behind + len(fields)], 1),
-        arrows=arrows(ways, torch.stack([pull(ways, t).double() for t in times])),
+        arrows=pulls,
         arrows_in=1,
         paths=() if s.show == ARROWS else paths(s, run),
         at=look if len(run.steps) > 1 else 1,
     )
+
+
+@lru_cache(maxsize=8)
+def landscape(s: Settings, times: tuple[int, ...], shown: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """What the guide believes at the times shown, (F, SIDE, SIDE), and its pull at all, (times, A, 4): at any scale."""
+    points, schedule = data(s), named_schedule(s.schedule, T=T)
+    grid, ways, pull = lattice(SIDE), lattice(17).double(), gradient(s, points, schedule)
+    asked = [max(t, 1) for t in times]
+    seen = torch.stack([belief(s, points, schedule, grid, asked[i]) for i in shown])
+    beliefs = seen.view(-1, SIDE, SIDE).flip(1).clamp(max=1).numpy().copy()
+    beliefs[:, 0, 0] = 1.0  # one grey for certainty in all of them
+    return beliefs, arrows(ways, torch.stack([pull(ways, t).double() for t in asked]))
 
 
 def in_class(s: Settings, run: Walk) -> np.ndarray:

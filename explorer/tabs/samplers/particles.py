@@ -33,7 +33,7 @@ from explorer.tabs.samplers.settings import (
     options,
     plural,
     screen,
-    walk,
+    walked,
 )
 
 FRAMES, SIDE = 24, 72  # densities behind the particles, pixels across
@@ -61,7 +61,7 @@ SAYS = {
 
 
 def particles(s: Settings) -> View:
-    run = walk(s, s.sampler)
+    run = walked(s, s.sampler)
     end, look = run.end, min(s.look, len(run.steps))
     reference = fresh(run.mixture)
     numbers = {
@@ -287,7 +287,7 @@ print("first_particle =", [x[0].tolist()] + [step.x_next[0].tolist() for step in
 
 
 def motion(s: Settings) -> View:
-    run = walk(s, s.sampler)
+    run = walked(s, s.sampler)
     i, k = min(s.look, len(run.steps) - 1), s.particle
     step = run.steps[i]
     sum_ = [term for term in parts(s, s.sampler, run, i) if term.weight != 0]
@@ -371,7 +371,7 @@ print("x_next =", sum(term.weight * term.vector[k] for term in sum_).tolist())
 
 
 def pair(s: Settings) -> View:
-    a, b = walk(s, s.sampler), walk(s, s.other)
+    a, b = walked(s, s.sampler), walked(s, s.other)
     reference, look = fresh(a.mixture), min(s.look, len(a.steps))
     apart = (a.end - b.end).norm(dim=1)
     numbers = {

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -177,6 +178,26 @@ def walk(s: Settings, sampler: str, *, led: Callable[[GaussianMixture, NoiseSche
     g = torch.Generator().manual_seed(s.seed)
     torch.randn(N, 2, generator=g)
     return Walk(points, schedule, times, steps, [randn_like(x, g) for _ in steps] if draws(s, sampler) else [])
+
+
+LOOKS = ("view", "guide", "wanted", "scale", "sampler", "other", "measure", "prompt", "look", "particle", "show")
+
+
+def still(s: Settings, *parts: str) -> Settings:
+    """The settings a walk depends on, and ``parts``; all that only looks at it as at first: what it is kept by."""
+    base = Settings()
+    unread = {*LOOKS, *(["drawn"] if s.points != DRAWN else [])} - {*parts}
+    return replace(s, **{name: getattr(base, name) for name in unread})
+
+
+def walked(s: Settings, sampler: str) -> Walk:
+    """The walk with the exact denoiser; one that was just walked is not walked again."""
+    return _walked(still(s), sampler)
+
+
+@lru_cache(maxsize=8)  # at most 6 MB each
+def _walked(s: Settings, sampler: str) -> Walk:
+    return walk(s, sampler)
 
 
 def calls(run: Walk, sampler: str) -> int:
