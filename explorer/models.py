@@ -1,11 +1,12 @@
 """The text-to-image models that this process offers, each read once, at its first use."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, TimeoutError
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,8 +21,32 @@ class Offer:
     device: str | None = None
 
 
+@dataclass
+class Reading:
+    """A model on its way. share: how far, 0 to 1, and doing: at what; left: seconds, None while unknown."""
+
+    share: float = 0.0
+    doing: str = "reading the model"
+    left: float | None = None
+    model: "Future[TextToImage]" = field(default_factory=Future)
+    _first: tuple[float, float] = (0.0, 0.0)  # when this began to be done, and how far it was then
+
+    def told(self, share: float, doing: str) -> None:
+        now = time.monotonic()
+        if doing != self.doing:
+            self._first = now, share
+        began, first = self._first
+        self.left = (now - began) * (1 - share) / (share - first) if share > first else None
+        self.share, self.doing = share, doing
+
+    @property
+    def there(self) -> bool:
+        return self.model.done() and self.model.exception() is None
+
+
 _offer = Offer()
-_loading = Lock()
+_reading: dict[tuple[str, str | None], Reading] = {}
+_looking, _one = Lock(), Lock()  # for the table; and for the device, onto which one model is read at a time
 
 
 def offer(names: Sequence[str], device: str | None = None) -> None:
@@ -51,18 +76,17 @@ def name(option: str = "") -> str:
 def defaults(option: str = "") -> dict[str, Any]:
     """What the model wants to be sampled with, from its card and configs alone: sampler, steps, guidance and size.
 
-    Without a card it is what suits Stable Diffusion. The size is left out where no config says it.
+    Without a card it is what suits its scheduler. The size is left out where no config says it.
     """
     from core import weights
     from core.networks.unet import UNetConfig
     from core.networks.vae import VAEConfig
+    from core.pipeline import suited
 
-    if "turbo" in title(option).lower():  # distilled to a single step without guidance, which its files do not say
-        found: dict[str, Any] = {"sampler": "euler", "steps": 1, "guidance": 1.0}
-    else:
-        found = {"sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
+    found = suited({}, title(option))
     with suppress(ValueError, KeyError, TypeError):  # what cannot be read is said by `loaded`
         folder = _folder(title(option))
+        found = suited(weights.read_json(folder / "scheduler" / "scheduler_config.json"))
         unet, vae = (
             weights.read_config(kind, weights.read_json(folder / part / "config.json"))
             for part, kind in (("unet", UNetConfig), ("vae", VAEConfig))
@@ -91,8 +115,26 @@ def loaded(option: str = "") -> "TextToImage":
 
     Raises: ValueError if it is unknown, or its files are missing, damaged or foreign.
     """
-    with _loading:
-        return _read(title(option), _offer.device)
+    return _begun(option).model.result()
+
+
+def at_hand(option: str = "") -> bool:
+    """Whether `loaded` answers at once."""
+    known = _reading.get((title(option), _offer.device))
+    return known is not None and known.there
+
+
+def loading(option: str = "", every: float = 0.1) -> Iterator[Reading]:
+    """How far the model is, every so many seconds until it has been read; what has begun goes on if nobody listens.
+
+    Raises: ValueError as `loaded`.
+    """
+    begun = _begun(option)
+    while True:
+        with suppress(TimeoutError):
+            begun.model.result(every)
+            return
+        yield begun
 
 
 def source(option: str = "") -> str:
@@ -101,9 +143,23 @@ def source(option: str = "") -> str:
     return f"TextToImage.load({title(option)!r}{where})"
 
 
-@cache
-def _read(name: str, device: str | None) -> "TextToImage":
+def _begun(option: str) -> Reading:
+    """The model on its way; one that could not be read is tried again."""
+    key = title(option), _offer.device
+    with _looking:
+        known = _reading.get(key)
+        if known is None or (known.model.done() and not known.there):
+            known = _reading[key] = Reading()
+            Thread(target=_read, args=(*key, known), daemon=True).start()
+    return known
+
+
+def _read(name: str, device: str | None, reading: Reading) -> None:
     from core.pipeline import TextToImage
     from explorer.broker import shared
 
-    return shared(TextToImage.load(name, device=device))
+    with _one:
+        try:
+            reading.model.set_result(shared(TextToImage.load(name, device=device, report=reading.told)))
+        except BaseException as error:
+            reading.model.set_exception(error)

@@ -9,6 +9,7 @@ const tell = upload(root, () => ({}), (answer) => {
 function show() {
   const owned = props.value.startsWith('data:');
   if (owned) own = props.value;
+  else tell('');
   mine.hidden = !own;
   select.value = owned ? 'data:' : props.value;
 }
@@ -19,8 +20,8 @@ function send(value) {
 }
 // The browser keeps the visitor's picture, so that one can come back to it from another.
 select.addEventListener('change', () => {
-  tell(select.value === 'data:' ? says : '');
   send(select.value === 'data:' ? own : select.value);
+  tell(select.value === 'data:' ? says : '');
 });
 watch('value', show);
 show();

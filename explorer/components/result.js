@@ -29,10 +29,11 @@ function show(value) {
   }));
 }
 
+const key = ({ query, files }) => query || files[0].data;  // what began with a picture of one's own has no address
 function keep(value) {
-  if (!value.query || !value.files.length) return;
-  made = [value, ...made.filter((one) => one.query !== value.query)].slice(0, MOST);
-  at = value.query;
+  if (!value.picture || !value.files.length) return;
+  made = [value, ...made.filter((one) => key(one) !== key(value))].slice(0, MOST);
+  at = key(value);
   paint();
 }
 function paint() {
@@ -43,7 +44,7 @@ function paint() {
     button.type = 'button';
     button.title = value.title || 'no words';
     button.setAttribute('aria-label', `Back to ${button.title}`);
-    button.setAttribute('aria-pressed', value.query === at);
+    button.setAttribute('aria-pressed', key(value) === at);
     Object.assign(canvas, { width: W, height: H });
     const context = canvas.getContext('2d'), image = context.createImageData(W, H), bytes = unpack(data, Uint8Array);
     for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], to);
@@ -54,11 +55,11 @@ function paint() {
 }
 // The picture at once, as it was kept; its settings by its address, which draws it again step by step.
 function back(value) {
-  at = value.query;
+  at = key(value);
   paint();
   show(value);
   panel.querySelector('.player-piece .player')?.dispatchEvent(new CustomEvent('picture', { detail: value.picture }));
-  window.explorer.go(value.query);
+  if (value.query) window.explorer.go(value.query);
 }
 
 if (root.querySelector('.wide')) upload(root, () => ({}), (answer) => {

@@ -19,7 +19,8 @@ class Result:
 
     tokens: (text, what became of it) with "mark", "known", "unknown" or "cut".
     more: (name, bytes) of the other pictures of a batch. full: show the files too, since the player reduces them.
-    query, title, picture: the address, the words and the frame under which the browser keeps it for this visit.
+    query, title, picture: the address ("" if none leads back to it), the words and the frame under which the browser
+    keeps it for this visit.
     """
 
     tokens: tuple[tuple[str, str], ...]

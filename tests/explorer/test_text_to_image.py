@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import json
 import shutil
+import threading
 from pathlib import Path
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from core.pipeline import TextToImage
 from core.samplers import SAMPLERS, Step
 from explorer import frame, models
 from explorer.components.player import Player
@@ -114,10 +117,10 @@ def test_neighbour_correlation_tells_noise_from_pictures():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_badge_turns_red_when_a_step_is_wrong(model, sampler):
     steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
-    assert draw.check(steps, model, sampler).ok
+    assert ground.checked(model, steps, sampler).ok
     last = steps[-1]
     steps[-1] = Step(last.t, last.t_next, last.x, last.prediction, last.x_next * 1.01)
-    assert not draw.check(steps, model, sampler).ok
+    assert not ground.checked(model, steps, sampler).ok
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler", "dpmpp_2m", "ddpm", "euler_ancestral"])
@@ -125,12 +128,12 @@ def test_badge_turns_red_when_a_step_in_between_is_wrong(model, sampler):
     steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler=sampler)))
     wrong = 1.2 * steps[1].x_next
     steps[1] = dataclasses.replace(steps[1], x_next=wrong)
-    assert not draw.check(steps, model, sampler).ok
+    assert not ground.checked(model, steps, sampler).ok
 
 
 def test_badge_does_not_take_one_sampler_for_another(model):
     steps = list(ground.walk(model, dataclasses.replace(QUICK, sampler="dpmpp_2m")))
-    assert not draw.check(steps, model, "ddim").ok
+    assert not ground.checked(model, steps, "ddim").ok
 
 
 @pytest.mark.parametrize("settings", [QUICK, Settings(prompt='it\'s "blue"', negative="red", steps=2, guidance=1.0)])
@@ -434,14 +437,92 @@ def test_a_run_that_is_given_up_asks_the_network_no_more(model, settings):
         hook.remove()
 
 
+def change_json(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_another_model_brings_its_own_settings(model, tmp_path, monkeypatch):
+    folder = tmp_path / "quick"  # its scheduler says what it is, not its name
+    shutil.copytree(models.title(), folder)
+    change_json(folder / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler")
+    monkeypatch.setattr(models, "_offer", models.Offer((models.title(), str(folder)), "cpu"))
+    own = Settings(prompt="cat", guidance=3.0, steps=9, sampler="ddim", size="2", seed=4, model=str(folder))
+    taken = tab.FOLLOWED["model"](own)
+    assert taken == dataclasses.replace(own, guidance=1.0, steps=1, sampler="euler", size="1")
+    assert "The model quick is made for euler, 1 step and s = 1." in tab.update(taken).notice
+    assert "1 step and s = 1: you have set others." in tab.update(own).notice
+    assert models.loaded(str(folder)).default("steps") == 1
+    change_json(folder / "scheduler" / "scheduler_config.json", timestep_spacing="leading")
+    assert tab.FOLLOWED["model"](own).steps == 25
+    (folder / "card.json").write_text(json.dumps({"name": "quick", "defaults": {"steps": 10**6, "guidance": 2.0}}))
+    assert dataclasses.astuple(tab.FOLLOWED["model"](own))[:4] == ("a picture", "cat", "", 2.0)
+    assert tab.FOLLOWED["model"](own).steps == 9  # what no control can be set to
+
+
+def test_a_model_says_how_far_it_is_until_it_is_there(model, tmp_path, monkeypatch):
+    folder = tmp_path / "slow"
+    shutil.copytree(models.title(), folder)
+    monkeypatch.setattr(models, "_offer", models.Offer((models.title(), str(folder)), "cpu"))
+    load, go = TextToImage.load, threading.Event()
+
+    def slowly(name, *, device, report):
+        report(0.25, "downloading slow")
+        report(0.5, "downloading slow")
+        assert go.wait(60)
+        return load(name, device=device)
+
+    monkeypatch.setattr(TextToImage, "load", slowly)
+    settings = Settings(view=ground.TOKENS, model=str(folder))
+    waiting = tab.update(settings)
+    assert "Press **Generate**" in waiting.notice and "run" not in piece_of_views(waiting).hidden
+    run = tab.stream(settings)
+    progress = next(told for view in run if (told := piece(view, "progress")).done == 500)
+    assert progress.doing == "downloading slow" and progress.total == 1000 and 0 <= progress.left < 60
+    assert not models.at_hand(settings.model)
+    go.set()
+    *_, last = run
+    assert last.check.ok and len(piece(last, "tokens")) == 77 and models.at_hand(settings.model)
+    assert "run" in piece_of_views(tab.update(settings)).hidden  # nothing to wait for any more
+
+
+def piece_of_views(view):
+    return view.stage[-1]
+
+
+def test_a_model_that_cannot_be_read_is_said_and_tried_again(model, tmp_path, monkeypatch):
+    folder = tmp_path / "late"
+    monkeypatch.setattr(models, "_offer", models.Offer((models.title(), str(folder)), "cpu"))
+    for settings in (Settings(model=str(folder)), Settings(view=ground.TOKENS, model=str(folder))):
+        with pytest.raises(ValueError, match="late"):
+            list(tab.stream(settings))
+    shutil.copytree(models.title(), folder)
+    assert list(tab.stream(Settings(model=str(folder), steps=1)))[-1].check.ok
+
+
+def test_headings_stand_over_controls_alone():
+    def of(view):
+        return tab.TAB.showing(Settings(view=view)).hidden
+
+    assert "group-sampling" in of(ground.TOKENS) and "group-sampling" not in of(ground.DRAW)
+
+
+def test_snippets_import_in_order(model):
+    lines = ground.opens(Settings(), "torch", "hashlib", "core.latents.psnr", "core.latents.angle", "PIL.Image")
+    assert lines.splitlines()[:-1] == [
+        *("import hashlib", "", "import torch", "from PIL import Image", ""),
+        *("from core.latents import angle, psnr", "from core.pipeline import TextToImage", ""),
+    ]
+
+
 def test_the_tab_opens_with_what_its_model_wants(model, tmp_path, monkeypatch):
     assert models.defaults() == {"size": 64, "sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
     folder = tmp_path / "sd-turbo"
     shutil.copytree(models.title(), folder)
+    change_json(folder / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler")
     monkeypatch.setattr(models, "_offer", models.Offer((str(folder), models.title()), "cpu"))
     wants = models.defaults()
     assert (wants["sampler"], wants["steps"], wants["guidance"], wants["size"]) == ("euler", 1, 1.0, 64)
-    opened = opening(Settings, **{name: wants[name] for name in tab.OPENED})
+    opened = opening(Settings, **{name: wants[name] for name in ground.OF_MODEL})
     assert (opened().sampler, opened().steps, opened().guidance, opened().prompt) == ("euler", 1, 1.0, "red apple")
     presets = tab.presets(opened)
     assert next(iter(presets.values())) == opened() and presets["in three steps"] == opened(steps=3)
@@ -478,7 +559,7 @@ def test_endpoint_takes_a_prompt_alone_and_returns_png_and_json(client, model):
     pixels = np.array(Image.open(path))
     assert pixels.shape == (64, 64, 3)
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]
-    wants = {name: models.defaults()[name] for name in tab.OPENED}  # the model's, not the embedded one's
+    wants = {name: models.defaults()[name] for name in ground.OF_MODEL}  # the model's, not the embedded one's
     assert about["sha256"] == draw.draw(Settings(prompt="blue heart", **wants), model, 0.0).numbers["sha256"]
     assert about["settings"]["prompt"] == "blue heart" and about["settings"]["w"] == 6.5
     assert [token["text"] for token in about["tokens"]] == ["<start_of_text>", "blue", "heart", "<end_of_text>"]

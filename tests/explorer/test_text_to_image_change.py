@@ -6,6 +6,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from core.samplers import SAMPLERS
 from explorer.components.paint import PaintInput
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import change, latents
+from explorer.tabs.text_to_image import change, latents, records
 from explorer.tabs.text_to_image.settings import (
     ALL,
     ALONG,
@@ -86,6 +87,18 @@ def test_image_to_image_is_the_pipelines_own(model):
         100 * (1 - float(model.schedule.alpha_bar[-1]))
     )
     assert piece(view, "player").frames.shape == (4, 2, 64, 64, 3)
+
+
+def test_what_came_of_a_picture_is_kept_for_the_visit_and_its_png_leads_back(model):
+    settings = replace(FROM, start="cat")
+    result = piece(views(settings)[-1], "result")
+    assert from_query(Settings, dict(parse_qsl(result.query))) == settings
+    pixels = (result.picture.frames[0, 0] + 1) * 127.5
+    png = Image.open(io.BytesIO(result.png))
+    assert np.abs(pixels - np.array(png)).max() <= 0.51
+    assert png.text["parameters"].endswith(", Denoising strength: 0.6")
+    assert records.restored(Settings, result.png) == (settings, [])
+    assert piece(views(replace(FROM, start=own_picture()))[-1], "result").query == ""  # it is in no address
 
 
 def test_strength_zero_is_the_vae_there_and_back(model):

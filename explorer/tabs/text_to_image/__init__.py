@@ -1,7 +1,7 @@
 """Text to image: a sentence steers noise into a picture, step by step, and everything inside can be looked at."""
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,12 +21,13 @@ from explorer.components.sheet import SheetPiece
 from explorer.components.token_grid import TokenGrid
 from explorer.components.underlay import Underlay
 from explorer.components.views import Views
+from explorer.frame import View
 from explorer.ideas import Idea, Ideas
 from explorer.settings import opening
 from explorer.tabs.text_to_image import change, draw, grid, guidance, latents, machine, words
 from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
-from explorer.tabs.text_to_image.settings import PLACES, PRESETS, Settings, idle
+from explorer.tabs.text_to_image.settings import OF_MODEL, PLACES, PRESETS, Settings, idle, made_for, wanted
 
 __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "seconds", "stream", "update"]
 
@@ -59,11 +60,17 @@ IDEAS: dict[str, Idea] = {
     **latents.IDEAS,
 }
 TAB = Ideas(IDEAS, len(PLACES), idle, start=START)
-update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
+stream, result, code = TAB.stream, TAB.result, TAB.code
 endpoint = draw.endpoint()
+FOLLOWED = {"model": wanted}  # another model brings its own settings along
 
 
-OPENED = ("sampler", "steps", "guidance")  # what the tab opens with as its model wants it
+def update(settings: Settings) -> View:
+    """The screen at once; before a run it says too what the model is made for, if there are several."""
+    view = TAB.update(settings)
+    if IDEAS[settings.view].show is not None:
+        return view
+    return replace(view, notice=f"{view.notice}\n{made_for(settings)}".strip())
 
 
 def presets(cls: type) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def presets(cls: type) -> dict[str, Any]:
 def build() -> None:
     """The tab. `explorer.models.offer` says before it what it draws with; it opens with what that model wants."""
     wants = models.defaults()
-    opened: Any = opening(Settings, **{name: wants[name] for name in OPENED if name in wants})
+    opened: Any = opening(Settings, **{name: wants[name] for name in OF_MODEL if name in wants})
     module = SimpleNamespace(**vars(sys.modules[__name__]))
     module.Settings, module.PRESETS, module.endpoint = opened, presets(opened), draw.endpoint(opened)
     stage = {

@@ -14,7 +14,6 @@ from core import checks
 from core.latents import psnr
 from core.photographs import square
 from core.pictures import picture
-from core.pipeline import sampling_plan
 from core.resizing import resize
 from core.samplers import Step
 from explorer import frame, models
@@ -28,20 +27,27 @@ from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import Grid, is_own
 from explorer.tabs.text_to_image import draw
-from explorer.tabs.text_to_image.records import address, parameters, to_png
+from explorer.tabs.text_to_image.records import address, parameters, to_png, whole
 from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     CHANGE,
     OWN,
     PAINT,
+    RUN,
     Settings,
+    checked,
+    counted,
+    ended,
     file_name,
-    heard,
+    head,
+    noise_at,
     pictures,
     places,
+    read,
     screen,
     shown,
     to_bytes,
+    unit,
     walk,
 )
 from explorer.uploads import data_address, in_code, pictured
@@ -63,19 +69,17 @@ def drawn_start(s: Settings) -> tuple[str, str, int]:
 
 
 def ready(s: Settings) -> bool:
-    """Whether the start picture is at hand, so that nothing need be drawn for it."""
-    return s.start != OWN or drawn_start(s) in KEPT
+    """Whether model and start picture are at hand, so that nothing need be read or drawn for it."""
+    return models.at_hand(s.model) and (s.start != OWN or drawn_start(s) in KEPT)
 
 
-def opening(s: Settings, formula: str) -> Iterator[View | None]:
+def opening(s: Settings, formula: str) -> Generator[View | None, None, "TextToImage"]:
     """Read the model, and have it draw the start picture if it is to; a progress for every step."""
-    yield screen(formula, None, "", {}, progress=Progress(0, 1, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, formula)
     if ready(s):
-        return
+        return model
     total, steps = model.default("steps"), []
-    start = heard(model.text.tokens(s.start_prompt), s.start_prompt)
-    for step in model.stream(start, seed=s.start_seed):
+    for step in model.stream(model.text.heard(s.start_prompt), seed=s.start_seed):
         steps.append(step)
         done = len(steps)
         yield screen(
@@ -84,6 +88,7 @@ def opening(s: Settings, formula: str) -> Iterator[View | None]:
     KEPT[drawn_start(s)] = model.decode(steps[-1].x_next)
     for old in list(KEPT)[:-MOST_KEPT]:
         KEPT.pop(old, None)
+    return model
 
 
 def start_picture(s: Settings, model: "TextToImage") -> Tensor:
@@ -99,34 +104,23 @@ def start_picture(s: Settings, model: "TextToImage") -> Tensor:
     return (2 * square((x.double() + 1) / 2, model.size) - 1).float()[None]
 
 
-HEARD = """
-
-def heard(prompt):  # words that the model never saw say nothing to it
-    words = model.text.tokens(prompt)[1:-1]
-    return prompt if any(word.known and word.kept for word in words) else ""
-
-
-"""
-
-
-def start_code(s: Settings) -> str:
-    """The lines that make `model`, `heard` and `image`, the start picture."""
-    load = f"model = {models.source(s.model)}\n{HEARD}"
+def start_code(s: Settings, *uses: str, head: Callable[..., str] = head) -> str:
+    """`head` or `opens`, and the lines that make `image`, the start picture."""
     if s.start == OWN:
         return (
-            f"\n{load}*_, last = model.stream(heard({s.start_prompt!r}), seed={s.start_seed})\n"
-            "image = model.decode(last.x_next)\n"
+            f"{head(s, *uses)}\n*_, last = model.stream(model.text.heard({s.start_prompt!r}), seed={s.start_seed})\n"
+            "image = model.decode(last.x_next)"
         )
     if is_own(s.start):
         made, argument, lines = in_code(s.start)
         return (
-            f"from core.photographs import {made}\n{lines}\n{load}"
-            f"image = 2 * {made}({argument}, model.size).float()[None] - 1\n"
+            f"{head(s, f'core.photographs.{made}', *uses)}\n{lines}\n"
+            f"image = 2 * {made}({argument}, model.size).float()[None] - 1"
         )
     return (
-        f"from core.photographs import square\nfrom core.pictures import picture\n\n{load}"
+        f"{head(s, 'core.photographs.square', 'core.pictures.picture', *uses)}\n"
         f"x = picture({s.start!r}, min(model.size, 512)).expand(3, -1, -1).double()\n"
-        "image = (2 * square((x + 1) / 2, model.size) - 1).float()[None]\n"
+        "image = (2 * square((x + 1) / 2, model.size) - 1).float()[None]"
     )
 
 
@@ -182,15 +176,9 @@ def followed(
     return walked, frames, labels, time.perf_counter() - began
 
 
-def noise_label(model: "TextToImage") -> Callable[[Step], str]:
-    return lambda step: (
-        f"t = {step.t}: {100 * (1 - float(model.schedule.alpha_bar[step.t])):.3g} % of the variance is noise"
-    )
-
-
 def plan(s: Settings, model: "TextToImage") -> tuple[list[int], int]:
     """All times of the walk from noise, and how many of its steps are walked: the last int(steps x strength)."""
-    times, _ = sampling_plan(model.scheduler, s.steps)
+    times, _ = model.plan(s.steps, s.sampler)
     return times.tolist(), int((len(times) - 1) * s.strength)
 
 
@@ -203,8 +191,7 @@ def route(model: "TextToImage", times: list[int], kept: int) -> Route:
 def stream(s: Settings) -> Iterator[View | None]:
     """The start picture, noised as far as the strength says, and walked back with the prompt; masked or whole."""
     masked = s.view == PAINT
-    yield from opening(s, waiting(s))
-    model = models.loaded(s.model)
+    model = yield from opening(s, waiting(s))
     image = start_picture(s, model)
     z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
     tripped = model.decode(z)[0]
@@ -228,12 +215,12 @@ def stream(s: Settings) -> Iterator[View | None]:
         (draw.NOISY, draw.GUESS),
         lambda step: pictures(model, torch.cat([step.x, step.prediction.x0])),
         lambda step: formula(s, model, times, kept),
-        noise_label(model),
+        lambda step: noise_at(model, step.t),
     )
     end = walked[-1].x_next if walked else z
     result = model.decode(end)[0]
     pixels = to_bytes(result)
-    last = np.repeat(result.permute(1, 2, 0).cpu().numpy()[None], 2, axis=0)
+    last = result.permute(1, 2, 0).cpu().numpy()
     numbers = {
         "steps": len(times) - 1,
         "strength": s.strength,
@@ -249,19 +236,29 @@ def stream(s: Settings) -> Iterator[View | None]:
     if mask is not None:
         numbers |= parts(model, mask, z, end, result, tripped)
     about = asdict(s) | {"model": model.card.name, "start": "own" if is_own(s.start) else s.start}
-    png = to_png(pixels, parameters(s, model.card.name, pixels.shape), model.card, address(s))
-    done = f"{len(walked)} steps in {seconds:.1f} s" if walked else "no step: the VAE alone, there and back"
+    said = f"{parameters(s, model.card.name, pixels.shape)}, Denoising strength: {s.strength:g}"
+    png = to_png(pixels, said, model.card, whole(s))
+    did = counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
     yield screen(
         formula(s, model, times, kept, numbers),
         verified(s, model, walked, z, image[0], tripped, numbers, mask),
         notice(s, numbers),
         numbers | {"settings": about},
-        progress=Progress(1, 1, done),
+        progress=ended(s, model, did, seconds),
         route=route(model, times, kept),
-        player=Trajectory(np.stack([*frames, last]), (draw.NOISY, draw.GUESS), (*labels, end_label), at=len(frames)),
+        player=Trajectory(
+            np.stack([*frames, np.stack([last, last])]), (draw.NOISY, draw.GUESS), (*labels, end_label), at=len(frames)
+        ),
         pictures=beside(s, image[0], tripped, result, numbers, mask),
-        result=Result(shown(tokens), png, f"{file_name(s)}.png"),
+        result=Result(
+            shown(tokens),
+            png,
+            f"{file_name(s)}.png",
+            query="" if is_own(s.start) else address(s),  # a picture of one's own is in no address
+            title=f"{s.prompt}, {s.view}",
+            picture=Trajectory(last[None, None], ("the finished picture",), (s.prompt,), at=0),
+        ),
     )
 
 
@@ -298,7 +295,7 @@ def verified(
     eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(s.seed))
     everywhere = torch.ones(z.shape[-2:], dtype=torch.bool)
     started = checks.kept(states[:1], times[:1], z, eps, model.schedule.alpha_bar, everywhere)
-    found = [started, draw.check(walked, model, s.sampler), trip]
+    found = [started, checked(model, walked, s.sampler), trip]
     if mask is not None:
         where = anew(mask, z.shape[-1]) == 0
         found.insert(0, checks.kept(states, times, z, eps, model.schedule.alpha_bar, where, fresh=s.sampler in FRESH))
@@ -310,20 +307,17 @@ def beside(
 ) -> list[Picture]:
     """The start, its round trip, the result and how far it is from the start."""
 
-    def pixels(x: Tensor) -> np.ndarray:
-        return (x.permute(1, 2, 0).cpu().numpy() + 1) / 2
-
-    start, note = pixels(image), "what you begin with"
+    start, note = unit(image), "what you begin with"
     if mask is not None:
         y, x = np.indices(mask.shape)
         stripes = np.where(((x + y) * 8 // len(mask) % 2 == 0)[..., None], [0.94, 0.89, 0.26], [0.3, 0.27, 0.0])
         cover = 0.75 * mask.numpy()[..., None]
         start, note = (1 - cover) * start + cover * stripes, "striped: to be drawn anew"
-    apart = np.abs(pixels(result) - pixels(image)).mean(-1)
+    apart = np.abs(unit(result) - unit(image)).mean(-1)
     return [
         Picture(start, "start", note),
-        Picture(pixels(tripped), "VAE round trip", f"{decibels(numbers['psnr_round_trip'])} from the start"),
-        Picture(pixels(result), "result", f"{decibels(numbers['psnr_to_start'])} from the start", marked=True),
+        Picture(unit(tripped), "VAE round trip", f"{decibels(numbers['psnr_round_trip'])} from the start"),
+        Picture(unit(result), "result", f"{decibels(numbers['psnr_to_start'])} from the start", marked=True),
         Picture(np.minimum(apart * 2, 1), "difference × 2", f"{100 * numbers['difference']:.2g} % a pixel on average"),
     ]
 
@@ -400,6 +394,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
 
 def code(s: Settings) -> str:
     masked = s.view == PAINT
+    uses = ("torch", "torch.nn.functional.adaptive_avg_pool2d", "core.resizing.resize") if masked else ()
     lines = f"cells = torch.tensor({s.mask!r}, dtype=torch.float64)\n" if masked else ""
     lines += 'mask = resize(cells, model.size, "nearest").float()\n' if masked else ""
     extra = (
@@ -414,28 +409,10 @@ print("pixel_difference_anew =", float(moved[mask > 0].mean()) if (mask > 0).any
         if masked
         else ""
     )
-    uses = "from core.resizing import resize\n" if masked else ""
-    first = "\nimport torch\nfrom torch.nn.functional import adaptive_avg_pool2d\n" if masked else ""
     return f"""
-import hashlib
-{first}
-from core.latents import psnr
-from core.pipeline import TextToImage
-{uses}{start_code(s)}
+{start_code(s, "hashlib", "core.latents.psnr", *uses)}
 {lines}z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
-steps = list(
-    model.stream(
-        heard({s.prompt!r}),
-        negative={s.negative!r},
-        sampler={s.sampler!r},
-        steps={s.steps},
-        guidance={s.guidance!r},
-        seed={s.seed},
-        image=image,
-        strength={s.strength!r},
-        mask={"mask" if masked else None},
-    )
-)
+steps = list(model.stream(prompt, **asked, image=image, strength={s.strength!r}{", mask=mask" * masked}))
 end = steps[-1].x_next if steps else z
 result, tripped = model.decode(end)[0], model.decode(z)[0]
 pixels = ((result + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
@@ -450,10 +427,9 @@ print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
 {extra}"""
 
 
-FIELDS = ("start", "start_prompt", "start_seed", "prompt", "strength")
-SAMPLING = ("negative", "guidance", "steps", "sampler", "seed", "model")
+FIELDS = ("start", "start_prompt", "start_seed", "strength")
 PIECES = places("progress", "route", "player", "pictures", "result", "underlay")
 IDEAS = {
-    CHANGE: Idea(PIECES, (*FIELDS, *SAMPLING), code, walk=stream, waiting=waiting),
-    PAINT: Idea(PIECES, (*FIELDS, "mask", *SAMPLING), code, walk=stream, waiting=waiting),
+    CHANGE: Idea(PIECES, (*FIELDS, *RUN), code, walk=stream, waiting=waiting),
+    PAINT: Idea(PIECES, (*FIELDS, "mask", *RUN), code, walk=stream, waiting=waiting),
 }

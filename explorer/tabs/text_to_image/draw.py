@@ -14,7 +14,6 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from torch.nn.functional import avg_pool2d
 
-from core import checks
 from core.samplers import Step
 from explorer import errors, frame, models
 from explorer.components.player import Trajectory
@@ -28,10 +27,16 @@ from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     DRAW,
     Settings,
+    checked,
+    counted,
+    ended,
     file_name,
-    heard,
+    head,
+    made_for,
     neighbour_correlation,
+    noise_at,
     places,
+    read,
     screen,
     shown,
     to_bytes,
@@ -58,9 +63,8 @@ class Drawing:
 
 def stream(settings: Settings) -> Iterator[View | None]:
     """A View for the loading, one a step (or None, if they come too fast to see), one for the finished picture."""
-    yield screen(formula(settings), None, "", {}, progress=Progress(0, settings.steps, "reading the model"))
     began = time.perf_counter()
-    drawer = models.loaded(settings.model)
+    drawer = yield from read(settings, formula(settings))
     loaded_at = time.perf_counter()
     tokens, side = drawer.text.tokens(settings.prompt), pixels_of(drawer, settings)
     alpha_bar = drawer.schedule.alpha_bar
@@ -73,7 +77,7 @@ def stream(settings: Settings) -> Iterator[View | None]:
         if len(steps) % every == 0:
             seen = drawer.decode(torch.cat([step.x, step.prediction.x0])).chunk(2)
             frames.append(np.stack([sheet(one) for one in seen]))
-            labels.append(f"t = {step.t}: {100 * (1 - float(alpha_bar[step.t])):.3g} % of the variance is noise")
+            labels.append(noise_at(drawer, step.t))
         steps.append(step)
         now = time.perf_counter()
         if now - shown_at < BETWEEN:
@@ -105,10 +109,12 @@ def stream(settings: Settings) -> Iterator[View | None]:
     told = f"t = {steps[-1].t_next}: the finished picture"
     yield screen(
         formula(settings, steps[-1].t, float(alpha_bar[steps[-1].t])),
-        check(steps, drawer, settings.sampler),
+        checked(drawer, steps, settings.sampler),
         notice(settings, drawer, tokens, frames, last),
         finished.numbers,
-        progress=Progress(1, 1, answered(settings, drawer, len(steps), walked_at - loaded_at)),
+        progress=ended(
+            settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
+        ),
         player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
         result=Result(
             shown(tokens),
@@ -158,7 +164,7 @@ def finish(
         "settings": {name: getattr(settings, name) for name in FIELDS}
         | {"model": models.name(settings.model), "w": settings.guidance - 1, "pixels": pixels.shape[1]},
         "tokens": [asdict(token) for token in tokens],
-        "heard": heard(tokens, settings.prompt),
+        "heard": model.text.heard(settings.prompt),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "mean": pixels.mean((0, 1, 2)).tolist(),
         "neighbour_correlation": float(np.mean([neighbour_correlation(one) for one in pixels])),
@@ -171,13 +177,6 @@ def finish(
     ]
     names = [f"{file_name(s)}.png" for s in alone]
     return Drawing(pixels, tuple(zip(names, pngs, strict=True)), numbers)
-
-
-def check(steps: Sequence[Step], model: "TextToImage", sampler: str) -> checks.Check:
-    states = [steps[0].x, *(step.x_next for step in steps)]
-    times = [steps[0].t, *(step.t_next for step in steps)]
-    guesses = [step.prediction.x0 for step in steps]
-    return checks.denoising(states, guesses, times, model.schedule.alpha_bar, sampler)
 
 
 def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) -> str:
@@ -201,13 +200,6 @@ def on_the_way(done: int, total: int, guess: np.ndarray) -> str:
     return (
         f"Step **{done}** of {total}. On the right is what the model would draw if it had to stop now.\n"
         f"Neighbouring pixels of that guess agree to **{neighbour_correlation(guess):.2f}**; in noise it would be 0."
-    )
-
-
-def answered(settings: Settings, model: "TextToImage", steps: int, seconds: float) -> str:
-    side = pixels_of(model, settings)
-    return (
-        f"{steps} steps in {seconds:.1f} s, {side} × {side} pixels by {models.title(settings.model)} on {model.device}"
     )
 
 
@@ -236,13 +228,7 @@ def notice(
             f"\nThe model was trained on **{model.size}** pixels a side, not {pixels_of(model, settings)}: parts may "
             "come twice, or not at all."
         )
-    wants = models.defaults(settings.model)
-    if settings.model and any(getattr(settings, name) != wants.get(name) for name in ("sampler", "steps", "guidance")):
-        told += (
-            f"\nThe model {models.title(settings.model)} is made for {wants.get('sampler')}, "
-            f"{wants.get('steps')} steps and s = {wants.get('guidance')}."
-        )
-    return told
+    return f"{told}\n{made_for(settings)}".strip()
 
 
 PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
@@ -256,7 +242,7 @@ def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
     quoted = ", ".join(f"“{word}”" for word in unknown[:5])
     if not words:
         return "There is **no word** in the prompt: this is what the model draws unasked."
-    if not heard(tokens, settings.prompt):
+    if not any(token.known and token.kept for token in words):
         return (
             f"**Not one word was understood.** The model never saw {quoted} in training, so this is what it draws "
             "unasked: nothing you wrote has steered it."
@@ -276,36 +262,20 @@ def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
 
 
 def code(settings: Settings) -> str:
-    more = f"    batch={settings.batch},\n" if settings.batch > 1 else ""
-    more += f"    size=int({settings.size} * model.size),\n" if settings.size != "1" else ""
+    more = f", batch={settings.batch}" if settings.batch > 1 else ""
+    more += f", size=int({settings.size} * model.size)" if settings.size != "1" else ""
     save = 'Image.fromarray(pixels[0]).save("picture.png")'
     if settings.batch > 1:
         save = f"""for seed, picture in enumerate(pixels, {settings.seed}):
     Image.fromarray(picture).save(f"picture-{{seed}}.png")"""
     return f"""
-import hashlib
-
-from PIL import Image
-
-from core.pipeline import TextToImage
-
-model = {models.source(settings.model)}
-prompt = {settings.prompt!r}
-tokens = model.text.tokens(prompt)
-understood = any(token.known and token.kept for token in tokens[1:-1])
-*_, last = model.stream(
-    prompt if understood else "",
-    negative={settings.negative!r},
-    sampler={settings.sampler!r},
-    steps={settings.steps},
-    guidance={settings.guidance!r},
-    seed={settings.seed},
-{more})
+{head(settings, "hashlib", "PIL.Image")}
+*_, last = model.stream(prompt, **asked{more})
 pictures = model.decode(last.x_next)
 pixels = ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 {save}
 
-print("tokens =", [token.text for token in tokens])
+print("tokens =", [token.text for token in model.text.tokens({settings.prompt!r})])
 print("mean =", pixels.mean((0, 1, 2)).tolist())
 print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
 """

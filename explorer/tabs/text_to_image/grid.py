@@ -23,8 +23,13 @@ from explorer.tabs.text_to_image.settings import (
     GRID,
     WORD,
     Settings,
+    checked,
+    counted,
+    ended,
     neighbour_correlation,
+    opens,
     places,
+    read,
     screen,
     to_bytes,
     walk,
@@ -107,8 +112,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     across, down = axes(s)
     table = [cell for row in squares(s) for cell in row]
     total, done = sum(cell.steps for cell in table), 0
-    yield screen(formula(s), None, "", {}, progress=Progress(0, total, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, formula(s))
     side = min(draw.pixels_of(model, s), draw.FRAME)
     head = {"across": (s.x, tuple(map(legible, across))), "down": (s.y, tuple(map(legible, down))), "side": side}
     yield screen(formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head))
@@ -132,7 +136,7 @@ def stream(s: Settings) -> Iterator[View | None]:
             )  # fmt: skip
         picture = model.decode(steps[-1].x_next)
         seconds = time.perf_counter() - cell_began
-        made.append(Square(cell, to_bytes(picture[0]), draw.check(steps, model, cell.sampler), seconds))
+        made.append(Square(cell, to_bytes(picture[0]), checked(model, steps, cell.sampler), seconds))
         reduced = np.clip((draw.sheet(picture) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
         note = f"{s.x} {legible(across[i % len(across)])}, {s.y} {legible(down[i // len(across)])}"
         cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), note))
@@ -150,7 +154,7 @@ def stream(s: Settings) -> Iterator[View | None]:
         frame.weakest(*(one.check for one in made)),
         notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(made)} pictures: {draw.answered(s, model, done, took)}"),
+        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", took),
         sheet=Sheet(**head, cells=tuple(cells)),
     )
 
@@ -225,22 +229,14 @@ def code(s: Settings) -> str:
     rows = "\n".join(f"    {tuple(getattr(cell, name) for name in fields)!r}," for row in table for cell in row)
     size = f"\n        size=int({s.size} * model.size)," if s.size != "1" else ""
     return f"""
-import hashlib
-
-import numpy as np
-from PIL import Image
-
-from core.pipeline import TextToImage
-
-model = {models.source(s.model)}
+{opens(s, "hashlib", "numpy", "PIL.Image")}
 wanted = [  # prompt, guidance, steps, sampler, seed
 {rows}
 ]
 pictures = []
 for prompt, guidance, steps, sampler, seed in wanted:
-    understood = any(token.known and token.kept for token in model.text.tokens(prompt)[1:-1])
     *_, last = model.stream(
-        prompt if understood else "",
+        model.text.heard(prompt),
         negative={s.negative!r},
         guidance=guidance,
         steps=steps,
@@ -249,8 +245,8 @@ for prompt, guidance, steps, sampler, seed in wanted:
     )
     picture = model.decode(last.x_next)[0]
     pictures.append(((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
-rows = [np.concatenate(pictures[i : i + {len(table[0])}], axis=1) for i in range(0, len(pictures), {len(table[0])})]
-Image.fromarray(np.concatenate(rows)).save("grid.png")
+rows = [numpy.concatenate(pictures[i : i + {len(table[0])}], axis=1) for i in range(0, len(pictures), {len(table[0])})]
+Image.fromarray(numpy.concatenate(rows)).save("grid.png")
 
 print("sha256 =", [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures])
 """

@@ -10,7 +10,7 @@ import torch
 from core import checks
 from core.denoiser import Denoiser
 from core.samplers import Step
-from explorer import frame, models
+from explorer import frame
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
@@ -21,14 +21,19 @@ from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     OVER_TIME,
+    RUN,
     SCALES,
     TEXT,
     Settings,
+    checked,
+    counted,
+    ended,
     head,
-    heard,
     pictures,
     places,
+    read,
     screen,
+    unit,
     walk,
 )
 
@@ -43,8 +48,7 @@ def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
     """The network with the words, and without them (or with the words to keep away from)."""
     from core.pipeline import network_denoiser
 
-    said = heard(model.text.tokens(s.prompt), s.prompt)
-    context, empty = model.text([said, s.negative]).to(model.unet.conv_in.weight.dtype).split(1)
+    context, empty = model.text([model.text.heard(s.prompt), s.negative]).to(model.unet.conv_in.weight.dtype).split(1)
     kind = model.scheduler.get("prediction_type", "epsilon")
     return tuple(network_denoiser(model.unet, model.schedule, kind, context, empty, scale) for scale in (1.0, 0.0))  # type: ignore[return-value]
 
@@ -57,8 +61,7 @@ def pull(one: torch.Tensor, two: torch.Tensor) -> float:
 @torch.no_grad()
 def text(s: Settings) -> Iterator[View]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
-    yield screen(text_formula(s), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, text_formula(s))
     with_text, without = both(model, s)
     steps: list[Step] = []
     frames: list[np.ndarray] = []
@@ -106,7 +109,7 @@ def text(s: Settings) -> Iterator[View]:
         frame.weakest(*found),
         text_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(steps)} steps, asked three ways, in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, f"{counted(len(steps), 'step')}, asked three ways,", time.perf_counter() - began),
         panels=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
         plot=figures.pull(times, guess, noise, model.schedule.T),
     )
@@ -152,9 +155,7 @@ def text_notice(s: Settings, n: dict[str, Any]) -> str:
 
 def text_code(s: Settings) -> str:
     return f"""
-from core.pipeline import TextToImage, network_denoiser
-
-{head(s)}
+{head(s, "core.pipeline.network_denoiser")}
 words, nothing = model.text([prompt, asked["negative"]]).to(model.unet.conv_in.weight.dtype).split(1)
 kind = model.scheduler.get("prediction_type", "epsilon")
 with_text, without = (
@@ -191,8 +192,7 @@ def contrast(picture: torch.Tensor) -> float:
 def scales(s: Settings) -> Iterator[View]:
     """One run for each scale, all from the same noise; the pictures come one by one."""
     every = row(s)
-    yield screen(scales_formula(), None, "", {}, progress=Progress(0, len(every), "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, scales_formula())
     runs: dict[float, list[Step]] = {}
     shown: list[torch.Tensor] = []
     began = at = time.perf_counter()
@@ -231,34 +231,24 @@ def scales(s: Settings) -> Iterator[View]:
     first = runs[1.0][0]
     with torch.no_grad():
         cond, uncond = with_text(first.x, first.t), without(first.x, first.t)
-    found = [
-        checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale) for scale, run in runs.items()
-    ]  # fmt: skip
-    ends = [
-        checks.denoising(
-            [run[0].x, *(step.x_next for step in run)],
-            [step.prediction.x0 for step in run],
-            [run[0].t, *(step.t_next for step in run)],
-            model.schedule.alpha_bar,
-            s.sampler,
-        )
-        for run in runs.values()
-    ]
+    found = [checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale) for scale, run in runs.items()]
+    ends = [checked(model, run, s.sampler) for run in runs.values()]
     yield screen(
         scales_formula(),
         frame.weakest(*found, *ends),
         scales_notice(numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(every)} runs of {s.steps} steps in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
         pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
     )
 
 
 def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Picture:
-    pixels = (picture.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) / 2
     what = {0: ", no text", 1: ", no guidance"}.get(int(scale) if scale in (0, 1) else -1, "")
     note = f"contrast {contrast(picture):.2f}" if drawn else "the noise"
-    return Picture(pixels, f"s = {scale:g}, w = {scale - 1:g}{what}".replace("-", "−"), note, scale == s.guidance)
+    return Picture(
+        unit(picture), f"s = {scale:g}, w = {scale - 1:g}{what}".replace("-", "−"), note, scale == s.guidance
+    )
 
 
 def scales_formula() -> str:
@@ -280,8 +270,6 @@ def scales_notice(n: dict[str, Any]) -> str:
 
 def scales_code(s: Settings) -> str:
     return f"""
-from core.pipeline import TextToImage
-
 {head(s)}
 scales = {list(row(s))}
 pictures = []
@@ -319,8 +307,7 @@ def over_time(s: Settings) -> Iterator[View]:
     """Four runs from one noise, each with its own course of the scale."""
     if s.until > s.since:
         raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
-    yield screen(over_formula(s), None, "", {}, progress=Progress(0, 4, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, over_formula(s))
     T, with_text, without = model.schedule.T, *both(model, s)
     drawn: dict[str, torch.Tensor] = {}
     used: dict[str, tuple[list[int], list[float]]] = {}
@@ -371,7 +358,7 @@ def over_time(s: Settings) -> Iterator[View]:
         frame.weakest(*found),
         over_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"4 runs of {s.steps} steps in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
         plot=figures.scales(curves, T),
         pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
     )
@@ -385,10 +372,9 @@ def coursed(
     used: dict[str, tuple[list[int], list[float]]],
     calls: dict[str, int],
 ) -> Picture:
-    pixels = (picture.clamp(-1, 1).permute(1, 2, 0).numpy() + 1) / 2
     away = 50 * float((picture - drawn["constant"]).abs().mean())
     far = "" if name == "constant" else f", {away:.2g} % from constant"
-    return Picture(pixels, name, f"mean s {np.mean(used[name][1]):.2g}, {calls[name]} network rows{far}")
+    return Picture(unit(picture), name, f"mean s {np.mean(used[name][1]):.2g}, {calls[name]} network rows{far}")
 
 
 def over_formula(s: Settings) -> str:
@@ -416,8 +402,6 @@ def over_notice(s: Settings, n: dict[str, Any]) -> str:
 
 def over_code(s: Settings) -> str:
     return f"""
-from core.pipeline import TextToImage
-
 {head(s)}
 s, T = asked.pop("guidance"), model.schedule.T
 courses = {{
@@ -439,7 +423,6 @@ print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2
 """
 
 
-RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
 IDEAS = {
     TEXT: Idea(places("progress", "panels", "plot"), RUN, text_code, walk=text, waiting=text_formula),
     SCALES: Idea(places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=lambda s: scales_formula()),

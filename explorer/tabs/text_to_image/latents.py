@@ -21,11 +21,8 @@ from explorer.components.progress import Progress
 from explorer.formulas import tex
 from explorer.frame import View
 from explorer.ideas import Idea
-from explorer.tabs.text_to_image import draw
 from explorer.tabs.text_to_image.change import (
     FRESH,
-    HEARD,
-    SAMPLING,
     decibels,
     followed,
     opening,
@@ -40,13 +37,21 @@ from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     ERASE,
     LATENT,
+    RUN,
     TWO,
     TWO_SEEDS,
+    WALKED,
     Settings,
-    heard,
+    checked,
+    counted,
+    ended,
+    head,
+    opens,
     pictures,
     places,
+    read,
     screen,
+    unit,
     walk,
 )
 from explorer.uploads import data_address
@@ -119,9 +124,9 @@ def latent(s: Settings) -> View:
     }
     greys = channels(after[0], model.vae.config.factor)
     sheet = [
-        Picture(pixels(image), "picture", f"{'×'.join(map(str, image.shape))} numbers"),
-        Picture(pixels(tripped), "decoded", f"{decibels(numbers['psnr_round_trip'])} from the picture"),
-        Picture(pixels(result), "decoded with your brush", f"{numbers['pixels_changed']} pixels differ", marked=True),
+        Picture(unit(image), "picture", f"{'×'.join(map(str, image.shape))} numbers"),
+        Picture(unit(tripped), "decoded", f"{decibels(numbers['psnr_round_trip'])} from the picture"),
+        Picture(unit(result), "decoded with your brush", f"{numbers['pixels_changed']} pixels differ", marked=True),
         Picture(
             np.minimum(2 * moved.numpy(), 1), "what the brush did × 2", f"{numbers['pixels_under']} pixels under it"
         ),
@@ -138,14 +143,10 @@ def latent(s: Settings) -> View:
         ),
         latent_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, "the VAE there and back"),
+        progress=ended(s, model, "the VAE there and back"),
         pictures=sheet,
         underlay=data_address((result + 1) / 2),
     )
-
-
-def pixels(x: Tensor) -> np.ndarray:
-    return (x.permute(1, 2, 0).numpy() + 1) / 2
 
 
 def open_latent(s: Settings) -> Iterator[View | None]:
@@ -191,14 +192,9 @@ def latent_notice(s: Settings, numbers: dict[str, Any]) -> str:
 def latent_code(s: Settings) -> str:
     chosen = ":" if s.channel == ALL else str(int(s.channel) - 1)
     change = f"after[:, {chosen}][..., cells != 0] = 0" if s.stroke == ERASE else f"after[:, {chosen}] += cells"
+    uses = ("torch", "torch.nn.functional.interpolate", "core.latents.psnr", "core.resizing.resize")
     return f"""
-import torch
-from torch.nn.functional import interpolate
-
-from core.latents import psnr
-from core.pipeline import TextToImage
-from core.resizing import resize
-{start_code(s)}
+{start_code(s, *uses, head=opens)}
 z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).detach().float()
 painted = torch.tensor({s.cells!r}, dtype=torch.float64)
 cells = resize(painted, z.shape[-1], "nearest").to(z)
@@ -226,8 +222,7 @@ print("psnr_to_round_trip =", psnr(result, tripped))
 
 def along(s: Settings) -> Iterator[View | None]:
     """The four channels at every step, and what the decoder makes of them and of the guess."""
-    yield screen(along_formula(), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, along_formula())
     share, factor = model.schedule.alpha_bar, model.vae.config.factor
     side = model.size // factor
     shown = side * max(1, min(model.size, 128) // side)  # pictures of 512 pixels would be long under way
@@ -262,12 +257,10 @@ def along(s: Settings) -> Iterator[View | None]:
     middle = len(states) // 2
     yield screen(
         along_formula(walked[-1].t, float(share[walked[-1].t])),
-        frame.weakest(
-            draw.check(walked, model, s.sampler), checks.channel_moments(*measured[middle], states[middle][0])
-        ),
+        frame.weakest(checked(model, walked, s.sampler), checks.channel_moments(*measured[middle], states[middle][0])),
         along_notice(numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(walked)} steps in {seconds:.1f} s"),
+        progress=ended(s, model, counted(len(walked), "step"), seconds),
         player=Trajectory(
             np.stack([*frames, panels(end, end)]),
             titles,
@@ -295,18 +288,8 @@ def along_notice(numbers: dict[str, Any]) -> str:
 
 def along_code(s: Settings) -> str:
     return f"""
-from core.pipeline import TextToImage
-
-model = {models.source(s.model)}{HEARD}steps = list(
-    model.stream(
-        heard({s.prompt!r}),
-        negative={s.negative!r},
-        sampler={s.sampler!r},
-        steps={s.steps},
-        guidance={s.guidance!r},
-        seed={s.seed},
-    )
-)
+{head(s)}
+steps = list(model.stream(prompt, **asked))
 states = [steps[0].x[0].double(), *(step.x_next[0].double() for step in steps)]
 
 print("times =", [steps[0].t, *(step.t_next for step in steps)])
@@ -330,7 +313,7 @@ def ends(s: Settings, model: "TextToImage") -> tuple[Tensor, Tensor, Tensor, Ten
     other = s.prompt if s.ends == TWO_SEEDS else s.other_prompt
     seed = s.other_seed if s.ends == TWO_SEEDS else s.seed
     with torch.no_grad():
-        words = model.text([heard(model.text.tokens(prompt), prompt) for prompt in (s.prompt, other)])
+        words = model.text([model.text.heard(prompt) for prompt in (s.prompt, other)])
     return words[:1], words[1:], noise_of(model, s.seed), noise_of(model, seed)
 
 
@@ -342,23 +325,14 @@ def on_the_way(s: Settings, a: Tensor, b: Tensor) -> Tensor:
 
 def between(s: Settings) -> Iterator[View | None]:
     """Eight pictures, drawn together, whose words or noise go from one to the other."""
-    yield screen(between_formula(s), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, between_formula(s))
     a, b, one, two = ends(s, model)
     states = torch.cat([torch.lerp(a, b, share) for share in SHARES])
     noise = on_the_way(s, one, two) if s.ends == TWO_SEEDS else one
     began = shown_at = time.perf_counter()
     steps: list[Step] = []
-    for step in stream_from(
-        model,
-        states if s.ends != TWO_SEEDS else a,
-        noise,
-        negative=s.negative,
-        sampler=s.sampler,
-        steps=s.steps,
-        guidance=s.guidance,
-        seed=s.seed,
-    ):
+    asked = {name: getattr(s, name) for name in WALKED}
+    for step in stream_from(model, states if s.ends != TWO_SEEDS else a, noise, **asked):
         steps.append(step)
         now, done = time.perf_counter(), len(steps)
         if done > 1 and now - shown_at < 2 * BETWEEN:
@@ -386,7 +360,7 @@ def between(s: Settings) -> Iterator[View | None]:
         "differences": far,
         "means": [((picture + 1) / 2).mean((0, 1)).tolist() for picture in drawn.astype(np.float64)],
     }
-    found = [draw.check(steps, model, s.sampler)]
+    found = [checked(model, steps, s.sampler)]
     if s.ends == TWO_SEEDS:
         way = checks.slerp if s.way == ARC else checks.straight
         found.insert(0, way(noise, one, two, SHARES))
@@ -397,7 +371,7 @@ def between(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         between_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(steps)} steps of eight pictures in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
         pictures=row(s, drawn),
     )
 
@@ -473,15 +447,12 @@ def between_code(s: Settings) -> str:
         )
     else:
         made = f"states = torch.cat([torch.lerp(a, b, share) for share in shares])\none = two = start = noise({s.seed})"
+    uses = ("math", "torch", "core.latents.angle", "core.latents.slerp", "core.latents.stream_from")
     return f"""
-import math
+{head(s, *uses)}
 
-import torch
 
-from core.latents import angle, slerp, stream_from
-from core.pipeline import TextToImage
-
-model = {models.source(s.model)}{HEARD}def noise(seed):
+def noise(seed):
     side = model.size // model.vae.config.factor
     shape = (1, model.unet.config.in_channels, side, side)
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -489,18 +460,9 @@ model = {models.source(s.model)}{HEARD}def noise(seed):
 
 shares = [i / 7 for i in range(8)]
 with torch.no_grad():
-    a, b = model.text([heard({s.prompt!r}), heard({other!r})]).split(1)
+    a, b = model.text([prompt, model.text.heard({other!r})]).split(1)
 {made}
-*_, last = stream_from(
-    model,
-    states,
-    start,
-    negative={s.negative!r},
-    sampler={s.sampler!r},
-    steps={s.steps},
-    guidance={s.guidance!r},
-    seed={s.seed},
-)
+*_, last = stream_from(model, states, start, **asked)
 pictures = model.decode(last.x_next).clamp(-1, 1).cpu()
 
 print("angle_degrees =", math.degrees(angle(one, two)))
@@ -519,12 +481,10 @@ IDEAS = {
         walk=open_latent,
         waiting=lambda s: latent_formula(s, None),
     ),
-    ALONG: Idea(
-        places("progress", "player"), ("prompt", *SAMPLING), along_code, walk=along, waiting=lambda s: along_formula()
-    ),
+    ALONG: Idea(places("progress", "player"), RUN, along_code, walk=along, waiting=lambda s: along_formula()),
     TWO: Idea(
         places("progress", "pictures"),
-        ("ends", "prompt", "other_prompt", "other_seed", "way", *SAMPLING),
+        ("ends", "other_prompt", "other_seed", "way", *RUN),
         between_code,
         walk=between,
         waiting=between_formula,

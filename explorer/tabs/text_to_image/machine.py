@@ -11,7 +11,7 @@ from torch import Tensor
 from core import checks
 from core.forward import add_noise
 from core.samplers import Step
-from explorer import frame, models
+from explorer import frame
 from explorer.components.machine_view import Box, Machine
 from explorer.components.picture_rows import Rows
 from explorer.components.progress import Progress
@@ -24,14 +24,19 @@ from explorer.tabs.text_to_image.settings import (
     DRAW,
     EXAMPLES,
     MACHINE,
+    RUN,
     SCALES,
     TEXT,
     TOKENS,
     Settings,
+    checked,
+    counted,
+    ended,
     head,
-    heard,
+    noise_at,
     pictures,
     places,
+    read,
     screen,
     shown,
     walk,
@@ -80,9 +85,8 @@ def sides(x: Tensor) -> str:
 
 
 def machine(s: Settings) -> Iterator[View]:
-    yield screen(machine_formula(s), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
-    model = models.loaded(s.model)
-    said = heard(model.text.tokens(s.prompt), s.prompt)
+    model = yield from read(s, machine_formula(s))
+    said = model.text.heard(s.prompt)
     states = model.text([said])
     steps: list[Step] = []
     inner: list[dict[str, np.ndarray]] = []
@@ -124,19 +128,12 @@ def machine(s: Settings) -> Iterator[View]:
         "calls": len(calls),
     }
     kept = [token.id for token in model.text.tokens(said) if token.kept]
-    run = checks.denoising(
-        [steps[0].x, *(step.x_next for step in steps)],
-        [step.prediction.x0 for step in steps],
-        [steps[0].t, *(step.t_next for step in steps)],
-        model.schedule.alpha_bar,
-        s.sampler,
-    )
     yield screen(
         machine_formula(s),
-        frame.weakest(run, checks.tokens(kept, said)),
+        frame.weakest(checked(model, steps, s.sampler), checks.tokens(kept, said)),
         machine_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(steps)} steps in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, counted(len(steps), "step"), time.perf_counter() - began),
         machine=assembled(s, model, states, steps, inner, None),
     )
 
@@ -160,9 +157,9 @@ def assembled(
     done: int | None,
 ) -> Machine:
     """The boxes of one step (the one just ``done``), or of all of them and the end."""
-    read = model.text.tokens(heard(model.text.tokens(s.prompt), s.prompt))
-    names = [text for text, kind in shown(read) if kind != "cut"]
-    first, alpha_bar = steps[0], model.schedule.alpha_bar
+    said = model.text.tokens(model.text.heard(s.prompt))
+    names = [text for text, kind in shown(said) if kind != "cut"]
+    first = steps[0]
     dim = states.shape[-1]
     look = {name: np.stack([one[name] for one in inner]) for name in inner[0]}
     if done is None:
@@ -170,14 +167,14 @@ def assembled(
         counter = (*(f"step {i} of {len(steps)}" for i in range(1, len(steps) + 1)), "finished")
     else:
         times, counter = [steps[-1].t], (f"step {done} of {s.steps}",)
-    labels = tuple(f"t = {t}: {100 * (1 - float(alpha_bar[t])):.3g} % of the variance is noise" for t in times)
+    labels = tuple(noise_at(model, t) for t in times)
     size = f"{sum(w.numel() for w in model.unet.parameters()) / 1e6:.3g} million weights"
     decoder = f"{sum(w.numel() for w in model.vae.decoder.parameters()) / 1e6:.3g} million weights"
     picture = look["picture"]
     boxes = (
         Box("prompt", "1 Prompt", f"{len(s.prompt)} characters", DRAW, text=f"“{s.prompt}”"),
         Box("tokens", "2 Tokens", f"{len(names)} of 77 places", TOKENS,
-            text="\n".join(f"{token.id} {name}" for token, name in zip(read, names, strict=False))),
+            text="\n".join(f"{token.id} {name}" for token, name in zip(said, names, strict=False))),
         Box("states", "3 Token states", sides(states), ATTENTION,
             pixels=rows(states[0, : len(names), :DIMENSIONS])[None],
             notes=(f"the first {len(names)} rows" + f", {DIMENSIONS} of {dim} numbers" * (dim > DIMENSIONS),)),
@@ -215,8 +212,6 @@ def machine_notice(s: Settings, n: dict[str, Any]) -> str:
 
 def machine_code(s: Settings) -> str:
     return f"""
-from core.pipeline import TextToImage
-
 {head(s)}
 steps = list(model.stream(prompt, **asked))
 end = steps[-1].x_next
@@ -236,8 +231,7 @@ print("latent_std =", [float(x.cpu().double().std()) for x in (*(step.x for step
 @torch.no_grad()
 def examples(s: Settings) -> Iterator[View]:
     """What a training example of these words would be: a picture, compressed, noised by the lecture's amounts."""
-    yield screen(examples_formula(None), None, "", {}, progress=Progress(0, s.steps, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, examples_formula(None))
     steps: list[Step] = []
     began = at = time.perf_counter()
     for step in walk(model, s):
@@ -262,7 +256,7 @@ def examples(s: Settings) -> Iterator[View]:
         "std_clean": float(z0.cpu().double().std()),
         "std_noisy": z.cpu().double().flatten(1).std(1).tolist(),
     }
-    words = heard(model.text.tokens(s.prompt), s.prompt) or "(no words)"
+    words = model.text.heard(s.prompt) or "(no words)"
     amounts = Rows(
         ("noise amount", "noisy latent", "noise"),
         [
@@ -277,16 +271,16 @@ def examples(s: Settings) -> Iterator[View]:
             for i, (amount, seen_, e) in enumerate(zip(AMOUNTS, look, eps, strict=True), 1)
         ],
     )
+    drawn = f"drawn in {counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
     yield screen(
         examples_formula(numbers),
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),
         examples_notice(numbers),
         numbers,
-        progress=Progress(1, 1, f"drawn in {len(steps)} steps and noised {len(AMOUNTS)} times, "
-                                f"{time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, drawn, time.perf_counter() - began),
         amounts=amounts,
         examples=told,
-    )  # fmt: skip
+    )
 
 
 def examples_formula(n: dict[str, Any] | None) -> str:
@@ -316,12 +310,7 @@ def examples_notice(n: dict[str, Any]) -> str:
 
 def examples_code(s: Settings) -> str:
     return f"""
-import torch
-
-from core.forward import add_noise
-from core.pipeline import TextToImage
-
-{head(s)}
+{head(s, "torch", "core.forward.add_noise")}
 *_, last = model.stream(prompt, **asked)
 with torch.no_grad():
     z0 = model.vae.encode(model.decode(last.x_next).to(model.unet.conv_in.weight.dtype)).float()
@@ -340,7 +329,6 @@ print("std_noisy =", z.cpu().double().flatten(1).std(1).tolist())
 """
 
 
-RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
 IDEAS = {
     MACHINE: Idea(places("progress", "machine"), RUN, machine_code, walk=machine, waiting=machine_formula),
     EXAMPLES: Idea(

@@ -187,6 +187,7 @@ PAIRS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CFG scale": ("guidance", as_number),
     "Seed": ("seed", as_number),
     "Size": ("size", times),
+    "Denoising strength": ("strength", as_number),
     "Model": ("model", offered),
 }
 

@@ -1,19 +1,23 @@
 """What can be set, the screens the presets open, and what every view starts from: a model, its walk, its pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from core import checks
 from core.checks import Check
 from core.pictures import MODEL, NAMES
 from core.samplers import SAMPLERS, Step
 from explorer import models
+from explorer.components.progress import Progress
 from explorer.frame import View
 from explorer.ideas import Idea
-from explorer.settings import Grid, choice, grid, number, offer, text
+from explorer.settings import Grid, choice, grid, number, offer, parse, text
 
 if TYPE_CHECKING:
     from core.pipeline import TextToImage
@@ -182,6 +186,7 @@ PRESETS = {
 def idle(s: Settings, idea: Idea) -> set[str]:
     """What says nothing here: the choice of a model where there is none, words and seeds that are not asked for."""
     unread = {"model"} if len(models.options()) == 1 else set()
+    unread |= {"run"} if s.view == TOKENS and models.at_hand(s.model) else set()
     unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
     unread |= {s.x, s.y} if s.view == GRID else set()  # the grid goes through these
     return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
@@ -197,37 +202,105 @@ def screen(formula: str, check: Check | None, notice: str, numbers: dict[str, An
     return View((*(shown.get(name) for name in PLACES), None), formula, check, notice, numbers)
 
 
+def read(s: Settings, formula: str) -> Generator[View, None, "TextToImage"]:
+    """The model; until it is there, a view now and then of how far its download and its load are."""
+    yield screen(formula, None, "", {}, progress=Progress(0, 1, "reading the model"))
+    for reading in models.loading(s.model):
+        done = Progress(round(1000 * reading.share), 1000, reading.doing, reading.left)
+        yield screen(formula, None, "", {}, progress=done)
+    return models.loaded(s.model)
+
+
+OF_MODEL = ("sampler", "steps", "guidance")  # what every model wants its own way
+
+
+def wanted(s: Settings) -> Settings:
+    """The same drawing as its model wants it."""
+    wants, kept = models.defaults(s.model), replace(s, size="1")
+    for name in OF_MODEL:
+        with suppress(ValueError):  # what no control here can be set to stays as it was
+            kept = replace(kept, **{name: getattr(parse(type(s), {name: wants[name]}), name)})
+    return kept
+
+
+def made_for(s: Settings) -> str:
+    """What the model wants, where there are several to choose from."""
+    if len(models.options()) == 1:
+        return ""
+    best = wanted(s)
+    other = any(getattr(s, name) != getattr(best, name) for name in OF_MODEL)
+    return (
+        f"The model {models.name(s.model)} is made for {best.sampler}, {counted(best.steps, 'step')} and "
+        f"s = {best.guidance:g}{': you have set others' if other else ''}."
+    )
+
+
+def counted(many: int, what: str) -> str:
+    return f"{many} {what}{'s' * (many != 1)}"
+
+
+def ended(s: Settings, model: "TextToImage", what: str, seconds: float | None = None) -> Progress:
+    """The end of a run: what was done, in which time, by which model and on which device."""
+    took = "" if seconds is None else f" in {seconds:.1f} s"
+    return Progress(1, 1, f"{what}{took} by {models.title(s.model)} on {model.device}")
+
+
+WALKED = ("negative", "sampler", "steps", "guidance", "seed")
+RUN = ("prompt", *WALKED, "model")  # what a view of one walk reads
+
+
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
     """The steps from noise to one picture of the model's own size; ``more`` goes to `TextToImage.stream`."""
-    asked = {name: getattr(s, name) for name in ("negative", "sampler", "steps", "guidance", "seed")}
-    return model.stream(heard(model.text.tokens(s.prompt), s.prompt), **asked | more)
+    asked = {name: getattr(s, name) for name in WALKED}
+    return model.stream(model.text.heard(s.prompt), **asked | more)
 
 
-def heard(tokens: "Sequence[Token]", prompt: str) -> str:
-    """The prompt that is drawn: none where the model knows no token of it, so that nothing steers by what is unread."""
-    return prompt if any(token.known and token.kept for token in tokens[1:-1]) else ""
+def checked(model: "TextToImage", steps: Sequence[Step], sampler: str) -> Check:
+    """Whether every step of a walk is what the sampler's equation has it."""
+    states = [steps[0].x, *(step.x_next for step in steps)]
+    times = [steps[0].t, *(step.t_next for step in steps)]
+    guesses = [step.prediction.x0 for step in steps]
+    return checks.denoising(states, guesses, times, model.schedule.alpha_bar, sampler)
 
 
-def head(s: Settings) -> str:
-    """The first lines of a snippet that walks as `walk` does: the model, the prompt as it is heard, the settings."""
-    return f"""
-model = {models.source(s.model)}
-prompt = {s.prompt!r}
-understood = any(token.known and token.kept for token in model.text.tokens(prompt)[1:-1])
-prompt = prompt if understood else ""
-asked = {{
-    "negative": {s.negative!r},
-    "sampler": {s.sampler!r},
-    "steps": {s.steps},
-    "guidance": {s.guidance!r},
-    "seed": {s.seed},
-}}
-""".strip()
+def noise_at(model: "TextToImage", t: int) -> str:
+    return f"t = {t}: {100 * (1 - float(model.schedule.alpha_bar[t])):.3g} % of the variance is noise"
+
+
+def opens(s: Settings, *uses: str) -> str:
+    """The first lines of a snippet: imports (core.latents.psnr: `from core.latents import psnr`), and the model."""
+    groups: tuple[dict[str, set[str]], ...] = ({}, {}, {})  # Python's own, others, this project's
+    for name in ("core.pipeline.TextToImage", *uses):
+        module, _, what = name.rpartition(".")
+        root = name.partition(".")[0]
+        groups[0 if root in sys.stdlib_module_names else 2 if root == "core" else 1].setdefault(
+            module or what, set()
+        ).update({what} if module else ())
+    lines = [
+        "\n".join(
+            f"from {module} import {', '.join(sorted(names))}" if names else f"import {module}"
+            for module, names in sorted(group.items(), key=lambda one: (bool(one[1]), one[0]))
+        )
+        for group in groups
+        if group
+    ]
+    return "\n\n".join([*lines, f"model = {models.source(s.model)}"])
+
+
+def head(s: Settings, *uses: str) -> str:
+    """The first lines of a snippet that walks as `walk` does: `opens`, and what goes to `TextToImage.stream`."""
+    asked = "\n".join(f'    "{name}": {getattr(s, name)!r},' for name in WALKED)
+    return f"{opens(s, *uses)}\nprompt = model.text.heard({s.prompt!r})\nasked = {{\n{asked}\n}}"
 
 
 def pictures(model: "TextToImage", latents: torch.Tensor) -> np.ndarray:
     """Latents (B, C, h, w) as pictures (B, H, W, 3) in [-1, 1]."""
     return model.decode(latents).clamp(-1, 1).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def unit(picture: torch.Tensor) -> np.ndarray:
+    """A picture (3, H, W) in [-1, 1] as (H, W, 3) from 0 to 1."""
+    return (picture.clamp(-1, 1).permute(1, 2, 0).cpu().numpy() + 1) / 2
 
 
 def to_bytes(picture: torch.Tensor) -> np.ndarray:

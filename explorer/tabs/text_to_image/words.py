@@ -24,14 +24,20 @@ from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     BETWEEN,
+    RUN,
     TOKENS,
     Settings,
+    counted,
+    ended,
     head,
-    heard,
+    noise_at,
+    opens,
     pictures,
     places,
+    read,
     screen,
     shown,
+    unit,
     walk,
 )
 
@@ -48,16 +54,20 @@ WAYS = ((64, True, 10**9), (16, True, 10**9), (16, False, 10**9), (8, False, 10*
 
 
 def tokens(s: Settings) -> View:
+    """At once, unless the model is still to be read."""
+    if not models.at_hand(s.model):
+        wait = "Press **Generate**: the model is read first, then its words can be looked at."
+        return screen(NO_WORDS, None, wait, {})
     model = models.loaded(s.model)
-    read = model.text.tokens(s.prompt)
-    kept, cut = [token for token in read if token.kept], [token for token in read if not token.kept]
+    said = model.text.tokens(s.prompt)
+    kept, cut = [token for token in said if token.kept], [token for token in said if not token.kept]
     length, pad = model.text.config.max_position_embeddings, model.text.config.pad_token_id
-    kinds = shown(read)
+    kinds = shown(said)
     grid = [
         *(
             Place(i, token.id, text, kind)  # type: ignore[arg-type]
             for i, (token, (text, kind)) in enumerate(
-                (token, named) for token, named in zip(read, kinds, strict=True) if token.kept
+                (token, named) for token, named in zip(said, kinds, strict=True) if token.kept
             )
         ),
         *(Place(i, pad, "", "padding") for i in range(len(kept), length)),
@@ -67,7 +77,7 @@ def tokens(s: Settings) -> View:
     own, after = states[: len(kept)], states[len(kept) :]
     unit = F.normalize(own.double(), dim=-1)
     likeness = unit @ unit.T
-    names = [text for (text, _), token in zip(kinds, read, strict=True) if token.kept]
+    names = [text for (text, _), token in zip(kinds, said, strict=True) if token.kept]
     numbers = {
         "ids": [token.id for token in kept],
         "texts": [token.text for token in kept],
@@ -84,9 +94,19 @@ def tokens(s: Settings) -> View:
         frame.weakest(checks.tokens(numbers["ids"], s.prompt, length), checks.cosines(likeness, own)),
         tokens_notice(numbers, kinds),
         numbers,
+        progress=ended(s, model, "read"),
         tokens=grid,
         plot=figures.likeness(likeness.numpy(), names),
     )
+
+
+NO_WORDS = r"$$\text{prompt}\to\text{77 places}\to c\in\mathbb{R}^{77\times D}$$"
+
+
+def open_tokens(s: Settings) -> Iterator[View]:
+    if not models.at_hand(s.model):
+        yield from read(s, NO_WORDS)
+    yield tokens(s)
 
 
 def tokens_formula(n: dict[str, Any], names: Sequence[str]) -> str:
@@ -137,11 +157,7 @@ def tokens_notice(n: dict[str, Any], kinds: Sequence[tuple[str, str]]) -> str:
 
 def tokens_code(s: Settings) -> str:
     return f"""
-from torch.nn.functional import normalize
-
-from core.pipeline import TextToImage
-
-model = {models.source(s.model)}
+{opens(s, "torch.nn.functional.normalize")}
 prompt = {s.prompt!r}
 read = model.text.tokens(prompt)
 kept = [token for token in read if token.kept]
@@ -163,7 +179,7 @@ print("likeness =", (unit @ unit.T).tolist())
 
 def asked(s: Settings, model: "TextToImage") -> str:
     """The words that the recorded network reads: at scale 0 it is never given the prompt."""
-    return heard(model.text.tokens(s.prompt), s.prompt) if s.guidance else s.negative
+    return model.text.heard(s.prompt) if s.guidance else s.negative
 
 
 def weights(s: Settings, kept: "Sequence[Token]") -> list[float]:
@@ -176,14 +192,11 @@ def weights(s: Settings, kept: "Sequence[Token]") -> list[float]:
 
 def attention(s: Settings) -> Iterator[View]:
     """The run with its attention, then the same noise with one token muted or strengthened, then both beside."""
-    yield screen(attention_formula(None), None, "", {}, progress=Progress(0, 2 * s.steps, "reading the model"))
-    model = models.loaded(s.model)
+    model = yield from read(s, attention_formula(None))
     kept = [token for token in model.text.tokens(asked(s, model)) if token.kept]
-    said = heard(model.text.tokens(s.prompt), s.prompt)
-    factors = weights(s, [token for token in model.text.tokens(said) if token.kept])
+    factors = weights(s, [token for token in model.text.tokens(model.text.heard(s.prompt)) if token.kept])
     names = tuple(text for text, _ in shown(kept))
     behind = not model.text.config.zero_after_end and len(kept) < model.text.config.max_position_embeddings
-    alpha_bar = model.schedule.alpha_bar
     record, furthest, way = Record(), 0.0, None
     steps: list[Step] = []
     frames: list[np.ndarray] = []
@@ -198,7 +211,7 @@ def attention(s: Settings) -> Iterator[View]:
         for name, map_ in maps.items():
             seen.setdefault(name, []).append(map_)
         frames.append(small(pictures(model, step.prediction.x0)[0]))
-        labels.append(f"t = {step.t}: {100 * (1 - float(alpha_bar[step.t])):.3g} % of the variance is noise")
+        labels.append(noise_at(model, step.t))
         now = time.perf_counter()
         if now - at < BETWEEN:
             continue
@@ -238,7 +251,7 @@ def attention(s: Settings) -> Iterator[View]:
         attention_check(s, model, steps[-1], record, furthest),
         attention_notice(s, numbers),
         numbers,
-        progress=Progress(1, 1, f"{len(steps)} steps, twice, in {time.perf_counter() - began:.1f} s"),
+        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
         attention=looks,
         pictures=beside(s, numbers, before, after),
     )
@@ -329,7 +342,7 @@ def attention_check(s: Settings, model: "TextToImage", last: Step, record: Recor
 
 def beside(s: Settings, n: dict[str, Any], before: Tensor, after: Tensor) -> list[Picture]:
     name = n["tokens"][s.word] if s.word < len(n["tokens"]) and s.guidance else f"token {s.word}"
-    one, two = ((x.permute(1, 2, 0).numpy() + 1) / 2 for x in (before, after))
+    one, two = unit(before), unit(after)
     how = "muted" if s.factor == 0 else f"times {s.factor:g}"
     return [
         Picture(one, "every word as it is"),
@@ -383,10 +396,7 @@ def attention_code(s: Settings) -> str:
     factors = "[" + "1.0, " * s.word + f"{s.factor!r}]"
     read = "prompt" if s.guidance else repr(s.negative)
     return f"""
-from core.networks.attention import Record
-from core.pipeline import TextToImage
-
-{head(s)}
+{head(s, "core.networks.attention.Record")}
 record = Record()
 *_, last = model.stream(prompt, **asked, record=record)  # filled anew at every step: what stays is the last
 *_, changed = model.stream(prompt, **asked, token_weights={factors})
@@ -400,9 +410,15 @@ print("changed_pixels =", float(((after - before).abs().amax(0) > 0.1).float().m
 """
 
 
-RUN = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "model")
 IDEAS = {
-    TOKENS: Idea(places("tokens", "plot"), ("prompt", "model"), tokens_code, show=tokens),
+    TOKENS: Idea(
+        places("progress", "tokens", "plot"),
+        ("prompt", "model"),
+        tokens_code,
+        show=tokens,
+        walk=open_tokens,
+        waiting=lambda s: NO_WORDS,
+    ),
     ATTENTION: Idea(
         places("progress", "attention", "pictures"),
         (*RUN, "word", "factor"),
