@@ -28,7 +28,8 @@ class Channels:
 
 
 class ChannelsPlayer(Piece):
-    """Shows `Channels`: a row for each channel in, a column of kernels for each one out, the outputs below."""
+    """Shows `Channels`: a column (or a row) for each channel in, a row (column) of kernels for each one out, its output
+    at the end."""
 
     def __init__(self, label: str, *, height: int = 420, value: Channels | None = None, render: bool = False):
         style = Path(__file__).with_name("window_player.css").read_text("utf-8")

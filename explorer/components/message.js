@@ -13,6 +13,10 @@ function reach() {
 const mounting = new MutationObserver(() => reach() && mounting.disconnect());
 if (!reach()) mounting.observe(panel, { childList: true, subtree: true });
 panel.addEventListener('click', () => setTimeout(reach, 100));
+// Gradio names every radio button apart, and anew whenever it draws them: under one name the arrow keys go through all.
+for (const kind of ['focusin', 'keydown']) panel.addEventListener(kind, () => {
+  for (const radio of panel.querySelectorAll('.controls [type=radio]')) radio.name = radio.closest('[id]').id;
+}, true);
 for (const kind of ['input', 'click', 'keydown']) panel.addEventListener(kind, ({ target }) => {
   const control = target.closest(`[id^="${panel.id.slice(4)}-"]`);
   if (control || target.closest('.chips')) last = control?.matches('.run') ? null : control;

@@ -16,7 +16,8 @@ function read(text, where) {
 }
 function draw() {
   build();
-  for (const [axis, length] of [['rows', rows.length], ['columns', rows[0].length]]) {
+  const [high, wide] = [rows.length, rows[0].length];
+  for (const [axis, length] of [['rows', high], ['columns', wide], ['size', high === wide ? high : `${high} × ${wide}`]]) {
     const readout = root.querySelector(`.stepper .${axis}`);
     if (readout) readout.textContent = length;
   }
@@ -41,9 +42,9 @@ function take(next) {
 root.addEventListener('click', ({ target }) => {
   const { axis, by } = target.dataset ?? {};
   if (!axis) return;
-  const size = { rows: rows.length, columns: rows[0].length };
-  size[axis] += +by;
-  if (size[axis] < LEAST || size[axis] > MOST) return tell(`${target.getAttribute('aria-label').split(' ')[1]}: ${LEAST} to ${MOST} would fit`, true);
+  const size = { rows: rows.length, columns: rows[0].length }, moved = axis === 'size' ? ['rows', 'columns'] : [axis];
+  for (const one of moved) size[one] += +by;
+  if (moved.some((one) => size[one] < LEAST || size[one] > MOST)) return tell(`${target.getAttribute('aria-label').split(' ')[1]}: ${LEAST} to ${MOST} would fit`, true);
   take(Array.from({ length: size.rows }, (_, i) => Array.from({ length: size.columns }, (_, j) => rows[i]?.[j] ?? 0)));
 });
 select?.addEventListener('change', () => (FILLS[select.value] ? take(FILLS[select.value]) : show()));

@@ -108,6 +108,46 @@ def test_what_is_no_number_is_said_at_its_cell(deck):
     assert picture.locator("text").first.text_content() == "7"
 
 
+def test_a_kernel_grows_on_both_sides_at_once(deck):
+    kernel = deck.locator("#convolution-kernel")
+    kernel.get_by_label("More cells a side").click()
+    assert kernel.locator("output").all_text_contents() == ["3", "3", "3"]
+    deck.wait_for_function("document.querySelector('.windows .transport-step').textContent.endsWith('/ 1')")
+    kernel.get_by_label("Fewer rows").click()
+    assert kernel.locator("output").all_text_contents() == ["2 × 3", "2", "3"]
+    for _ in range(2):
+        kernel.get_by_label("Fewer cells a side").click()
+    assert kernel.locator(".told").inner_text() == "cells: 1 to 7 would fit"
+    assert kernel.locator("output").all_text_contents() == ["1 × 2", "1", "2"]
+
+
+def test_arrow_keys_go_through_the_views(deck):
+    """One radio button after the other, and round."""
+    deck.locator("#convolution-view input").first.focus()
+    for value in ("several channels", "on a photograph", "step by step"):
+        deck.keyboard.press("ArrowDown")
+        deck.wait_for_function(f"document.querySelector('#convolution-view :checked').value === '{value}'")
+        deck.wait_for_function(f"(new URLSearchParams(location.search).get('v') ?? 'step by step') === '{value}'")
+
+
+def test_channels_stand_where_their_cells_are_largest(deck):
+    """Beside each other on a wide page, below each other on a phone; the output at the end of what is added up."""
+    deck.get_by_role("button", name="3 channels in, 2 out").click()
+    deck.locator(".channels:visible figure").nth(10).wait_for()
+
+    def corners():
+        boxes = [figure.bounding_box() for figure in deck.locator(".channels:visible figure").all()]
+        return [(boxes[i]["x"], boxes[i]["y"]) for i in (0, 3, 9)]  # red, green, output 1
+
+    red, green, output = corners()
+    assert green[0] > red[0] and output[0] > green[0]
+    deck.set_viewport_size({"width": 375, "height": 900})
+    deck.wait_for_function("document.querySelector('.channels .corner').textContent.includes('column')")
+    red, green, output = corners()
+    assert green[1] > red[1] and output[1] > green[1]
+    assert deck.evaluate("document.documentElement.scrollWidth") <= 375
+
+
 def test_out_padding_that_pytorch_refuses_is_said(page, url):
     page.goto(f"{url}?tab=transposed_convolution&v=framework&s=2")
     page.wait_for_function("document.querySelectorAll('.windows .boards svg').length === 6")
