@@ -80,9 +80,11 @@ def own_sampler(config: Mapping[str, Any]) -> str | None:
 def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
     """The same config for another sampler, as diffusers' ``Scheduler.from_config`` has it.
 
-    One that names no scheduler (this project's own models) means the same whoever walks.
+    One that names no scheduler (this project's own models) means the same whoever walks. A sampler that diffusers lacks
+    takes DDIM's times.
     """
-    return {**config, "_class_name": SCHEDULERS[sampler].name} if own_sampler(config) else dict(config)
+    kind = SCHEDULERS.get(sampler, SCHEDULERS["ddim"])
+    return {**config, "_class_name": kind.name} if own_sampler(config) else dict(config)
 
 
 def suited(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from core.samplers import SAMPLERS
 from explorer import __version__, models
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.uploads import MOST_PIXELS
@@ -84,7 +85,7 @@ def parameters(s: Any, model: str, shape: tuple[int, ...]) -> str:
         [
             s.prompt,
             *([f"Negative prompt: {s.negative}"] if s.negative else []),
-            f"Steps: {s.steps}, Sampler: {SPELLED[s.sampler]}, CFG scale: {s.guidance:g}, "
+            f"Steps: {s.steps}, Sampler: {SPELLED.get(s.sampler, s.sampler)}, CFG scale: {s.guidance:g}, "
             f"Seed: {s.seed}, Size: {shape[1]}x{shape[0]}, Model: {model}",
         ]
     )
@@ -94,7 +95,7 @@ def sampler(spelled: str) -> str:
     """Our name of a sampler, whatever tool spelled it; unknown ones come back as they are."""
     bare = re.sub(r"[^a-z0-9+]", "", spelled.lower()).removesuffix("karras").removesuffix("scheduler")
     ours = {re.sub(r"[^a-z0-9+]", "", way.lower()): name for name, way in SPELLED.items()}
-    ours |= {name.replace("_", ""): name for name in SPELLED} | ALSO
+    ours |= {name.replace("_", ""): name for name in SAMPLERS} | ALSO
     return ours.get(bare, spelled)
 
 

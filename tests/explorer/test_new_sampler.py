@@ -1,0 +1,29 @@
+"""A sampler added as the README says: a generator and a row; text to image then draws with it."""
+
+from dataclasses import replace
+
+import torch
+
+from core.samplers import SAMPLERS, Sampler, Step, combine, walk
+from explorer.tabs.text_to_image import draw
+from explorer.tabs.text_to_image.records import sampler
+from explorer.tabs.text_to_image.settings import Settings
+
+
+@torch.no_grad()
+def mine(denoiser, schedule, x, times, *, generator=None):
+    for t, s in walk(x, times, schedule):
+        p = denoiser(x, t)
+        x_next = schedule.signal[s] * combine((1, p.x0), (schedule.sigma[s], p.eps))
+        yield Step(t, s, x, p, x_next)
+        x = x_next
+
+
+def test_a_row_is_enough_to_draw_with(monkeypatch, tiny_offered):
+    monkeypatch.setitem(SAMPLERS, "mine", Sampler(mine, "Mine", order=1))
+    asked = Settings(sampler="mine", steps=4)
+    *_, last = draw.stream(asked)
+    *_, known = draw.stream(replace(asked, sampler="ddim"))
+    assert last is not None and known is not None and last.check is not None and last.check.ok
+    assert last.numbers["sha256"] == known.numbers["sha256"]  # the same formula: DDIM without fresh noise
+    assert sampler("Mine") == "mine" and "Sampler: mine" in draw.parameters(asked, "tiny", (16, 16, 3))
