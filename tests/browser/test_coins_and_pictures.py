@@ -76,6 +76,39 @@ def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(pag
     assert plot.evaluate(x) == [-0.05, 3.05]
 
 
+TEXTS = """panel => [...panel.querySelectorAll('.live-plot')].filter((plot) => plot.offsetParent).flatMap((plot) => {
+    const frame = plot.getBoundingClientRect(), found = [];
+    const texts = [...plot.querySelectorAll('svg text')].map((node) => [node.textContent, node.getBoundingClientRect()])
+        .filter(([text, box]) => text.trim() && box.width);
+    texts.forEach(([text, box], i) => {
+        if (box.left < frame.left - 1 || box.right > frame.right + 1) found.push(`${text} is cut`);
+        for (const [other, at] of texts.slice(i + 1)) {
+            const across = Math.min(box.right, at.right) - Math.max(box.left, at.left);
+            const down = Math.min(box.bottom, at.bottom) - Math.max(box.top, at.top);
+            if (across > 2 && down > 3) found.push(`${text} over ${other}`);
+        }
+    });
+    return found;
+})"""
+
+
+@pytest.mark.parametrize(
+    ("tab", "query"),
+    [
+        ("coin_flips", {"n": 20, "p": 0.1}),
+        ("coin_flips", {"n": 20, "p": 0.9, "k": 18}),
+        ("transposed_convolution", {"show": "which size", "v": "framework", "k": "1,1,1;1,1,1;1,1,1", "p": 1, "o": 1}),
+        ("deconvolution", {"n": 64, "s": 0.1, "r": 0.05}),
+    ],
+)
+def test_on_a_phone_no_label_of_a_plot_is_cut_or_lies_over_another(page, url, tab, query):
+    page.set_viewport_size({"width": 375, "height": 800})
+    panel = opened(page, url, tab, **query)
+    panel.locator(".live-plot:visible .annotation-text").first.wait_for()
+    assert panel.evaluate(TEXTS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
 def saved(image, path, **options):
     image.save(path, **options)
     return path
