@@ -44,8 +44,7 @@ OPEN = re.compile(
 )
 CALLS = re.compile(r"/gradio_api/(run|api|call|queue/join|component_server)\b|/login")
 JOINS = re.compile(r"/gradio_api/(call|queue/join)\b")
-# The page ends a run that the queue has not numbered yet: there is none to look for, and Gradio would refuse the null.
-# The run is ended with the stream that the page closes.
+# The page ends a run whose number it does not know yet: Gradio would refuse the null, and go on with the run.
 ENDS = "/gradio_api/cancel", "/gradio_api/reset"
 NOT_YET = re.compile(rb'"event_id"\s*:\s*null')
 
@@ -142,17 +141,32 @@ class Guard:
                 answer.extra.append((b"retry-after", b"5"))
                 return await answer.refuse(429, complaint)
             if path in ENDS and NOT_YET.search(body):
-                return await answer.json(200, {"success": True})
+                body = self.numbered(body)
             receive = again(body, receive)
         # Gradio echoes the request's own headers, cookies and all, when a part of a file is asked for.
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
         try:
             await self.app(scope, receive, answer)
-        except Exception:
+        except Exception as error:
+            if path in ENDS and isinstance(error, KeyError):  # Gradio's own: the run came to its end meanwhile
+                return await answer.json(200, {"success": True})
             LOG.exception("failed", extra={"id": number, "event": "request"})
             await answer.broken()
         if path.startswith("/login") and answer.status == 400:
             self.wrong_passwords.take(address)
+
+    def numbered(self, body: bytes) -> bytes:
+        """The same request to end a run, with the number of the visitor's run of that function, "" if there is none."""
+        try:
+            asked = dict(json.loads(body))
+        except (ValueError, TypeError):
+            return body
+        queue = self.demo._queue
+        waiting = [one for queued in queue.event_queue_per_concurrency_id.values() for one in queued.queue]
+        running = [one for batch in queue.active_jobs for one in batch or ()]
+        whose = asked.get("session_hash"), asked.get("fn_index")
+        own = [one._id for one in (*running, *waiting) if (one.session_hash, one.fn._id) == whose]
+        return json.dumps(asked | {"event_id": own[0] if own else ""}).encode()
 
     def too_much(self, path: str, address: str, body: bytes) -> str:
         """Why this request has to wait, "" if it need not."""
