@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -48,9 +49,17 @@ def picture(name: str, size: int, *, grey: bool = False) -> torch.Tensor:
     return (x.mean(0, keepdim=True) if grey else x).float()
 
 
-@lru_cache(maxsize=4)
+DRAWING = Lock()
+
+
 def _drawn(prompt: str) -> torch.Tensor:
-    """What the embedded model makes of a prompt at seed 0 in ten steps, (3, H, W)."""
+    """What the embedded model makes of a prompt at seed 0 in ten steps, (3, H, W); who asks meanwhile waits for it."""
+    with DRAWING:
+        return _drawn_once(prompt)
+
+
+@lru_cache(maxsize=4)
+def _drawn_once(prompt: str) -> torch.Tensor:
     from .pipeline import TextToImage
 
     model = TextToImage.load("emoji", device="cpu")

@@ -65,7 +65,7 @@ def launch(
     """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
-    scripts = beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
+    scripts = beside("waiting.js") + beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,
         server_port=port,

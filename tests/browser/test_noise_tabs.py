@@ -47,6 +47,17 @@ def test_forward_noise_follows_the_slider_and_spares_the_picture(forward):
     assert not forward.get_by_text("T must be a whole number").is_visible()
 
 
+def test_a_move_that_takes_long_says_that_it_is_computed(forward):
+    moves = "**/gradio_api/run/**"
+    forward.route(moves, lambda route: None)  # held
+    slide(forward, FORWARD, "Noise amount t", 300)
+    forward.get_by_text("Computing …").wait_for()
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 250:")  # what stood there stays
+    forward.unroute(moves)  # lets those go that were held
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 300:')")
+    forward.get_by_text("Computing …").wait_for(state="detached")
+
+
 def test_the_player_asks_the_server_nothing(forward):
     """Every step of the chain is there once it is shown: no request, and the pictures change."""
     asked = []
