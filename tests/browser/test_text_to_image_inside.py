@@ -12,6 +12,8 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     machine = page.locator(f"{PANEL} .machine")
     boxes = machine.locator(".machine-box")
     assert boxes.count() == 8
+    tops = boxes.locator("b").evaluate_all("all => all.map((b) => b.offsetTop)")
+    assert len(set(tops)) == 1
     assert machine.locator(".machine-counter b").inner_text() == "finished"
     latent, noise = (machine.locator(f".machine-box.{name} canvas") for name in ("latent", "noise"))
     finished = latent.evaluate(PIXELS)
@@ -24,6 +26,7 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     page.wait_for_selector(f"{PANEL} .token-grid .places li:nth-child(77)")
     page.wait_for_function("new URLSearchParams(location.search).get('v') === 'tokens'")
     assert page.locator(f"{PANEL} .token-grid .mark .text").all_inner_texts() == ["start", "end"]
+    assert not page.locator(f"{PANEL} .controls .group").is_visible()  # nothing of the sampling matters here
 
     page.goto(f"{url}?tab=text_to_image&v=attention&n=2")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)

@@ -5,7 +5,8 @@ import json
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 import gradio as gr
@@ -134,6 +135,19 @@ def test_tab_moves_restores_and_follows_presets(small_tab):
     assert (address, preset, message) == ("tab=small&n=5", "", "")
     assert fns["opened"].fn("tab=small&n=3&w=c+%26+d")[:2] == [3, "c & d"]
     assert fns["chosen"].fn("four")[:2] == [4, "a b"] and fns["chosen"].fn("four")[-2] == "four"
+
+
+def test_the_move_of_one_field_can_set_the_others(small_tab):
+    small_tab.FOLLOWED = {"word": lambda settings: replace(settings, n=len(settings.word))}
+    demo, fns = built(small_tab)
+    (led,) = [fn for fn in demo.fns.values() if isinstance(fn.fn, partial)]
+    assert [block.label for block in led.outputs[:2]] == ["n", "word"]
+    values = led.fn(2, "three")
+    assert values[:2] == [5, "three"] and values[-3:] == ["tab=small&n=5&w=three", "", ""]
+    for bad, says in (("seven..", "must not be 7"), (None, "got None")):
+        values = led.fn(2, bad)
+        assert says in values[-1] and len(values) == len(led.outputs)
+    assert (led.targets, fns["moved"].targets) == ([(led.outputs[1]._id, "input")], [(led.outputs[0]._id, "input")])
 
 
 def test_tab_keeps_the_last_picture_and_says_why(small_tab):

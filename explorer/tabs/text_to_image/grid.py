@@ -137,7 +137,7 @@ def stream(s: Settings) -> Iterator[View | None]:
         picture = model.decode(steps[-1].x_next)
         seconds = time.perf_counter() - cell_began
         made.append(Square(cell, to_bytes(picture[0]), checked(model, steps, cell.sampler), seconds))
-        reduced = np.clip((draw.sheet(picture) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
+        reduced = np.round((draw.sheet(picture) + 1) * 127.5).astype(np.uint8)
         note = f"{s.x} {legible(across[i % len(across)])}, {s.y} {legible(down[i // len(across)])}"
         cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), note))
         if i + 1 < len(table):
