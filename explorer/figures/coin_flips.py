@@ -60,10 +60,10 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         fig.add_annotation(x=k, y=above, text=text, showarrow=False, xanchor=side, yshift=14, font={"size": 17})
     if not curve[1].any():  # no chance left: the bell has no width
         return fig
-    broad = np.flatnonzero(curve[1] >= 0.75 * curve[1].max())
+    broad = np.flatnonzero(curve[1] >= curve[1].max() - 0.25 * np.ptp(curve[1]))
     left = broad.mean() > 0.6 * len(curve[1])  # beside it, where there is room
-    beside, where = (broad[0], {"xanchor": "right", "xshift": -8}) if left else (broad[-1], {"xshift": 8})
-    style.label(fig, curve[0][beside], curve[1][beside], "the bell", style.NOISE, yshift=12, **where)
+    beside, where = (int(broad[0]), {"xanchor": "right", "xshift": -8}) if left else (int(broad[-1]), {"xshift": 8})
+    style.label(fig, float(curve[0][beside]), float(curve[1][beside]), "the bell", style.NOISE, yshift=12, **where)
     return fig
 
 
