@@ -58,6 +58,25 @@ def offered(url):
     return models._offer
 
 
+@pytest.fixture(scope="session")
+def views():
+    """The addresses of a tab's views: of each value of the field that chooses the view, a preset with it."""
+    from importlib import import_module
+
+    from explorer.frame import address_of
+    from explorer.settings import specs
+
+    def addresses(name):
+        module = import_module(f"explorer.tabs.{name}")
+        first, spec = next(iter(specs(module.Settings).items()))
+        if first not in ("view", "show") or spec.kind != "choice":
+            return [address_of(module, module.Settings())]
+        named = {getattr(s, first): s for s in reversed(module.PRESETS.values())}
+        return [address_of(module, named.get(v) or module.Settings(**{first: v})) for v in spec.options]
+
+    return addresses
+
+
 @pytest.fixture
 def page(chromium, url, offered, monkeypatch):
     """An empty page that must meet no console error and ask no other host."""
@@ -80,3 +99,21 @@ def page(chromium, url, offered, monkeypatch):
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def settled(page):
+    """Waits until nothing has been asked of the server for a while, and all that was asked is answered."""
+    under_way = set()
+    calls = ("/gradio_api/run/", "/gradio_api/queue/", "/gradio_api/call/")
+    page.on("request", lambda r: under_way.add(r) if any(call in r.url for call in calls) else None)
+    page.on("requestfinished", lambda r: under_way.discard(r))
+    page.on("requestfailed", lambda r: under_way.discard(r))
+
+    def wait():
+        quiet = 0
+        while quiet < 4:
+            page.wait_for_timeout(50)
+            quiet = 0 if under_way else quiet + 1
+
+    return wait

@@ -3,40 +3,57 @@
 from pathlib import Path
 
 import axe_playwright_python
+import pytest
 
 from explorer.tabs import TABS
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# What is in view: the page's head and foot, and the tab; of rules, all that axe has.
+# Of rules, all that axe has, or those named.
 RUN = """
-async (name) => {
-  const shown = [['.top'], ['.tab-container'], [`#tab-${name}`], ['.bottom']];
-  const { violations } = await axe.run({ include: shown }, { resultTypes: ['violations'] });
+async ([places, rules]) => {
+  const only = rules ? { runOnly: rules } : {};
+  const seen = { include: places.map((one) => [one]), exclude: [['.main-svg']] };  // a plot's many marks are no text
+  const { violations } = await axe.run(seen, { resultTypes: ['violations'], ...only });
   return violations.flatMap(({ id, impact, nodes }) => nodes.map(({ target, html, failureSummary }) =>
     ({ id, impact, target: target.join(' '), html: html.slice(0, 200), failureSummary })));
 }
 """
+AROUND = [".top", ".tab-container", ".bottom"]
 
 
-def violations(page, name):
+def violations(page, *places, rules=None):
     """Those that axe calls serious or critical."""
-    return [one for one in page.evaluate(RUN, name) if one["impact"] in ("serious", "critical")]
+    return [one for one in page.evaluate(RUN, [places, rules]) if one["impact"] in ("serious", "critical")]
 
 
-def test_no_tab_violates_a_rule(page, url):
+def audit(page, url, names, views, settled):
+    """What is wrong in the views of these tabs, by address and theme; in the dark it is their colours that differ."""
     page.emulate_media(reduced_motion="reduce")  # a colour on its way from light to dark is neither
-    page.goto(f"{url}?tab={TABS[0]}&__theme=light")
-    page.wait_for_selector(f"#tab-{TABS[0]}-button")
+    page.goto(f"{url}?tab={names[0]}&__theme=light")
+    page.wait_for_selector(f"#tab-{names[0]} .badge:not(.waiting)")
     page.evaluate(AXE + ";0")
     found = {}
-    for name in TABS:
-        page.evaluate("name => document.querySelector(`#tab-${name}-button`).click()", name)
-        page.wait_for_selector(f"#tab-{name} :is(.badge, .katex)")
-        for theme in ("light", "dark"):
-            page.evaluate("theme => window.explorer.theme(theme)", theme)
-            if wrong := violations(page, name):
-                found[name, theme] = wrong
-    assert found == {}
+    for theme, rules in (("light", None), ("dark", ["color-contrast"])):
+        page.evaluate("theme => window.explorer.theme(theme)", theme)
+        found["around", theme] = violations(page, *AROUND, rules=rules)
+    for name in names:
+        for query in views(name):
+            page.evaluate("query => window.explorer.go(query)", query)
+            settled()
+            for theme, rules in (("light", None), ("dark", ["color-contrast"])):
+                page.evaluate("theme => window.explorer.theme(theme)", theme)
+                found[query, theme] = violations(page, f"#tab-{name}", rules=rules)
+    return {where: wrong for where, wrong in found.items() if wrong}
+
+
+def test_no_tab_violates_a_rule(page, url, settled):
+    assert audit(page, url, TABS, lambda name: [f"tab={name}"], settled) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABS)
+def test_no_view_violates_a_rule(page, url, views, settled, name):
+    assert audit(page, url, [name], views, settled) == {}
 
 
 def test_axe_finds_what_is_wrong(page, url):
@@ -51,7 +68,7 @@ def test_axe_finds_what_is_wrong(page, url):
         }""",
         TABS[0],
     )
-    assert {one["id"] for one in violations(page, TABS[0])} == {"role-img-alt", "color-contrast"}
+    assert {one["id"] for one in violations(page, f"#tab-{TABS[0]}")} == {"role-img-alt", "color-contrast"}
 
 
 def test_figures_say_what_can_be_read_on_this_page(page, url):
