@@ -170,6 +170,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         try:
             settings = settings_from(values)
             about = about_of(settings)
+            if known:  # what was said of a preset or an address stays
+                about[-1] = gr.skip()
             if both:
                 yield [gr.skip()] * len(shown)  # a stream without a step would empty the screen
             kept = runs.KEPT.last if known else runs.KEPT.anew
