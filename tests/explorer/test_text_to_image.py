@@ -95,6 +95,7 @@ def test_unknown_and_cut_words_are_reported(model):
     }
     assert "never saw" in view.notice
     assert {token["text"]: token["known"] for token in view.numbers["tokens"]}["red"]
+    assert "“🚀”" in views(Settings(prompt="red 🚀", steps=1), model)[-1].notice
     view = views(Settings(prompt="red " * 100, steps=2), model)[-1]
     kinds = [kind for _, kind in piece(view, "result").tokens]
     assert (kinds[0], kinds[-1], kinds.count("known"), kinds.count("cut")) == ("mark", "mark", 75, 25)

@@ -39,6 +39,7 @@ from explorer.tabs.text_to_image.settings import (
     read,
     screen,
     shown,
+    spelled,
     to_bytes,
     walk,
 )
@@ -237,7 +238,7 @@ PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
 def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
     """What the model made of the prompt, in a sentence."""
     words = tokens[1:-1]
-    unknown = list(dict.fromkeys(token.text for token in words if token.kept and not token.known))
+    unknown = list(dict.fromkeys(spelled(token.text) for token in words if token.kept and not token.known))
     cut = sum(not token.kept for token in words)
     quoted = ", ".join(f"“{word}”" for word in unknown[:5])
     if not words:
