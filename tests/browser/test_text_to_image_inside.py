@@ -26,7 +26,7 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     page.wait_for_selector(f"{PANEL} .token-grid .places li:nth-child(77)")
     page.wait_for_function("new URLSearchParams(location.search).get('v') === 'tokens'")
     assert page.locator(f"{PANEL} .token-grid .mark .text").all_inner_texts() == ["start", "end"]
-    assert not page.locator(f"{PANEL} .controls .group").is_visible()  # nothing of the sampling matters here
+    assert not page.locator(f"{PANEL} .controls .block.group").is_visible()  # nothing of the sampling matters here
 
     page.goto(f"{url}?tab=text_to_image&v=attention&n=2")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
