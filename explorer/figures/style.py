@@ -53,7 +53,7 @@ def layout(
     }
 
 
-WIDEST = 36  # letters of a key's line: what a phone has room for
+WIDEST = 38  # letters of a key's line: what a phone has room for
 
 
 def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> None:
