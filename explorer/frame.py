@@ -146,7 +146,11 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         if not query:  # it stands as it was left
             return [gr.skip()] * len([*inputs, *shown])
         settings, complaint = read(query)
-        screen = show(settings)
+        try:
+            screen = [*picture_of(update(settings)), *about_of(settings)]
+        except ValueError as error:  # nothing stands yet that could stay
+            settings, complaint = cls(), errors.message(error)
+            screen = show(settings)
         return [*values_of(settings), *screen[:-1], complaint or screen[-1]]
 
     def set_moved(*values: Any) -> list[Any]:
