@@ -165,6 +165,8 @@ def test_a_bad_address_opens_the_defaults_and_says_so(small_tab):
     _, fns = built(small_tab)
     values = fns["opened"].fn("tab=small&n=elephant")
     assert values[:2] == [4, "a b"] and "got &#x27;elephant&#x27;" in values[-1]
+    values = fns["opened"].fn("tab=small&n=7")  # well written, and refused
+    assert values[:2] == [4, "a b"] and values[3] == "$$n=4$$" and "6 would work" in values[-1]
 
 
 def test_endpoint_has_the_settings_as_its_signature(small_tab):
