@@ -48,7 +48,8 @@ def motion(
     ends = np.cumsum([np.zeros(2), *(vector for _, vector in terms)], axis=0)
     every = np.stack([*ends, x, x0, x_next])
     middle, half = (every.max(0) + every.min(0)) / 2, 0.62 * max(float(np.ptp(every, axis=0).max()), 0.4)
-    fig = Figure(style.layout(x_range=[middle[0] - 1.5 * half, middle[0] + 1.5 * half]))
+    wide = (2.6 if len(terms) < 3 else 1.5) * half  # on a phone the names need as much room as few arrows
+    fig = Figure(style.layout(x_range=[middle[0] - wide, middle[0] + wide]))
     for (name, _), start, end in zip(terms, ends, ends[1:], strict=False):
         colour = COLOURS[KINDS[name]]
         fig.add_annotation(

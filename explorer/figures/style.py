@@ -53,7 +53,7 @@ def layout(
     }
 
 
-WIDEST = 38  # letters of a key's line: what a phone has room for
+WIDEST = 34  # letters of a key's line: what a phone has room for
 
 
 def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> None:
@@ -68,7 +68,8 @@ def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> No
     text = "<br>".join("&nbsp;&nbsp;&nbsp;".join(line) for line in lines)
     where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
     fig.add_annotation(text=text, showarrow=False, align="left", **where)
-    fig.update_layout(margin={"l": 64, "r": 28, "t": 16 + 20 * len(lines), "b": 52} | margin)
+    top = max(16 + 20 * len(lines), margin.pop("t", 0))
+    fig.update_layout(margin={"l": 64, "r": 28, "t": top, "b": 52} | margin)
 
 
 def figure(**options: Any) -> go.Figure:
