@@ -60,6 +60,8 @@ def test_a_move_that_takes_long_says_that_it_is_computed(forward):
 
 def test_the_player_asks_the_server_nothing(forward):
     """Every step of the chain is there once it is shown: no request, and the pictures change."""
+    forward.wait_for_selector(f"{FORWARD} .formula .katex")  # whose fonts come when it is first laid out
+    forward.evaluate("() => document.body.offsetHeight && document.fonts.ready.then(() => null)")
     asked = []
     forward.on("request", lambda request: asked.append(request.url))
     player = forward.locator(f"{FORWARD} .player").first
