@@ -119,9 +119,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         except ValueError as error:
             return cls(), errors.message(error)
 
+    def screen_of(settings: Any) -> list[Any]:
+        return [*picture_of(update(settings)), *about_of(settings)]
+
     def show(settings: Any) -> list[Any]:
         try:
-            return [*picture_of(update(settings)), *about_of(settings)]
+            return screen_of(settings)
         except ValueError as error:
             return refused(error)
 
@@ -147,10 +150,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             return [gr.skip()] * len([*inputs, *shown])
         settings, complaint = read(query)
         try:
-            screen = [*picture_of(update(settings)), *about_of(settings)]
+            screen = screen_of(settings)
         except ValueError as error:  # nothing stands yet that could stay
             settings, complaint = cls(), errors.message(error)
-            screen = show(settings)
+            screen = screen_of(settings)
         return [*values_of(settings), *screen[:-1], complaint or screen[-1]]
 
     def set_moved(*values: Any) -> list[Any]:
