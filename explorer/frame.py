@@ -95,7 +95,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
     about = [code, notebook, address, chips, message]
-    shown = [*picture, *about]
+    shown, ran = [*picture, *about], [*picture, message]
 
     def picture_of(view: View) -> list[Any]:
         stage_values = (gr.skip() if value is None else value for value in view.stage)
@@ -173,23 +173,25 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *about_of(settings)[:-1], complaint]
 
     def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
-        """The screens of a run; with ``known``, the last one alone if these settings have just been run."""
+        """The screens of a run; with ``known``, the last one alone if these settings have just been run.
+
+        Address, preset and program are told by the move that chose the settings: a run that ends late has no word in it.
+        """
+        nothing = [gr.skip()] * len(ran)
         try:
             settings = settings_from(values)
-            about = about_of(settings)
-            if known:  # what was said of a preset or an address stays
-                about[-1] = gr.skip()
+            said = gr.skip() if known else ""  # what was said of a preset or an address stays
             if both:
-                yield [gr.skip()] * len(shown)  # a stream without a step would empty the screen
+                yield nothing  # a stream without a step would empty the screen
             kept = runs.KEPT.last if known else runs.KEPT.anew
             for view in kept((module.NAME, settings), lambda: runs.timely(stream(settings))):
                 if view is None:  # nothing new to show; at every yield the run can be stopped
-                    yield [gr.skip()] * len(shown)
+                    yield nothing
                     continue
-                yield [*picture_of(view), *about]
-                about = [gr.skip()] * len(about)  # told once, so that a late step wipes no "Stopped" away
+                yield [*picture_of(view), said]
+                said = gr.skip()  # once, so that a late step wipes no "Stopped" away
         except ValueError as error:
-            yield refused(error)
+            yield [*nothing[:-1], errors.message(error)]
 
     opening = f"() => [window.explorer.opened({module.NAME!r})]"
     if hasattr(module, "update"):
@@ -205,7 +207,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
-    running: list[Any] = [start.click(run, inputs, shown, **queued)] if hasattr(module, "stream") else []
+    running: list[Any] = [start.click(run, inputs, ran, **queued)] if hasattr(module, "stream") else []
     ending = None
     if both:  # before those that start the next run: listeners are called in the order of their making
         changes = [*(field.input for field in inputs), chips.input, address.input]
@@ -223,10 +225,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
-    running += [by_preset.success(rerun, inputs, shown, **queued), by_address.success(rerun, inputs, shown, **queued)]
+    running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, **LIGHT)
-        running.append(by_first.success(rerun, inputs, shown, **queued | {"trigger_mode": "always_last"}))
+        running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
         ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -24,7 +24,6 @@ T = TypeVar("T")
 LOG = logging.getLogger("explorer")  # `explorer.server.write_log` says where it goes
 DEADLINE = 600.0  # seconds that one run may take, unless `limit` says otherwise
 MOST_KEPT = 64_000_000  # bytes of finished results
-TURN = Lock()
 _deadline = DEADLINE
 
 
@@ -45,6 +44,41 @@ def timely(steps: Iterable[T], seconds: float | None = None) -> Iterator[T]:
         yield step
         if time.monotonic() > end:
             raise ValueError(f"this run took more than {most:g} seconds and was ended; fewer steps would fit")
+
+
+class Turn:
+    """A lock that is given to those who ask in the order in which they asked; `threading.Lock` lets some wait long."""
+
+    def __init__(self) -> None:
+        self._inner, self._taken = Lock(), False
+        self._line: deque[Lock] = deque()  # held by those who wait; letting go of one gives the turn to it
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for the turn; False if it has not come after ``timeout`` seconds."""
+        with self._inner:
+            if not self._taken:
+                self._taken = True
+                return True
+            mine = Lock()
+            mine.acquire()
+            self._line.append(mine)
+        if mine.acquire(timeout=timeout):
+            return True
+        with self._inner:
+            if mine in self._line:
+                self._line.remove(mine)
+                return False
+            return True  # given at the last moment
+
+    def release(self) -> None:
+        with self._inner:
+            if self._line:
+                self._line.popleft().release()
+            else:
+                self._taken = False
+
+
+TURN = Turn()
 
 
 def in_turn(function: Callable[..., T], wait: float = 1.0) -> Callable[..., T]:

@@ -25,16 +25,17 @@ STYLES = {
 }
 
 
-def augment(rgba: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
+def augment(rgba: Tensor, generator: torch.Generator, *, flip: bool, move: float = 1.0) -> Tensor:
     """Each picture moved by up to 3 pixels and scaled by 0.88 to 1.04; mirrored half of the time if ``flip``.
 
     Args:
         rgba: uint8 (B, 4, H, W), straight alpha.
+        move: how much of that: with 0 all stay in their place, scaled by 0.96.
     Returns: the same shape and type; what comes in from outside is transparent.
     """
     n, side = len(rgba), rgba.shape[-1]
-    scale = 0.88 + 0.16 * torch.rand(n, generator=generator)
-    shift = (torch.rand(n, 2, generator=generator) - 0.5) * 2 * 3 / side * 2
+    scale = 0.96 + 0.16 * move * (torch.rand(n, generator=generator) - 0.5)
+    shift = (torch.rand(n, 2, generator=generator) - 0.5) * 2 * 3 * move / side * 2
     mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = mirror / scale, 1 / scale, shift
@@ -57,13 +58,14 @@ def pictures(
     white: float,
     chosen: Tensor | None = None,
     every: bool = False,
+    move: float = 1.0,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Random pictures over plain backgrounds.
 
     Args:
         images: uint8 (N, 4, H, W). white: the share of white backgrounds; the others are equally often.
         chosen: which of them to take from, int64 (M,); all if None.
-        every: take all of them in their order, instead of ``batch`` random ones.
+        every: take all of them in their order, instead of ``batch`` random ones. move: see `augment`.
     Yields: (float32 (B, 3, H, W) in [-1, 1], index of each picture (B,), index of each background (B,)).
     """
     pool = torch.arange(len(images)) if chosen is None else chosen
@@ -71,7 +73,7 @@ def pictures(
         which = pool if every else pool[torch.randint(len(pool), (batch,), generator=generator)]
         ground = torch.randint(len(COLOURS), (len(which),), generator=generator)
         ground[torch.rand(len(which), generator=generator) < white] = 0
-        rgba = augment(images[which.to(images.device)], generator, flip=flip)
+        rgba = augment(images[which.to(images.device)], generator, flip=flip, move=move)
         yield composite(rgba, COLOURS[ground].to(images.device)), which, ground
 
 

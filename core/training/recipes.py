@@ -15,6 +15,7 @@ class Recipe:
     data: "emoji" (pictures), "prepared" (latents and text states) or "fashion".
     network: the config of the network. train: fields of `TrainConfig`. batch: pictures a step.
     scheduler: for a denoiser, the noise schedule and prediction as a checkpoint's ``scheduler_config.json`` has them.
+    late: for a denoiser, how much more often noisy times are drawn (see `core.training.loop.Denoising`).
     defaults: for a denoiser, what to sample with.
     """
 
@@ -28,6 +29,7 @@ class Recipe:
     minutes: float
     seed: int = 0
     scheduler: dict[str, Any] = field(default_factory=dict)
+    late: float = 0.0
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
@@ -131,6 +133,7 @@ RECIPES: dict[str, Recipe] = {
             batch=32,  # more, smaller steps: in an hour on a CPU their number is what is short
             minutes=75,
             scheduler=COSINE_V,
+            late=1.0,
             defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 7.5, "size": 64},
         ),
         Recipe(

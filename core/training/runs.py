@@ -180,7 +180,7 @@ def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
 
-    objective = Denoising(unet, schedule, recipe.scheduler["prediction_type"])
+    objective = Denoising(unet, schedule, recipe.scheduler["prediction_type"], late=recipe.late)
     return Run(unet, objective, stream, save, sheet)
 
 

@@ -12,7 +12,9 @@ new ResizeObserver(() => {  // two rows, unless there are no more or all are ask
 const mark = () => {
   buttons.forEach((b) => b.setAttribute('aria-pressed', b.textContent === props.value));
   const chosen = buttons.find((b) => b.textContent === props.value);
-  if (chosen && row.scrollWidth > row.clientWidth) row.scrollLeft = chosen.offsetLeft - row.offsetLeft - 40;  // on a phone
+  if (!chosen) return;
+  const top = chosen.offsetTop - row.offsetTop;  // one of a hidden row comes into sight
+  if (top < row.scrollTop || top + chosen.offsetHeight > row.scrollTop + row.clientHeight) row.scrollTop = top;
 };
 buttons.forEach((b) => b.addEventListener('click', () => {
   props.value = b.textContent;

@@ -124,17 +124,13 @@ def cost(
             hovertemplate=f"{title}: %{{y:.2g}} for %{{x}} calls<extra></extra>",
         )
     if least is not None:
-        fig.add_shape(
-            type="line",
-            xref="paper",
-            x0=0,
-            x1=1,
-            y0=least,
-            y1=least,
+        fig.add_scatter(
+            x=list(calls),
+            y=[least] * 2,
+            mode="lines",
+            name="a fresh draw of the data",
             line={"color": style.GREY, "dash": "dot", "width": 2},
-        )
-        style.label(
-            fig, math.log10(calls[0] * 1.15), math.log10(least), "a fresh draw of the data", style.GREY, yshift=-12
+            hovertemplate="a fresh draw of the data: %{y:.2g}<extra></extra>",
         )
     fig.update_layout(
         uirevision=what,

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from explorer.frame import address_of
 from explorer.tabs import TABS
 
 SHOWN = "#tab-{} .badge.ok"
@@ -86,6 +87,29 @@ def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(page, url):
     for name in (TABS[0], TABS[1]):
         page.go_back()
         page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{name}'")
+
+
+# How far a thing reaches out of what it stands in, to each of its sides.
+OUT = """(one, selector) => {
+  const box = one.closest(selector).getBoundingClientRect(), mine = one.getBoundingClientRect();
+  return Math.max(box.left - mine.left, mine.right - box.right, box.top - mine.top, mine.bottom - box.bottom);
+}"""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_what_is_chosen_is_in_sight(page, url, width):
+    """The chosen tab's whole name, and the last of more presets than find room."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{url}?tab={TABS[0]}")
+    page.wait_for_selector(SHOWN.format(TABS[0]))
+    for name in ("transposed_convolution", "samplers"):
+        module = import_module(f"explorer.tabs.{name}")
+        title, settings = list(module.PRESETS.items())[-1]
+        page.evaluate("query => window.explorer.go(query)", address_of(module, settings))
+        chip = page.locator(f"#tab-{name} .chip[aria-pressed=true]")
+        chip.wait_for()
+        assert chip.inner_text() == title and chip.evaluate(OUT, ".chips") < 1
+        assert page.locator(f"#tab-{name}-button:visible").evaluate(OUT, ".tab-container") < 1
 
 
 def test_a_slider_changes_formula_badge_code_and_address(page, url):

@@ -125,6 +125,14 @@ def test_every_time_is_drawn_and_the_loss_is_a_mean_square():
     assert loss.item() == pytest.approx(np.mean(drawn[2].numpy() ** 2), rel=1e-5)
 
 
+@pytest.mark.parametrize("late", [0.0, 1.0, 2.5])
+def test_times_are_drawn_as_often_as_a_power_of_them(late):
+    """t / T has the beta distribution with a = 1 + late and b = 1."""
+    objective = Denoising(nn.Identity(), linear(T=1000), "epsilon", torch.Generator().manual_seed(0), late=late)
+    _, t, _ = objective.draw(torch.zeros(5000, 1))
+    assert scipy.stats.kstest((t.numpy() + 0.5) / 1000, scipy.stats.beta(1 + late, 1).cdf).pvalue > 0.01
+
+
 def test_learning_rate_is_that_of_torch():
     """Linear warm-up, plateau, cosine: torch's three schedulers in a row."""
     steps, warmup, hold = 60, 10, 0.5
@@ -336,6 +344,8 @@ def test_augment_moves_scales_and_mirrors_and_keeps_colours(flip):
     assert 2 < shift_y.abs().max() < 3.3 and 2 < shift_x.abs().max() < 3.5
     mirrored = (x < 0).float().mean()
     assert (0.35 < mirrored < 0.65) if flip else mirrored == 0
+    still = batches.augment(rgba[:9], torch.Generator().manual_seed(0), flip=False, move=0)
+    assert torch.equal(still, still[:1].expand_as(still))
 
 
 def test_pictures_over_their_backgrounds():

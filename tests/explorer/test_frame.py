@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -209,6 +210,24 @@ def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long():
         assert long.result(30) == 60
     assert runs.TURN.acquire(timeout=1)
     runs.TURN.release()
+
+
+def test_the_turn_comes_in_the_order_of_asking():
+    turn, order = runs.Turn(), []
+
+    def wait(number):
+        assert turn.acquire(timeout=30)
+        order.append(number)
+        turn.release()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert turn.acquire(timeout=0) and not turn.acquire(timeout=0.01)
+        for number in range(20):
+            pool.submit(wait, number)
+            while len(turn._line) <= number:  # until it stands in line
+                time.sleep(0.001)
+        turn.release()
+    assert order == list(range(20)) and turn.acquire(timeout=0)
 
 
 def test_controls_never_wait_behind_the_queue(small_tab):
