@@ -175,7 +175,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
         """The screens of a run; with ``known``, the last one alone if these settings have just been run.
 
-        Address, preset and program are told by the move that chose the settings: a run that ends late has no word in it.
+        Address, preset and program are told by the move that chose the settings; a run that ends late has no say in it.
         """
         nothing = [gr.skip()] * len(ran)
         try:

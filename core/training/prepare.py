@@ -99,9 +99,7 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
     for _ in range(variants):
         for which in tqdm(torch.arange(len(emoji.images)).split(128), desc="latents"):
             x, which, ground = next(
-                batches.pictures(
-                    emoji.images, 0, generator, flip=False, white=0.3, chosen=which, every=True, move=MOVE
-                )
+                batches.pictures(emoji.images, 0, generator, flip=False, white=0.3, chosen=which, every=True, move=MOVE)
             )
             with torch.autocast("cpu", torch.bfloat16):
                 latents.append(vae.encode(x).half())
