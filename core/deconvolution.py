@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, lsqr
+from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
 from core.convolution import convolve, pad, transposed_convolve
 
-LARGEST_SVD = 32  # sides of x up to which A is taken apart; above, LSQR walks towards the answer
-STEPS = 200  # of LSQR at most
+LARGEST_SVD = 32  # sides of x up to which A is taken apart; above, LSMR walks towards the answer
+STEPS = 200  # of LSMR at most
 
 
 KERNELS = ("gaussian", "box", "disc", "motion")
@@ -123,10 +123,11 @@ def naive_inverse(y: Tensor, kernel: Tensor) -> Tensor:
 def pseudo_inverse(y: Tensor, kernel: Tensor) -> Tensor:
     """A+ y: of all x that come nearest to A x = y, the smallest. Noise is divided by the singular values too.
 
-    Up to 32 pixels by the singular values above rounding; beyond, LSQR in at most 200 steps, which leaves out what the
-    smallest of them would take longer to bring in.
+    Up to 32 pixels by the singular values above rounding; beyond, LSMR in at most 200 steps, which leaves out what the
+    smallest of them would take longer to bring in. Of such walks it is the one on which the error gets flatter with
+    every step, so that it can be left early.
 
-    Source: Penrose (1955); Paige & Saunders (1982), "LSQR".
+    Source: Penrose (1955); Fong & Saunders (2011), arXiv 1006.0758, "LSMR".
     """
     return wiener(y, kernel, 0.0)
 
@@ -147,8 +148,8 @@ def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor
         return mean + wiener(y - mean * kernel.sum(), kernel, noise)
     full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
     if max(full) > LARGEST_SVD:
-        stop = {"atol": 1e-12, "btol": 1e-12, "iter_lim": STEPS}
-        x = lsqr(_Blur(y.shape, full, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
+        stop = {"atol": 1e-12, "btol": 1e-12, "conlim": 0, "maxiter": STEPS}
+        x = lsmr(_Blur(y.shape, full, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
         return torch.from_numpy(x).reshape(full).to(y)
     shape = (y.shape[0], y.shape[1])
     u, s, vt = svd(shape, kernel)

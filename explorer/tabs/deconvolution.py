@@ -47,7 +47,7 @@ SOURCE = r"""
   F. Visin, arXiv 1603.07285, section 4).
 - $A$ is the convolution of the tab Convolution: only whole windows, stride 1, kernel not flipped. A picture $x$ of
   $H + k - 1$ rows becomes a $y$ of $H$, so there are more unknowns than equations, whatever the kernel.
-- Pseudo-inverse: R. Penrose (1955). Beyond 32 pixels: LSQR, C. Paige, M. Saunders (1982). Naive inverse and Wiener's
+- Pseudo-inverse: R. Penrose (1955). Beyond 32 pixels: LSMR, D. Fong, M. Saunders (2011). Naive inverse and Wiener's
   filter: R. Gonzalez, R. Woods, *Digital Image Processing* (2018), sections 5.7 and 5.8; here the filter has the
   operator in place of its spectrum, for pixels that know nothing of each other but their mean, which is that of $y$.
 - Richardson-Lucy is scikit-image's (`restoration.richardson_lucy`). **Its boundary differs from $A$'s**: $x$ and $y$
@@ -233,7 +233,7 @@ def notice(s: Settings, numbers: dict) -> str:
     )
     if numbers["rank"] is None:
         return (
-            f"{first}\nAbove {LARGEST_SVD} pixels A is not taken apart, so no rank is given: LSQR walks to the "
+            f"{first}\nAbove {LARGEST_SVD} pixels A is not taken apart, so no rank is given: LSMR walks to the "
             f"pseudo-inverse and stops after {STEPS} steps, which by itself keeps out some of the noise."
         )
     lost = (

@@ -121,7 +121,7 @@ def test_what_was_never_seen_and_what_was_make_the_picture():
 
 
 def test_walked_to_or_solved_for_it_is_the_same_answer():
-    """33 pixels are above the limit, so this is LSQR against numpy."""
+    """33 pixels are above the limit, so this is LSMR against numpy."""
     y, kernel = random(29, 31), random(5, 3, seed=1)
     A = by_nested_loops(y.shape, kernel.numpy())
     expected = A.T @ np.linalg.solve(A @ A.T + 0.1 * np.eye(len(A)), y.numpy().ravel())

@@ -518,8 +518,8 @@ def test_denoising_batches(trained):
     """Latents go with a caption of their own picture; a tenth goes without any."""
     _, folder = trained
     data = prepare.read(folder)
-    empty = data.context(torch.tensor([0]))
-    own = [data.context(row) for row in data.caption]
+    empty = data.context(torch.tensor([0]), batches.LONGEST_CAPTION)
+    own = [data.context(row, batches.LONGEST_CAPTION) for row in data.caption]
     without = 0
     for z, context in islice(prepare.denoising_batches(data, 50, torch.Generator().manual_seed(0)), 20):
         for one, words in zip(z, context, strict=True):

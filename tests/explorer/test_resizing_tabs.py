@@ -220,6 +220,13 @@ def test_every_answer_is_an_explicit_matrix_or_scikit_images(s):
         assert abs(view.numbers["lost_share"] - np.sum((x.ravel() - seen) ** 2) / np.sum(x**2)) < 1e-6
 
 
+@pytest.mark.parametrize(("blur", "width"), [("gaussian", 9), ("gaussian", 3), ("box", 3), ("disc", 9), ("motion", 5)])
+def test_above_32_pixels_an_answer_walked_to_is_where_the_error_is_flat(blur, width):
+    for noise in (0.01, 0.1, 0.5):
+        chosen = deconvolution.Settings(side=64, blur=blur, width=width, noise=noise, iterations=1)
+        assert deconvolution.update(chosen).check.ok
+
+
 def test_above_32_pixels_there_is_no_rank():
     view = deconvolution.update(deconvolution.PRESETS["64 pixels, by iteration"])
     assert view.check.ok
