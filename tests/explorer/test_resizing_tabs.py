@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import plotly.graph_objects as go
@@ -222,8 +223,10 @@ def test_every_answer_is_an_explicit_matrix_or_scikit_images(s):
 
 @pytest.mark.parametrize(("blur", "width"), [("gaussian", 9), ("gaussian", 3), ("box", 3), ("disc", 9), ("motion", 5)])
 def test_above_32_pixels_an_answer_walked_to_is_where_the_error_is_flat(blur, width):
-    for noise in (0.01, 0.1, 0.5):
-        chosen = deconvolution.Settings(side=64, blur=blur, width=width, noise=noise, iterations=1)
+    for noise, regularisation in product((0.01, 0.1, 0.5), (1e-4, 0.05)):
+        chosen = deconvolution.Settings(
+            side=64, blur=blur, width=width, noise=noise, regularisation=regularisation, iterations=1
+        )
         assert deconvolution.update(chosen).check.ok
 
 
