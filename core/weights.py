@@ -33,7 +33,6 @@ Report = Callable[[float, str], None]  # told how far something is, 0 to 1, and 
 # What diffusers' configs may ask for that these networks do not have, with the values that mean "not asked for".
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu",),
-    "addition_embed_type": (None,),
     "attention_type": ("default",),
     "center_input_sample": (False,),
     "class_embed_type": (None,),

@@ -88,6 +88,50 @@ def not_padding(context: Tensor) -> Tensor:
     return (seen | ~seen.any(dim=1, keepdim=True))[:, None, None]
 
 
+class AttentionPooling(nn.Module):
+    """A whole text in one vector: its mean asks, and what looks like an answer among the words (and the mean) is summed.
+
+    Shapes: (B, L, D) -> (B, D). Rows where ``seen`` (B, 1, 1, L) is False count nowhere.
+    Source: Radford et al. (2021), arXiv 2103.00020, section 2.4 (there over a picture); for text as in DeepFloyd IF.
+    """
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{heads} attention heads must divide the {channels} channels")
+        self.heads = heads
+        self.positional_embedding = nn.Parameter(torch.randn(1, channels) / channels**0.5)
+        self.k_proj, self.q_proj, self.v_proj = (nn.Linear(channels, channels) for _ in range(3))
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        there = torch.ones_like(x[..., :1]) if seen is None else seen[:, 0, 0, :, None].to(x)
+        mean = (x * there).sum(1, keepdim=True) / there.sum(1, keepdim=True) + self.positional_embedding
+        x = torch.cat([mean, x], dim=1)
+        q, k, v = (split_heads(y, self.heads) for y in (self.q_proj(mean), self.k_proj(x), self.v_proj(x)))
+        mask = None if seen is None else F.pad(seen, (1, 0), value=True)
+        return merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))[:, 0]
+
+
+class TextEmbedding(nn.Module):
+    """What the whole text adds to the time embedding, so that every residual block is told of it, not attention alone.
+
+    Shapes: (B, L, D) -> (B, time_channels). It starts at 0, so that a network can learn with it or go on without.
+    Source: Saharia et al. (2022), arXiv 2205.11487, section 2.2: "pooled embedding vector, added to the diffusion
+    timestep embedding".
+    """
+
+    def __init__(self, channels: int, time_channels: int, heads: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.pool = AttentionPooling(channels, heads)
+        self.proj = nn.Linear(channels, time_channels)
+        self.norm2 = nn.LayerNorm(time_channels)
+        nn.init.zeros_(self.norm2.weight)
+
+    def forward(self, context: Tensor, seen: Tensor | None = None) -> Tensor:
+        return self.norm2(self.proj(self.pool(self.norm1(context), seen)))
+
+
 class GEGLU(nn.Module):
     """x W1 * gelu(x W2). Source: Shazeer (2020), arXiv 2002.05202, equation 6."""
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.networks.attention import Record, SpatialTransformer, not_padding
+from core.networks.attention import Record, SpatialTransformer, TextEmbedding, not_padding
 from core.networks.layers import Downsample, ResnetBlock, TimestepMLP, Upsample, timestep_embedding
 
 Words = tuple[Tensor, Tensor | None]  # the context (B, L, D), and which of its rows may be looked at
@@ -25,6 +25,7 @@ class UNetConfig:
     upcast_attention: attention in float32 where the rest is in half precision.
     zero_is_padding: rows of the context that are all zero stand for no word, and nothing looks at them, unless there is
         nothing else. False where there are none, as in Stable Diffusion, whose U-Net looks at states of padding.
+    addition_embed_type: "text" adds the pooled words to the time embedding, in ``addition_embed_type_num_heads`` heads.
     """
 
     sample_size: int = 16
@@ -42,6 +43,8 @@ class UNetConfig:
     patch_size: int = 1
     upcast_attention: bool | None = False
     zero_is_padding: bool = True
+    addition_embed_type: str | None = None
+    addition_embed_type_num_heads: int = 64
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -49,6 +52,10 @@ class UNetConfig:
             raise ValueError(
                 f"{levels} widths need {levels} down and {levels} up block types, "
                 f"got {self.down_block_types} and {self.up_block_types}"
+            )
+        if self.addition_embed_type not in (None, "text"):
+            raise ValueError(
+                f"addition_embed_type = {self.addition_embed_type!r} is not supported; wanted None or 'text'"
             )
         unknown = set(self.down_block_types + self.up_block_types) - {
             "DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D",
@@ -166,6 +173,8 @@ class UNet(nn.Module):
         first, levels = c.block_out_channels[0], range(len(c.block_out_channels))
         self.conv_in = nn.Conv2d(c.in_channels * c.patch_size**2, first, 3, padding=1)
         self.time_embedding = TimestepMLP(first, 4 * first)
+        if c.addition_embed_type == "text":
+            self.add_embedding = TextEmbedding(c.cross_attention_dim, 4 * first, c.addition_embed_type_num_heads)
         self.down_blocks = nn.ModuleList(DownLevel(c, level) for level in levels)
         self.mid_block = MidLevel(c)
         self.up_blocks = nn.ModuleList(UpLevel(c, level) for level in reversed(levels))
@@ -200,6 +209,8 @@ class UNet(nn.Module):
 
         words = context, not_padding(context) if c.zero_is_padding else None
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
+        if c.addition_embed_type == "text":
+            time = time + self.add_embedding(*words)
         x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
         left = [x]
         for level, block in enumerate(self.down_blocks):

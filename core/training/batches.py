@@ -93,7 +93,7 @@ def caption(
     if rng.random() < 0.2:
         thing = f"{'an' if thing[:1] in 'aeiou' else 'a'} {thing}"
     parts = [thing]
-    if rng.random() < 0.5:
+    if rng.random() < 0.75:
         said = f"{STYLES[style]} style"
         if rng.random() < 0.25:
             parts[0] = f"{said} {thing}" if rng.random() < 0.5 else f"{thing} in {said}"

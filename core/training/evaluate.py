@@ -67,7 +67,7 @@ def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, ba
 
 @dataclass(frozen=True)
 class Asked:
-    """Every name in two of the styles, over one of the backgrounds, from two seeds: numbers of the judge's answers.
+    """Names in two of the styles, over one of the backgrounds, from one or more seeds: numbers of the judge's answers.
 
     The k-th of the prompts has background k mod 10; the n-th name has styles n and n + 3, mod 7: of some names these
     are styles that no training picture has.
@@ -79,11 +79,14 @@ class Asked:
     seed: Tensor
 
     @classmethod
-    def of(cls, answers: Mapping[str, Sequence[str]], every: int = 1) -> "Asked":
+    def of(
+        cls, answers: Mapping[str, Sequence[str]], every: int = 1, *, first: int = 0, seeds: Sequence[int] = (0, 1)
+    ) -> "Asked":
+        """Every how many-th name, from number ``first`` on."""
         styles = len(answers["style"])
-        names = range(0, len(answers["name"]), every)
+        names = range(first, len(answers["name"]), every)
         rows = [(n, (n + d) % styles) for n in names for d in (0, 3)]
-        rows = [(n, s, k % len(answers["background"]), seed) for k, (n, s) in enumerate(rows) for seed in (0, 1)]
+        rows = [(n, s, k % len(answers["background"]), seed) for k, (n, s) in enumerate(rows) for seed in seeds]
         return cls(*torch.tensor(rows).T)
 
     def prompts(self, answers: Mapping[str, Sequence[str]]) -> list[str]:
@@ -98,8 +101,8 @@ class Asked:
 
 
 @torch.no_grad()
-def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji, *, every: int = 1) -> dict[str, Any]:
-    """What `Asked` asks for, and how much of it is there.
+def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji, asked: Asked) -> dict[str, Any]:
+    """How much there is of what was asked for.
 
     name: how often the name is the judge's first answer, and among its first five; of all, of the combinations of name
     and style that were trained on, and of those that no picture shows. style: how often that is the judge's answer.
@@ -111,7 +114,6 @@ def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji
     0.05.
     """
     answers = judge.answers
-    asked = Asked.of(answers, every)
     pictures = draw(model, asked.prompts(answers), asked.seed.tolist())
     found = [torch.cat(some) for some in zip(*(judge(x) for x in pictures.split(256)), strict=True)]
     right = found[0].topk(5).indices == asked.name[:, None]
@@ -206,9 +208,25 @@ def evaluate_emoji(
         counts[prompt] = {"top1": int(right[:, 0].sum()), "top5": int(right.any(1).sum())}
     settings = {name: model.default(name) for name in ("sampler", "steps", "guidance")}
     measured = {"seeds": seeds, **settings, "prompts": counts, "people": evaluate_people(model, judge)}
-    return measured | {"names_styles_backgrounds": evaluate_prompts(model, judge, data, every=every)}, tile(
-        pictures, seeds
-    )
+    return measured | {
+        "names_styles_backgrounds": evaluate_prompts(model, judge, data, Asked.of(judge.answers, every))
+    }, tile(pictures, seeds)
+
+
+def choose_guidance(
+    model: TextToImage, judge: Classifier, data: datasets.Emoji, scales: Sequence[float], *, every: int
+) -> dict[float, dict[str, Any]]:
+    """`evaluate_prompts` at each guidance scale, on names and a seed that `evaluate_emoji` with the same ``every`` > 1
+    does not score; "score", to choose by, is the mean of the shares of names (first five), styles and backgrounds.
+    """
+    asked = Asked.of(judge.answers, every, first=every // 2, seeds=(100,))
+    table = {}
+    for scale in scales:
+        defaults = {**model.card.defaults, "guidance": scale}
+        measured = evaluate_prompts(replace(model, card=replace(model.card, defaults=defaults)), judge, data, asked)
+        shares = (measured["name"]["all"]["top5"], measured["style_top1"], measured["background_within_0.1"])
+        table[scale] = {"score": round(sum(shares) / 3, 4), **measured}
+    return table
 
 
 # ---- the FashionMNIST models
@@ -299,10 +317,21 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100)")
     parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", metavar="S",
+        help="emoji: compare these scales on other names and another seed than are scored, and write nothing",
+    )  # fmt: skip
     options = parser.parse_args(argv)
     folder = options.folder or weights.resolve(options.model)
     trained = Path("runs") / options.model.split("-")[0] / "classifier"
     judge, judge_card = load_classifier(options.classifier or trained)
+    if options.guidance:
+        if options.model != "emoji":
+            parser.error("--guidance compares scales of the emoji model")
+        model, data = TextToImage.load(folder), datasets.emoji(options.data)
+        for scale, row in choose_guidance(model, judge, data, options.guidance, every=options.every).items():
+            print(f"guidance {scale:g}: {json.dumps(row)}")
+        return
     measured, picture = EVALUATIONS[options.model](folder, judge, options)
     measured |= {"classifier_on_unseen_real_pictures": judge_card.measured}
     print(json.dumps(measured, indent=2))

@@ -128,6 +128,8 @@ RECIPES: dict[str, Recipe] = {
                 up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
                 cross_attention_dim=128,
                 layers_per_block=1,
+                addition_embed_type="text",
+                addition_embed_type_num_heads=4,
             ),
             train={"lr": 8e-4, "warmup": 100, "hold": 0.5, "ema": 0.999},
             batch=32,  # more, smaller steps: in an hour on a CPU their number is what is short

@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 import diffusers
 import pytest
 import torch
-from diffusers.models.embeddings import get_timestep_embedding
+from diffusers.models.embeddings import TextTimeEmbedding, get_timestep_embedding
 from torch import nn
 from torch.nn import functional as F
 
-from core.networks.attention import Attention, Record, SpatialTransformer, attend, not_padding
+from core.networks.attention import Attention, Record, SpatialTransformer, TextEmbedding, attend, not_padding
 from core.networks.layers import timestep_embedding
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
@@ -41,6 +41,10 @@ UNETS = {
     ),
     "28 to 14 to 7": (replace(SMALL, **THREE), (28, 28)),
     "sizes that halve unevenly": (replace(SMALL, **THREE, layers_per_block=2), (13, 7)),
+    "words in the time embedding": (
+        replace(SMALL, addition_embed_type="text", addition_embed_type_num_heads=4),
+        (8, 8),
+    ),
     "two transformers deep": (replace(SMALL, transformer_layers_per_block=2), (8, 8)),
     "Stable Diffusion 2's shape": (
         replace(
@@ -199,6 +203,30 @@ def test_nothing_looks_at_padding():
     assert torch.allclose(ours(x, padded, seen=seen), theirs(x, padded, padded, key_padding_mask=mask)[0], atol=1e-6)
     nothing = torch.zeros(2, 3, 12)
     assert ours(x, nothing, seen=not_padding(nothing)).isfinite().all()  # nothing but padding
+
+
+def test_padding_adds_nothing_to_the_time_embedding():
+    """Zero rows behind a text change nothing in what it adds; they would in diffusers' module, which knows no padding."""
+    torch.manual_seed(0)
+    ours = roughen(TextEmbedding(12, 32, 4))
+    theirs = TextTimeEmbedding(12, 32, num_heads=4)
+    theirs.load_state_dict(ours.state_dict())
+    words = torch.randn(2, 7, 12)
+    padded = torch.cat([words, torch.zeros(2, 4, 12)], dim=1)
+    with torch.no_grad():
+        assert torch.allclose(ours(words), theirs(words), atol=1e-5)
+        assert relative(theirs(padded), theirs(words)) > 0.01
+    assert torch.allclose(ours(padded, not_padding(padded)), ours(words), atol=1e-5)
+    with pytest.raises(ValueError, match="5 attention heads must divide the 12 channels"):
+        TextEmbedding(12, 32, 5)
+
+
+def test_a_new_text_embedding_is_silent():
+    """Training can go on from a network that had none: until it learns, the text adds exactly nothing."""
+    torch.manual_seed(0)
+    assert (TextEmbedding(12, 32, 4)(torch.randn(2, 7, 12)) == 0).all()
+    with pytest.raises(ValueError, match="addition_embed_type = 'image' is not supported"):
+        replace(SMALL, addition_embed_type="image")
 
 
 def test_attention_heads_must_divide_the_channels():

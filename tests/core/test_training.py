@@ -397,7 +397,10 @@ SIZES = {
     "emoji-vae": VAEConfig(
         block_out_channels=(32,), patch_size=8, mid_block_add_attention=False, norm_num_groups=8
     ),
-    "emoji-unet": UNetConfig(sample_size=8, block_out_channels=(16, 32), cross_attention_dim=32, norm_num_groups=8),
+    "emoji-unet": UNetConfig(
+        sample_size=8, block_out_channels=(16, 32), cross_attention_dim=32, norm_num_groups=8,
+        addition_embed_type="text", addition_embed_type_num_heads=4,
+    ),
     "emoji-classifier": ClassifierConfig(widths=(4, 8, 8)),
     "fashion-unet": SMALL_FASHION,
     "fashion-oneshot": replace(SMALL_FASHION, cross_attention_dim=1),
@@ -589,7 +592,7 @@ def test_an_interrupted_run_leaves_what_it_last_saved(emoji_folder, small_recipe
     assert [path.name for path in tmp_path.iterdir()] == ["vae"]
 
 
-def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
+def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     """A classifier is trained on the real pictures, then says what is right among the drawn ones."""
     out, _ = trained
     learn("emoji-classifier", emoji_folder, tmp_path, "--lr", "0.01", seconds=4)
@@ -619,6 +622,18 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path):
     assert measured["vae_on_unseen_pictures"]["psnr_unseen_db"] > 0
     assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
     assert Image.open(out / "sheet.png").size == (2 * 64, 5 * 64)
+
+    # Two guidance scales beside each other, on the other two names; nothing is written.
+    before = (out / "card.json").read_bytes()
+    command.main(
+        ["evaluate", "emoji", "--folder", str(out), *classifier, *where, "--every", "2", "--guidance", "1", "3"]
+    )
+    rows = [line.partition(": ") for line in capsys.readouterr().out.splitlines() if line.startswith("guidance ")]
+    assert [head for head, _, _ in rows] == ["guidance 1", "guidance 3"] and (out / "card.json").read_bytes() == before
+    one, three = (json.loads(row) for _, _, row in rows)
+    assert (one["pictures"], one["names"]) == (4, 2) and one != three
+    parts = one["name"]["all"]["top5"], one["style_top1"], one["background_within_0.1"]
+    assert one["score"] == pytest.approx(np.mean(parts), abs=1e-4)
 
 
 def test_fashion(small_recipes, tmp_path):
