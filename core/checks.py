@@ -1211,6 +1211,30 @@ def cross_attention(seen: Mapping[str, Tensor], unet: Any, x: Tensor, t: Tensor,
     return Check("equals torch's fused attention with the identity as values", residual, tolerance)
 
 
+def text_pooling(seen: Tensor, embedding: Any, context: Tensor) -> Check:
+    """What the text's vector is mixed of, against torch's own multi-head attention with the same weights.
+
+    seen: (B, heads, 1 + L). embedding: the layer that made it. context: the words, (B, L, D).
+    """
+    pool, rows = embedding.pool, embedding.norm1(context)
+    there = context.abs().sum(-1) > 0
+    there = torch.where(there.any(-1, keepdim=True), there, True)
+    mean = torch.stack([row[kept].mean(0) for row, kept in zip(rows, there, strict=True)]) + pool.positional_embedding
+    rows = torch.cat([mean[:, None], rows], 1).transpose(0, 1)
+    weight, bias = (
+        torch.cat([getattr(layer, name) for layer in (pool.q_proj, pool.k_proj, pool.v_proj)])
+        for name in ("weight", "bias")
+    )
+    identity = torch.eye(rows.shape[-1]).to(rows)
+    _, again = F.multi_head_attention_forward(
+        rows[:1], rows, rows, rows.shape[-1], pool.heads, weight, bias, None, None, False, 0.0, identity, None,
+        training=False, key_padding_mask=~F.pad(there, (1, 0), value=True), average_attn_weights=False,
+    )  # fmt: skip
+    tolerance = 1e-3 if context.dtype == torch.float32 else 2e-2
+    residual = float((again[:, :, 0] - seen).abs().max())
+    return Check("the text's vector is mixed as torch's multi-head attention does", residual, tolerance)
+
+
 # Latents
 
 

@@ -214,6 +214,7 @@ def network_denoiser(
         if record is not None:
             for kept in (record.attention, record.features):
                 kept.update({name: value[: len(x)] for name, value in kept.items()})
+            record.pooled = None if record.pooled is None else record.pooled[: len(x)]
         if repeats == 2:  # a reading is affine in the answer, so that guided answers read as `guide` has it
             if not math.isfinite(scale):
                 raise ValueError(f"the guidance scale must be a finite number, got {scale}")

@@ -74,6 +74,7 @@ def tiny_model(tmp_path_factory):
     text_config = sizes | {"projection_dim": 16, "zero_after_end": True}
     text = TextEncoder(TextConfig(**text_config))
     unet_config = {"block_out_channels": (32, 64), "cross_attention_dim": 32}
+    unet_config |= {"addition_embed_type": "text", "addition_embed_type_num_heads": 4}
     vae_config = {"block_out_channels": (32,), "patch_size": 4}
     weights.save(folder / "text_encoder", text_config, transformers_names(text.tower, known), Card("tiny text"))
     weights.save(folder / "unet", unet_config, UNet(UNetConfig(**unet_config)).state_dict(), Card("tiny unet"))

@@ -13,10 +13,13 @@ class Record:
 
     attention: block name -> cross-attention weights, shape (B, heads, H * W, L); every row sums to 1.
     features: block name -> feature map, shape (B, C, H, W).
+    pooled: what the one vector of a `TextEmbedding` is mixed of, shape (B, heads, 1 + L): the text's mean, then every
+        word; sums to 1. None where there is no such vector.
     """
 
     attention: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
+    pooled: Tensor | None = None
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -89,7 +92,7 @@ def not_padding(context: Tensor) -> Tensor:
 
 
 class AttentionPooling(nn.Module):
-    """A whole text in one vector: its mean asks, and what looks like an answer among the words (and the mean) is summed.
+    """A whole text in one vector: its mean looks at all words and at itself, as `attend` does.
 
     Shapes: (B, L, D) -> (B, D). Rows where ``seen`` (B, 1, 1, L) is False count nowhere.
     Source: Radford et al. (2021), arXiv 2103.00020, section 2.4 (there over a picture); for text as in DeepFloyd IF.
@@ -103,13 +106,15 @@ class AttentionPooling(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn(1, channels) / channels**0.5)
         self.k_proj, self.q_proj, self.v_proj = (nn.Linear(channels, channels) for _ in range(3))
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor | None = None, record: Record | None = None) -> Tensor:
         there = torch.ones_like(x[..., :1]) if seen is None else seen[:, 0, 0, :, None].to(x)
         mean = (x * there).sum(1, keepdim=True) / there.sum(1, keepdim=True) + self.positional_embedding
         x = torch.cat([mean, x], dim=1)
-        q, k, v = (split_heads(y, self.heads) for y in (self.q_proj(mean), self.k_proj(x), self.v_proj(x)))
         mask = None if seen is None else F.pad(seen, (1, 0), value=True)
-        return merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))[:, 0]
+        out, weights = attend(self.q_proj(mean), self.k_proj(x), self.v_proj(x), self.heads, mask)
+        if record is not None:
+            record.pooled = weights[:, :, 0]
+        return out[:, 0]
 
 
 class TextEmbedding(nn.Module):
@@ -128,8 +133,8 @@ class TextEmbedding(nn.Module):
         self.norm2 = nn.LayerNorm(time_channels)
         nn.init.zeros_(self.norm2.weight)
 
-    def forward(self, context: Tensor, seen: Tensor | None = None) -> Tensor:
-        return self.norm2(self.proj(self.pool(self.norm1(context), seen)))
+    def forward(self, context: Tensor, seen: Tensor | None = None, record: Record | None = None) -> Tensor:
+        return self.norm2(self.proj(self.pool(self.norm1(context), seen, record)))
 
 
 class GEGLU(nn.Module):

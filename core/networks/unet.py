@@ -210,7 +210,7 @@ class UNet(nn.Module):
         words = context, not_padding(context) if c.zero_is_padding else None
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
         if c.addition_embed_type == "text":
-            time = time + self.add_embedding(*words)
+            time = time + self.add_embedding(*words, record)
         x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
         left = [x]
         for level, block in enumerate(self.down_blocks):

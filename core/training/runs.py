@@ -180,8 +180,25 @@ def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
 
-    objective = Denoising(unet, schedule, recipe.scheduler["prediction_type"], late=recipe.late)
-    return Run(unet, objective, stream, save, sheet)
+    def denoising(network: UNet, generator: torch.Generator | None = None) -> Denoising:
+        return Denoising(network, schedule, recipe.scheduler["prediction_type"], generator, late=recipe.late)
+
+    @torch.no_grad()
+    def measure(network: UNet) -> dict[str, Any]:
+        """What the words do: the loss on the same noised pictures with their caption, with none, with another's."""
+        fixed = torch.Generator().manual_seed(1)
+        z, own = next(prepare.denoising_batches(prepared, 512, fixed, empty=0))
+        objective = denoising(network, fixed)
+        noised = objective.draw(z)
+        none = contexts[:1, : own.shape[1]].expand_as(own)
+        told = {"own_caption": own, "no_caption": none, "another_caption": own.roll(1, 0)}
+        losses = {
+            name: [objective(*part).item() for part in zip(*(x.split(64) for x in (*noised, context)), strict=True)]
+            for name, context in told.items()
+        }
+        return {f"loss_with_{name}": round(sum(parts) / len(parts), 4) for name, parts in losses.items()}
+
+    return Run(unet, denoising(unet), stream, save, sheet, measure)
 
 
 def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:

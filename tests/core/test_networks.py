@@ -206,7 +206,7 @@ def test_nothing_looks_at_padding():
 
 
 def test_padding_adds_nothing_to_the_time_embedding():
-    """Zero rows behind a text change nothing in what it adds; they would in diffusers' module, which knows no padding."""
+    """Zero rows behind a text change nothing in what it adds; in diffusers' module, which knows no padding, they do."""
     torch.manual_seed(0)
     ours = roughen(TextEmbedding(12, 32, 4))
     theirs = TextTimeEmbedding(12, 32, num_heads=4)
@@ -216,7 +216,10 @@ def test_padding_adds_nothing_to_the_time_embedding():
     with torch.no_grad():
         assert torch.allclose(ours(words), theirs(words), atol=1e-5)
         assert relative(theirs(padded), theirs(words)) > 0.01
-    assert torch.allclose(ours(padded, not_padding(padded)), ours(words), atol=1e-5)
+    record = Record()
+    assert torch.allclose(ours(padded, not_padding(padded), record), ours(words), atol=1e-5)
+    assert record.pooled.shape == (2, 4, 12) and torch.allclose(record.pooled.sum(-1), torch.ones(2, 4))
+    assert (record.pooled[..., 8:] == 0).all() and (record.pooled[..., :8] > 0).all()  # the mean and seven words
     with pytest.raises(ValueError, match="5 attention heads must divide the 12 channels"):
         TextEmbedding(12, 32, 5)
 

@@ -534,6 +534,20 @@ def test_denoising_batches(trained):
     assert 70 < without < 130
 
 
+def test_what_the_words_do(trained):
+    """The losses on the card come back from the saved weights; deaf to the words, all three are one."""
+    out, prepared = trained
+    told = weights.load(out / "unet")[1].measured
+    job = prepare_run(RECIPES["emoji-unet"], data=str(prepared), out=out, resume=out, device=torch.device("cpu"))
+    again = job.measure(job.network.eval())
+    assert set(again) == {f"loss_with_{name}" for name in ("own_caption", "no_caption", "another_caption")}
+    assert {name: told[name] for name in again} == pytest.approx(again, rel=0.01)  # saved in float16
+    for name, p in job.network.named_parameters():
+        if "attn2.to_v" in name or "add_embedding.norm2" in name:
+            p.data.zero_()
+    assert len(set(job.measure(job.network).values())) == 1
+
+
 def test_nothing_prepared(tmp_path):
     with pytest.raises(ValueError, match=r"prepared\.safetensors is missing: run `python -m core\.training prepare`"):
         prepare.read(tmp_path)

@@ -235,6 +235,19 @@ def test_the_badge_sees_rows_that_are_no_shares(model, monkeypatch):
     assert not tab.result(of(ATTENTION)).check.ok
 
 
+def test_what_the_texts_vector_is_mixed_of(model, monkeypatch):
+    """The shares of the screen are the network's own; a vector mixed otherwise turns the badge red."""
+    view = tab.result(of(ATTENTION))
+    walked(model, record=(record := layers.Record()))
+    shares = view.numbers["pooled_share"]
+    assert np.allclose(shares, record.pooled[0].mean(0)[1:5], atol=1e-6) and 0 < sum(shares) < 1
+    assert view.numbers["tokens"][int(np.argmax(shares))] in view.notice
+    right = layers.attend
+    monkeypatch.setattr(layers, "attend", lambda q, k, *rest: right(2 * q if q.shape[1] == 1 else q, k, *rest))
+    check = tab.result(of(ATTENTION)).check
+    assert not check.ok and "mixed as torch's multi-head attention" in check.claim
+
+
 @pytest.mark.parametrize("steps", [1, 20, 200])
 def test_what_a_large_network_sees_is_reduced_and_stays_shares(steps):
     """Stable Diffusion's 16 layers with 8 heads, all 77 places."""

@@ -316,17 +316,27 @@ def small(picture: np.ndarray) -> np.ndarray:
 def attended(
     s: Settings, model: "TextToImage", names: Sequence[str], record: Record, behind: bool, before: Tensor, after: Tensor
 ) -> dict[str, Any]:
-    """The numbers of the screen. share: how much of all looks each token draws in the last step, layer by layer."""
+    """The numbers of the screen.
+
+    share: how much of all looks each token draws in the last step, layer by layer. pooled_share: how much of the vector
+    that tells the network the whole text each token makes (empty without such a vector); the rest is the text's mean.
+    """
     share = {name: w[0].cpu().double().mean((0, 1))[: len(names)].tolist() for name, w in record.attention.items()}
     return {
         "tokens": list(names),
         "word": s.word,
         "factor": s.factor,
         "share": share,
+        "pooled_share": [] if record.pooled is None else pooled(record.pooled, len(names)),
         "share_behind_the_end": 1 - float(np.mean([sum(row) for row in share.values()])) if behind else 0.0,
         "difference": float((after - before).abs().mean()) / 2,
         "changed_pixels": float(((after - before).abs().amax(0) > 0.1).float().mean()),
     }
+
+
+def pooled(weights: Tensor, tokens: int) -> list[float]:
+    """The mean over the heads of one text's weights (1, heads, 1 + L), of its tokens alone."""
+    return weights[0].cpu().double().mean(0)[1 : 1 + tokens].tolist()
 
 
 def attention_check(s: Settings, model: "TextToImage", last: Step, record: Record, furthest: float) -> checks.Check:
@@ -335,9 +345,10 @@ def attention_check(s: Settings, model: "TextToImage", last: Step, record: Recor
     if s.sampler == "heun" and last.t_next > 0:  # its last call was made in the middle of the step
         return sums
     context, time_ = model.text([asked(s, model)]).to(dtype), torch.tensor([last.t - 1], device=model.device)
-    return frame.weakest(
-        checks.cross_attention(record.attention, model.unet, last.x.to(dtype), time_, context), sums
-    )  # fmt: skip
+    found = [checks.cross_attention(record.attention, model.unet, last.x.to(dtype), time_, context), sums]
+    if record.pooled is not None:
+        found.append(checks.text_pooling(record.pooled, model.unet.add_embedding, context))
+    return frame.weakest(*found)
 
 
 def beside(s: Settings, n: dict[str, Any], before: Tensor, after: Tensor) -> list[Picture]:
@@ -389,6 +400,12 @@ def attention_notice(s: Settings, n: dict[str, Any]) -> str:
             f"With “{name}” {how} and the same noise, **{100 * n['changed_pixels']:.0f} %** of the pixels change "
             f"visibly. {'A muted token is not looked at at all: its share goes to the others.' * (s.factor == 0)}"
         )
+    if n["pooled_share"]:
+        most = int(np.argmax(n["pooled_share"]))
+        second += (
+            f" The words also enter as one vector, added to the time in every block: **{n['tokens'][most]}** makes "
+            f"the most of it, {100 * n['pooled_share'][most]:.0f} %."
+        )
     return f"{first}\n{second}"
 
 
@@ -405,6 +422,8 @@ kept = [token for token in model.text.tokens({read}) if token.kept]
 
 looks = {{name: w[0].cpu().double().mean((0, 1)) for name, w in record.attention.items()}}
 print("share =", {{name: share[: len(kept)].tolist() for name, share in looks.items()}})
+if record.pooled is not None:
+    print("pooled_share =", record.pooled[0].cpu().double().mean(0)[1 : 1 + len(kept)].tolist())
 print("difference =", float((after - before).abs().mean()) / 2)
 print("changed_pixels =", float(((after - before).abs().amax(0) > 0.1).float().mean()))
 """
