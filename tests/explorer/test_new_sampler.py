@@ -14,7 +14,7 @@ from explorer.tabs.text_to_image.settings import Settings
 def mine(denoiser, schedule, x, times, *, generator=None):
     for t, s in walk(x, times, schedule):
         p = denoiser(x, t)
-        x_next = schedule.signal[s] * combine((1, p.x0), (schedule.sigma[s], p.eps))
+        x_next = combine((schedule.signal[s], p.x0), (schedule.noise[s], p.eps))
         yield Step(t, s, x, p, x_next)
         x = x_next
 
