@@ -1197,8 +1197,7 @@ def cross_attention(seen: Mapping[str, Tensor], unet: Any, x: Tensor, t: Tensor,
     finally:
         for hook in hooks:
             hook.remove()
-    mask = context.abs().sum(-1) > 0
-    mask = torch.where(mask.any(-1, keepdim=True), mask, True)[:, None, None]
+    mask = _words(context)[:, None, None]
     residual = 0.0
     for name, weights in seen.items():
         layer, rows = caught[name]
@@ -1211,14 +1210,19 @@ def cross_attention(seen: Mapping[str, Tensor], unet: Any, x: Tensor, t: Tensor,
     return Check("equals torch's fused attention with the identity as values", residual, tolerance)
 
 
+def _words(context: Tensor) -> Tensor:
+    """Which places of a context (B, L, D) hold a word, and not zeros: (B, L); every one where there is no word."""
+    there = context.abs().sum(-1) > 0
+    return torch.where(there.any(-1, keepdim=True), there, True)
+
+
 def text_pooling(seen: Tensor, embedding: Any, context: Tensor) -> Check:
     """What the text's vector is mixed of, against torch's own multi-head attention with the same weights.
 
     seen: (B, heads, 1 + L). embedding: the layer that made it. context: the words, (B, L, D).
     """
     pool, rows = embedding.pool, embedding.norm1(context)
-    there = context.abs().sum(-1) > 0
-    there = torch.where(there.any(-1, keepdim=True), there, True)
+    there = _words(context)
     mean = torch.stack([row[kept].mean(0) for row, kept in zip(rows, there, strict=True)]) + pool.positional_embedding
     rows = torch.cat([mean[:, None], rows], 1).transpose(0, 1)
     weight, bias = (

@@ -319,15 +319,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
     parser.add_argument(
         "--guidance", type=float, nargs="+", metavar="S",
-        help="emoji: compare these scales on other names and another seed than are scored, and write nothing",
+        help="emoji: compare these scales on other names and another seed than the same --every scores; writes nothing",
     )  # fmt: skip
     options = parser.parse_args(argv)
+    if options.guidance and (options.model != "emoji" or options.every < 2):
+        parser.error("--guidance compares scales of emoji, on names that are not scored: give --every 2 or more")
     folder = options.folder or weights.resolve(options.model)
     trained = Path("runs") / options.model.split("-")[0] / "classifier"
     judge, judge_card = load_classifier(options.classifier or trained)
     if options.guidance:
-        if options.model != "emoji":
-            parser.error("--guidance compares scales of the emoji model")
         model, data = TextToImage.load(folder), datasets.emoji(options.data)
         for scale, row in choose_guidance(model, judge, data, options.guidance, every=options.every).items():
             print(f"guidance {scale:g}: {json.dumps(row)}")

@@ -405,6 +405,7 @@ def attention_notice(s: Settings, n: dict[str, Any]) -> str:
         second += (
             f" The words also enter as one vector, added to the time in every block: **{n['tokens'][most]}** makes "
             f"the most of it, {100 * n['pooled_share'][most]:.0f} %."
+            f"{' A factor but 0 is lost on it: it reads states of one length.' * (s.factor not in (0, 1))}"
         )
     return f"{first}\n{second}"
 
