@@ -24,8 +24,9 @@ from core.schedule import NoiseSchedule
 class TrainConfig:
     """How to optimise.
 
-    lr: the highest learning rate of AdamW. It rises over ``warmup`` steps, holds until ``hold`` of the whole (of
-        ``steps`` or of ``minutes``, whichever is given), then falls to 0 as a cosine.
+    lr: the highest learning rate. It rises over ``warmup`` steps, holds until ``hold`` of the whole (of ``steps`` or of
+        ``minutes``, whichever is given), then falls to 0 as a cosine.
+    optimizer: "adamw", or "muon": more learnt from a picture, and more work a step, so it wants larger batches.
     ema: the weights that are kept are a running mean, w <- ema w + (1 - ema) w_now, ema rising to this as training
         goes on.
     prediction: what the U-Net learns to say: epsilon, sample or v_prediction.
@@ -40,6 +41,7 @@ class TrainConfig:
     ema: float = 0.999
     weight_decay: float = 0.01
     clip_grad: float = 1.0
+    optimizer: str = "adamw"
     prediction: str = "v_prediction"
     bf16: bool = True
     compile: bool = False
@@ -49,6 +51,8 @@ class TrainConfig:
             raise ValueError(f"give either steps or minutes, got steps={self.steps} and minutes={self.minutes}")
         if self.prediction not in TARGETS:
             raise ValueError(f"unknown prediction {self.prediction!r}; known are {', '.join(TARGETS)}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise ValueError(f"unknown optimizer {self.optimizer!r}; known are adamw, muon")
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,7 @@ def fit(
     device = next(network.parameters()).device
     average = copy.deepcopy(network).requires_grad_(False)
     fast = config.bf16 and (device.type == "cuda" or (device.type == "cpu" and bf16_units()))
-    optimizer = torch.optim.AdamW(
-        objective.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
-    )
+    optimizers = optimizers_of(objective, config)
     run: nn.Module = DistributedDataParallel(objective) if dist.is_initialized() else objective
     if config.compile:
         run.compile()
@@ -152,14 +154,15 @@ def fit(
         if done >= 1:
             return
         lr = config.lr * schedule_lr(step, done, config)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = lr
         with torch.autocast(device.type, torch.bfloat16, enabled=fast), attention():
             loss = run(*draw(*batch))
-        optimizer.zero_grad()
+        objective.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(objective.parameters(), config.clip_grad)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         with torch.no_grad():
             keep = min(config.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)  # pyright: ignore
@@ -173,6 +176,42 @@ def fit(
             elapsed * (config.steps - step - 1) / (step + 1) if config.steps else 60 * (config.minutes or 0) - elapsed
         )
         yield Progress(step + 1, pictures, smooth, lr, pictures / elapsed, left, average)
+
+
+class Muon(torch.optim.Muon):
+    """torch's Muon, which takes matrices, for kernels too: (out, in, k, k) is laid out as (out, in k k).
+
+    The step along a matrix G = U S V^T is U V^T, and not G: directions that few pictures need are learnt as fast as
+    those that all need. Scaled to the length of AdamW's steps, so that one learning rate serves both.
+    Source: Liu et al. (2025), arXiv 2502.16982, section 2.2.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float):
+        self.weights = list(weights)
+        # The same memory under another shape: a step on the matrix moves the kernel.
+        matrices = [nn.Parameter(as_matrix(weight.data, weight)) for weight in self.weights]
+        super().__init__(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+
+    def step(self, closure: None = None) -> None:
+        for weight, matrix in zip(self.weights, self.param_groups[0]["params"], strict=True):
+            matrix.grad = None if weight.grad is None else as_matrix(weight.grad, weight)
+        super().step(closure)
+
+
+def as_matrix(x: Tensor, like: Tensor) -> Tensor:
+    """(out, ...) as (out, in), its columns in the order in which ``like`` lies in memory."""
+    return (x if like.is_contiguous() else x.movedim(1, -1)).reshape(len(x), -1)
+
+
+def optimizers_of(network: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """What moves the weights: AdamW; or Muon for matrices and kernels, and AdamW for the rest, thin matrices too."""
+    wide: list[Tensor] = []
+    rest: list[Tensor] = []
+    for weight in network.parameters():
+        matrix = config.optimizer == "muon" and weight.ndim > 1 and min(len(weight), weight[0].numel()) > 16
+        (wide if matrix else rest).append(weight)
+    adamw = torch.optim.AdamW(rest, config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
+    return [Muon(wide, config.lr, config.weight_decay), adamw] if wide else [adamw]
 
 
 def schedule_lr(step: int, done: float, config: TrainConfig) -> float:

@@ -148,5 +148,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/prepared"))
     parser.add_argument("--variants", type=int, default=6, help="latents of each picture, with other backgrounds")
     parser.add_argument("--captions", type=int, default=3, help="captions of each latent")
+    parser.add_argument("--seed", type=int, default=0, help="of backgrounds, places and captions")
     options = parser.parse_args(argv)
-    prepare(options.data, options.model, options.out, variants=options.variants, captions=options.captions)
+    prepare(
+        options.data, options.model, options.out,
+        variants=options.variants, captions=options.captions, seed=options.seed,
+    )  # fmt: skip

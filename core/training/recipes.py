@@ -131,8 +131,8 @@ RECIPES: dict[str, Recipe] = {
                 addition_embed_type="text",
                 addition_embed_type_num_heads=4,
             ),
-            train={"lr": 8e-4, "warmup": 100, "hold": 0.5, "ema": 0.999},
-            batch=32,  # more, smaller steps: in an hour on a CPU their number is what is short
+            train={"lr": 1e-3, "warmup": 50, "hold": 0.5, "ema": 0.999, "optimizer": "muon"},
+            batch=96,  # Muon's own work is a third of a step at 64 pictures
             minutes=75,
             scheduler=COSINE_V,
             late=1.0,

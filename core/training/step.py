@@ -62,7 +62,8 @@ def training_step(
         x0, eps: the pictures picked and the noise for them, (B, ...). t: one time 1..T for all.
         context: what else the network is told. prediction: what it says: epsilon, sample or v_prediction.
     Raises: ValueError if t lies outside 1..T or the rate is not finite.
-    Source: Ho et al. (2020), arXiv 2006.11239, algorithm 1. Training proper scales each weight's step (AdamW).
+    Source: Ho et al. (2020), arXiv 2006.11239, algorithm 1. Training proper scales the steps
+    (`core.training.loop`: AdamW, Muon).
     """
     if not 1 <= t <= schedule.T:
         raise ValueError(f"a training step needs noise: t must be from 1 to {schedule.T}, got {t}")

@@ -28,7 +28,7 @@ from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
 from core.training import batches, prepare
 from core.training.evaluate import frechet_distance, load_classifier, spread
-from core.training.loop import Denoising, TrainConfig, schedule_lr, train
+from core.training.loop import Denoising, TrainConfig, optimizers_of, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
 from core.training.recipes import RECIPES, ClassifierConfig, CLIPConfig
 from core.training.runs import prepare_run
@@ -60,11 +60,21 @@ def draws(n, seed):
         yield (MIXTURE.means[which] + MIXTURE.stds[which, None] * torch.randn(n, 2, generator=g)).float()
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
-def test_training_beats_saying_nothing_and_not_the_best_possible(prediction):
+@pytest.mark.parametrize(
+    "prediction, optimizer, lr",
+    [
+        ("epsilon", "adamw", 5e-3),
+        ("sample", "adamw", 5e-3),
+        ("v_prediction", "adamw", 5e-3),
+        ("v_prediction", "muon", 2e-2),
+    ],
+)
+def test_training_beats_saying_nothing_and_not_the_best_possible(prediction, optimizer, lr):
     """The least possible loss is that of the exact posterior mean; a constant is what no training gives."""
     torch.manual_seed(0)
-    config = TrainConfig(lr=5e-3, steps=400, warmup=20, prediction=prediction, ema=0.95, bf16=False, weight_decay=0)
+    config = TrainConfig(
+        lr=lr, steps=400, warmup=20, prediction=prediction, ema=0.95, bf16=False, weight_decay=0, optimizer=optimizer
+    )
     stream = ((x,) for x in draws(256, 0))
     *_, end = train(Points(), stream, SCHEDULE, config)
     assert (end.step, end.pictures) == (400, 400 * 256)
@@ -156,6 +166,28 @@ def test_learning_rate_is_that_of_torch():
         scheduler.step()
     assert np.allclose(ours, theirs, rtol=1e-6)
     assert schedule_lr(10_000, 1.0, config) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_steps_along_singular_directions_alone(layout):
+    """A kernel moves as torch's Muon moves it as a matrix; the first step is nearly U V^T of its gradient U S V^T."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(32, 24, 3), nn.Conv2d(24, 4, 3)).to(memory_format=layout)
+    kernel, gradient = network[0].weight, torch.randn(24, 32, 3, 3)
+    before, alone = kernel.detach().clone(), nn.Parameter(kernel.detach().contiguous().flatten(1).clone())
+    muon, adamw = optimizers_of(network, TrainConfig(steps=1, optimizer="muon"))
+    same = torch.optim.Muon([alone], 1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    kernel.grad, alone.grad = gradient.to(memory_format=layout), gradient.flatten(1).clone()
+    muon.step()
+    same.step()
+    assert torch.allclose(kernel.detach().contiguous().flatten(1), alone.detach(), atol=1e-6)
+    moved = (before - kernel.detach() - 1e-5 * before).contiguous().flatten(1)
+    stretch = torch.linalg.svdvals(moved) / (1e-3 * 0.2 * math.sqrt(32 * 9))
+    u, _, vh = torch.linalg.svd(gradient.flatten(1), full_matrices=False)
+    assert 0.6 < stretch.min() and stretch.max() < 1.3
+    assert torch.cosine_similarity(moved.flatten(), (u @ vh).flatten(), dim=0) > 0.97
+    thin = [weight for group in adamw.param_groups for weight in group["params"]]
+    assert {id(weight) for weight in thin} == {id(weight) for weight in network.parameters()} - {id(kernel)}
 
 
 def test_what_is_kept_is_a_running_mean():
@@ -262,6 +294,7 @@ def test_two_processes_learn_as_one(tmp_path, monkeypatch):
         ({}, "give either steps or minutes, got steps=None and minutes=None"),
         ({"steps": 3, "minutes": 1.0}, "got steps=3 and minutes=1.0"),
         ({"steps": 3, "prediction": "score"}, "unknown prediction 'score'; known are epsilon, sample, v_prediction"),
+        ({"steps": 3, "optimizer": "sgd"}, "unknown optimizer 'sgd'; known are adamw, muon"),
     ],
 )
 def test_configs_that_make_no_sense(bad, words):
@@ -648,6 +681,10 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     assert (one["pictures"], one["names"]) == (4, 2) and one != three
     parts = one["name"]["all"]["top5"], one["style_top1"], one["background_within_0.1"]
     assert one["score"] == pytest.approx(np.mean(parts), abs=1e-4)
+    for asked in (["emoji"], ["fashion", "--every", "2"]):
+        with pytest.raises(SystemExit):
+            command.main(["evaluate", *asked, *classifier, "--guidance", "1", "3"])
+        assert "on names that are not scored: give --every 2 or more" in capsys.readouterr().err
 
 
 def test_fashion(small_recipes, tmp_path):
