@@ -205,7 +205,7 @@ def stirling_line(n: int, numbers: dict) -> str:
     short = rf"\quad\text{{too small by a factor of }}{numbers['stirling_over_factorial']:.5f}"
     if value is None:
         return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={log_value:.2f}{short}"
-    lost = rf"\quad(\text{{the slide lost the }}n\text{{ under the root: }}{large(value / math.sqrt(n))})"
+    lost = rf"\quad(\text{{the slide's root has no }}n\text{{: }}{large(value / math.sqrt(n))})"
     return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={large(value)}{short}{lost}"
 
 
