@@ -69,8 +69,8 @@ def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, ba
 class Asked:
     """Names in two of the styles, over one of the backgrounds, from one or more seeds: numbers of the judge's answers.
 
-    The k-th of the prompts has background k mod 10; the n-th name has styles n and n + 3, mod 7: of some names these
-    are styles that no training picture has.
+    The k-th of the prompts has background k mod 10; the i-th of the names asked for has styles i and i + 3, mod 7: of
+    some names these are styles that no training picture has.
     """
 
     name: Tensor
@@ -85,7 +85,7 @@ class Asked:
         """Every how many-th name, from number ``first`` on."""
         styles = len(answers["style"])
         names = range(first, len(answers["name"]), every)
-        rows = [(n, (n + d) % styles) for n in names for d in (0, 3)]
+        rows = [(n, (i + d) % styles) for i, n in enumerate(names) for d in (0, 3)]
         rows = [(n, s, k % len(answers["background"]), seed) for k, (n, s) in enumerate(rows) for seed in seeds]
         return cls(*torch.tensor(rows).T)
 

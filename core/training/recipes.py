@@ -136,7 +136,7 @@ RECIPES: dict[str, Recipe] = {
             minutes=75,
             scheduler=COSINE_V,
             late=1.0,
-            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 3.0, "size": 64},
+            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.0, "size": 64},
         ),
         Recipe(
             "emoji-classifier",

@@ -52,7 +52,7 @@ def views(settings, model):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_stream_ends_with_the_pipelines_picture(model, sampler):
     settings = dataclasses.replace(QUICK, sampler=sampler, seed=3)
-    *_, last = model.stream("red apple", sampler=sampler, steps=4, guidance=3.0, seed=3)
+    *_, last = model.stream("red apple", sampler=sampler, steps=4, guidance=Settings().guidance, seed=3)
     expected = ((model.decode(last.x_next)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     view = views(settings, model)[-1]
     progress, trajectory, result = (piece(view, name) for name in ("progress", "player", "result"))
@@ -568,7 +568,9 @@ def test_endpoint_takes_a_prompt_alone_and_returns_png_and_json(client, model):
 
 
 def test_endpoint_gives_several_pictures_side_by_side(client, model):
-    path, about = client.predict("red", steps=2, guidance=3.0, batch=2, seed=4, api_name="/text_to_image")
+    path, about = client.predict(
+        "red", steps=2, guidance=Settings().guidance, batch=2, seed=4, api_name="/text_to_image"
+    )
     row = Image.open(path)
     pixels = np.stack(np.split(np.array(row), 2, axis=1))
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == about["sha256"]

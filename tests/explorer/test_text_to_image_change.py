@@ -74,7 +74,9 @@ def test_image_to_image_is_the_pipelines_own(model):
 
     image = picture("cat", model.size)[None]
     steps = list(
-        model.stream("blue heart", image=image, strength=0.6, steps=5, guidance=3.0, seed=3, sampler="dpmpp_2m")
+        model.stream(
+            "blue heart", image=image, strength=0.6, steps=5, guidance=Settings().guidance, seed=3, sampler="dpmpp_2m"
+        )
     )
     *_, view = views(settings)
     expected = ((model.decode(steps[-1].x_next)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
@@ -243,7 +245,7 @@ def test_both_ends_are_the_pictures_of_their_own(model, sampler):
             if place == 7 and ends == TWO_SEEDS and sampler == "ddpm":
                 continue  # the noise on the way is seed A's
             asked = {"prompt": "red apple", "seed": 4} | asked
-            *_, last = model.stream(**asked, steps=3, sampler=sampler, guidance=3.0)
+            *_, last = model.stream(**asked, steps=3, sampler=sampler, guidance=Settings().guidance)
             wanted = model.decode(last.x_next)[0].permute(1, 2, 0).numpy()
             assert np.abs(2 * shown[place].pixels - 1 - wanted).max() < 2e-3
     assert min(view.numbers["noise_lengths"]) < 0.75 < 0.95 < view.numbers["noise_lengths"][0]
@@ -281,7 +283,7 @@ def test_a_latent_waits_for_a_picture_that_the_model_must_draw(model):
 def test_channels_along_the_walk_end_as_the_pictures_latent(model):
     s = Settings(view=ALONG, steps=4)
     *_, view = views(s)
-    *_, last = model.stream("red apple", steps=4, guidance=3.0, seed=0, sampler="dpmpp_2m")
+    *_, last = model.stream("red apple", steps=4, guidance=Settings().guidance, seed=0, sampler="dpmpp_2m")
     end = last.x_next[0].double().numpy()
     assert view.numbers["means"][-1] == pytest.approx(end.mean((1, 2)).tolist())
     assert view.numbers["spreads"][-1] == pytest.approx(end.std((1, 2)).tolist())

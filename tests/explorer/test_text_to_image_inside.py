@@ -49,7 +49,7 @@ def piece(view, name):
 
 
 def walked(model, prompt="red apple", **more):
-    asked = {"sampler": "dpmpp_2m", "steps": 3, "guidance": 3.0, "seed": 0}
+    asked = {"sampler": "dpmpp_2m", "steps": 3, "guidance": Settings().guidance, "seed": 0}
     return list(model.stream(prompt, **asked | more))
 
 
@@ -285,7 +285,7 @@ def test_panels_are_what_the_network_says_with_and_without_the_words(model):
             v = [model.unet(step.x, torch.tensor([step.t - 1]), c) for c in (empty, context)]
         a, b = float(model.schedule.alpha_bar[step.t]) ** 0.5, float(1 - model.schedule.alpha_bar[step.t]) ** 0.5
         without, with_text = (a * step.x - b * answer for answer in v)
-        shown = torch.cat([without, with_text, without + 3.0 * (with_text - without)])
+        shown = torch.cat([without, with_text, without + Settings().guidance * (with_text - without)])
         expected = model.decode(shown).permute(0, 2, 3, 1).numpy()
         assert np.allclose(frames[i, :3], expected, atol=1e-3)
         assert np.allclose(frames[i, 3], (expected[1] - expected[0]) / 2, atol=1e-3)
@@ -316,7 +316,9 @@ def test_courses_of_the_scale():
 def test_guidance_over_time_asks_once_where_the_scale_is_1(model):
     view = tab.result(of(OVER_TIME, steps=4, since=0.6, until=0.3))
     assert view.numbers["network_rows"] == {"constant": 8, "rising": 7, "falling": 8, "interval": 5}
-    expected = walked(model, steps=4, guidance=lambda t: 3.0 if 0.3 <= t / 1000 <= 0.6 else 1.0)[-1].x_next
+    expected = walked(model, steps=4, guidance=lambda t: Settings().guidance if 0.3 <= t / 1000 <= 0.6 else 1.0)[
+        -1
+    ].x_next
     shown = {picture.title: picture.pixels for picture in piece(view, "pictures")}
     assert np.allclose(shown["interval"], (model.decode(expected)[0].permute(1, 2, 0) + 1) / 2, atol=1e-6)
 

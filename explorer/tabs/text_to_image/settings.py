@@ -87,7 +87,7 @@ class Settings:
     prompt: str = text("red apple", label="Prompt", key="q", max_length=1000)
     negative: str = text("", label="Away from (negative prompt)", key="neg", max_length=1000)
     guidance: float = number(
-        3.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
+        2.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
     )
     x: str = choice("guidance", options=AXES, label="Across", key="x")
     across: str = text("", label="Values across", key="xs", hint="at most 6, commas between; none: ours")
