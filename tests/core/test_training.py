@@ -27,7 +27,7 @@ from core.pipeline import ClassToImage, TextToImage
 from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
 from core.training import batches, prepare
-from core.training.evaluate import frechet_distance, load_classifier, spread
+from core.training.evaluate import Asked, frechet_distance, load_classifier, spread
 from core.training.loop import Denoising, TrainConfig, optimizers_of, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
 from core.training.recipes import RECIPES, ClassifierConfig, CLIPConfig
@@ -685,6 +685,23 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
         with pytest.raises(SystemExit):
             command.main(["evaluate", *asked, *classifier, "--guidance", "1", "3"])
         assert "on names that are not scored: give --every 2 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("every", [1, 7, 10])
+def test_prompts_are_spread_over_styles_and_backgrounds(every):
+    """Also where the names left out keep step with the styles or the backgrounds."""
+    answers = {
+        "name": [f"thing {n}" for n in range(2450)],
+        "style": list(batches.STYLES),
+        "background": list(datasets.BACKGROUNDS),
+    }
+    asked, n = Asked.of(answers, every), 2450 // every
+    assert asked.name.unique().tolist() == list(range(0, 2450, every)) and len(asked.name) == 4 * n
+    assert len(set(zip(*(x.tolist() for x in vars(asked).values()), strict=True))) == len(asked.name)
+    assert asked.style.bincount().tolist() == [4 * n // 7] * 7
+    assert asked.background.bincount().tolist() == [4 * n // 10] * 10
+    first = asked.prompts(answers)[0]
+    assert first == "thing 0, noto style, on a white background"
 
 
 def test_fashion(small_recipes, tmp_path):
