@@ -190,6 +190,7 @@ class Muon(torch.optim.Muon):
         self.weights = list(weights)
         # The same memory under another shape: a step on the matrix moves the kernel.
         matrices = [nn.Parameter(as_matrix(weight.data, weight)) for weight in self.weights]
+        assert all(a.data_ptr() == b.data_ptr() for a, b in zip(matrices, self.weights, strict=True))
         super().__init__(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     def step(self, closure: None = None) -> None:
