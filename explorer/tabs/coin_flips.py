@@ -201,12 +201,13 @@ def log(value: float) -> float:
 
 def stirling_line(n: int, numbers: dict) -> str:
     """Stirling's formula itself while n! fits a float, its logarithm beyond."""
-    value, log_value = numbers["stirling"], numbers["log_stirling"]
-    short = rf"\quad\text{{too small by a factor of }}{numbers['stirling_over_factorial']:.5f}"
+    value, ratio = numbers["stirling"], f"{numbers['stirling_over_factorial']:.5f}"
     if value is None:
-        return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={log_value:.2f}{short}"
+        short = rf"{numbers['log_stirling']:.2f}\quad\text{{too small by a factor of }}{ratio}"
+        return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={short}"
+    stirling = rf"\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={large(value)}={ratio}\cdot{n}!"
     lost = rf"\quad(\text{{the slide's root has no }}n\text{{: }}{large(value / math.sqrt(n))})"
-    return rf"{n}!\;\approx\;\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={large(value)}{short}{lost}"
+    return rf"{n}!\;\approx\;{stirling}{lost}"
 
 
 def large(value: float) -> str:

@@ -248,6 +248,20 @@ def test_what_the_texts_vector_is_mixed_of(model, monkeypatch):
     assert not check.ok and "mixed as torch's multi-head attention" in check.claim
 
 
+def test_the_texts_vector_does_not_hear_a_factor_but_0(model):
+    """As the screen says of a strengthened word: only a muted one changes what is added to the time."""
+    context = model.text(["red apple"])
+    one, two, none = (context.clone() for _ in range(3))
+    two[:, 1] *= 2
+    none[:, 1] = 0
+    with torch.no_grad():
+        said = [model.unet.add_embedding(c, layers.not_padding(c)) for c in (one, two, none)]
+    assert torch.allclose(said[0], said[1], atol=1e-4) and (said[0] - said[2]).abs().max() > 1e-2
+    sentence = "a factor other than 0 is lost on it"
+    heard = [sentence in tab.result(of(ATTENTION, factor=factor)).notice for factor in (0.0, 1.0, 2.0)]
+    assert heard == [False, False, True]
+
+
 @pytest.mark.parametrize("steps", [1, 20, 200])
 def test_what_a_large_network_sees_is_reduced_and_stays_shares(steps):
     """Stable Diffusion's 16 layers with 8 heads, all 77 places."""
@@ -316,9 +330,8 @@ def test_courses_of_the_scale():
 def test_guidance_over_time_asks_once_where_the_scale_is_1(model):
     view = tab.result(of(OVER_TIME, steps=4, since=0.6, until=0.3))
     assert view.numbers["network_rows"] == {"constant": 8, "rising": 7, "falling": 8, "interval": 5}
-    expected = walked(model, steps=4, guidance=lambda t: Settings().guidance if 0.3 <= t / 1000 <= 0.6 else 1.0)[
-        -1
-    ].x_next
+    scale = Settings().guidance
+    expected = walked(model, steps=4, guidance=lambda t: scale if 0.3 <= t / 1000 <= 0.6 else 1.0)[-1].x_next
     shown = {picture.title: picture.pixels for picture in piece(view, "pictures")}
     assert np.allclose(shown["interval"], (model.decode(expected)[0].permute(1, 2, 0) + 1) / 2, atol=1e-6)
 

@@ -405,8 +405,9 @@ def attention_notice(s: Settings, n: dict[str, Any]) -> str:
         second += (
             f" The words also enter as one vector, added to the time in every block: **{n['tokens'][most]}** makes "
             f"the most of it, {100 * n['pooled_share'][most]:.0f} %."
-            f"{' A factor but 0 is lost on it: it reads states of one length.' * (s.factor not in (0, 1))}"
         )
+        if s.factor not in (0, 1):
+            second += " It reads every word at one length, so a factor other than 0 is lost on it."
     return f"{first}\n{second}"
 
 
