@@ -182,7 +182,14 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(first, c.out_channels * c.patch_size**2, 3, padding=1)
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor, *, record: Record | None = None, skips: bool = True
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor,
+        pooled: Tensor | None = None,
+        *,
+        record: Record | None = None,
+        skips: bool = True,
     ) -> Tensor:
         """Run the network once.
 
@@ -190,6 +197,8 @@ class UNet(nn.Module):
             x: noisy pictures or latents, (B, in_channels, H, W), both sides multiples of ``patch_size``.
             t: the network's time, (B,), 0..T-1 (one less than this project's t).
             context: the words, (B, L, cross_attention_dim).
+            pooled: which pictures are told of their words in one vector too, (B,) of True and False, and not by
+                cross-attention alone; all if None. Of meaning with ``addition_embed_type`` alone.
             record: filled with every cross-attention and feature map on the way, if given.
             skips: False lays zeros beside the way up in place of what the way down has left, to see what they are for.
         Returns: (B, out_channels, H, W).
@@ -210,7 +219,8 @@ class UNet(nn.Module):
         words = context, not_padding(context) if c.zero_is_padding else None
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
         if c.addition_embed_type == "text":
-            time = time + self.add_embedding(*words, record)
+            text = self.add_embedding(*words, record)
+            time = time + (text if pooled is None else pooled[:, None] * text)
         x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
         left = [x]
         for level, block in enumerate(self.down_blocks):

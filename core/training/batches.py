@@ -77,6 +77,29 @@ def pictures(
         yield composite(rgba, COLOURS[ground].to(images.device)), which, ground
 
 
+def disguise(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pictures as a judge of shapes should meet them: half with their colours mixed, half blurred, all noisy.
+
+    Mixed: c' = M c with M = I + N(0, 1/16), its rows scaled to sum to 1, so that grey stays grey. Blurred: part of the
+    way to the mean of 3 x 3 pixels. Noisy: plus up to 0.1 N(0, 1).
+
+    Args:
+        x: float32 (B, 3, H, W) in [-1, 1].
+    Returns: (the same shape, which were mixed (B,)).
+    """
+    n = len(x)
+
+    def uniform() -> Tensor:
+        return torch.rand(n, 1, 1, 1, generator=generator)
+
+    mixed, blurred = uniform() < 0.5, uniform() < 0.5
+    matrix = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) / 4
+    matrix = matrix / matrix.sum(2, keepdim=True).clamp(min=0.3)
+    x = torch.where(mixed, torch.einsum("nij,njhw->nihw", matrix, x).clamp(-1, 1), x)
+    x = x + blurred * uniform() * (F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1) - x)
+    return x + 0.1 * uniform() * torch.randn(x.shape, generator=generator), mixed.flatten()
+
+
 def caption(
     name: str, keywords: Sequence[str], style: str, background: str, rng: np.random.Generator, *, loose: float = 0.15
 ) -> str:

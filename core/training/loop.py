@@ -81,6 +81,8 @@ class Denoising(nn.Module):
 
     late: times are drawn with a density proportional to t^late. 0 is uniform; 1 spends three quarters of the training
         on the noisier half, where the words decide what it will be.
+    unpooled: the share of pictures whose words the network is not told in one vector (`UNet.forward`'s ``pooled``), so
+        that its cross-attention learns to say what they are.
     Source: Ho et al. (2020), arXiv 2006.11239, algorithm 1 and equation 14; for v, Salimans & Ho (2022),
     arXiv 2202.00512.
     """
@@ -93,22 +95,25 @@ class Denoising(nn.Module):
         generator: torch.Generator | None = None,
         *,
         late: float = 0.0,
+        unpooled: float = 0.0,
     ):
         super().__init__()
         self.network, self.schedule, self.target, self.generator = network, schedule, TARGETS[prediction], generator
-        self.late = late
+        self.late, self.unpooled = late, unpooled
 
     def draw(self, x0: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
-        """(x_t, t - 1, target, context): drawn outside the compiled part, so that chance stays in one place."""
+        """(x_t, t - 1, target, context, perhaps who hears it pooled): drawn outside the compiled part, so that chance stays in one place."""
         # Inverse transform sampling: P(t <= T u) = u^(1 + late).
         u = torch.rand(len(x0), dtype=torch.float64, generator=self.generator) ** (1 / (1 + self.late))
         t = 1 + (self.schedule.T * u).long().clamp(max=self.schedule.T - 1)
         eps = randn_like(x0, self.generator)
         target = self.target(x0, eps, self.schedule.alpha_bar[t])
+        if self.unpooled:
+            context += ((torch.rand(len(x0), generator=self.generator) >= self.unpooled).to(x0.device),)
         return add_noise(x0, eps, t, self.schedule), (t - 1).to(x0.device), target.to(x0), *context
 
-    def forward(self, x_t: Tensor, t: Tensor, target: Tensor, *context: Tensor) -> Tensor:
-        return (self.network(x_t, t, *context).float() - target).square().mean()
+    def forward(self, x_t: Tensor, t: Tensor, target: Tensor, *told: Tensor) -> Tensor:
+        return (self.network(x_t, t, *told).float() - target).square().mean()
 
 
 def train(

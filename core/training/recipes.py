@@ -16,6 +16,7 @@ class Recipe:
     network: the config of the network. train: fields of `TrainConfig`. batch: pictures a step.
     scheduler: for a denoiser, the noise schedule and prediction as a checkpoint's ``scheduler_config.json`` has them.
     late: for a denoiser, how much more often noisy times are drawn (see `core.training.loop.Denoising`).
+    unpooled: for a denoiser, how often it is told its words by cross-attention alone (likewise).
     defaults: for a denoiser, what to sample with.
     """
 
@@ -30,6 +31,7 @@ class Recipe:
     seed: int = 0
     scheduler: dict[str, Any] = field(default_factory=dict)
     late: float = 0.0
+    unpooled: float = 0.0
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
@@ -136,6 +138,7 @@ RECIPES: dict[str, Recipe] = {
             minutes=75,
             scheduler=COSINE_V,
             late=1.0,
+            unpooled=0.25,
             defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.0, "size": 64},
         ),
         Recipe(
@@ -144,8 +147,10 @@ RECIPES: dict[str, Recipe] = {
             part="classifier",
             data="emoji",
             network=ClassifierConfig(),
-            train={"lr": 2e-3, "warmup": 100, "hold": 0.3, "ema": 0.99, "weight_decay": 0.05},
-            batch=64,
+            train={
+                "lr": 2e-3, "warmup": 100, "hold": 0.3, "ema": 0.99, "weight_decay": 0.05, "optimizer": "muon",
+            },  # fmt: skip
+            batch=128,
             minutes=12,
         ),
         Recipe(

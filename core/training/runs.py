@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -180,25 +181,31 @@ def emoji_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     def save(network: UNet, card: Card) -> None:
         save_denoiser(out, recipe, network, card)
 
-    def denoising(network: UNet, generator: torch.Generator | None = None) -> Denoising:
-        return Denoising(network, schedule, recipe.scheduler["prediction_type"], generator, late=recipe.late)
+    denoising = partial(Denoising, schedule=schedule, prediction=recipe.scheduler["prediction_type"], late=recipe.late)
 
     @torch.no_grad()
     def measure(network: UNet) -> dict[str, Any]:
-        """What the words do: the loss on the same noised pictures with their caption, with none, with another's."""
+        """What the words do: the loss on the same noised pictures with their caption, with it by cross-attention alone,
+        with none, with another's."""
         fixed = torch.Generator().manual_seed(1)
         z, own = next(prepare.denoising_batches(prepared, 512, fixed, empty=0))
-        objective = denoising(network, fixed)
+        objective = denoising(network, generator=fixed)
         noised = objective.draw(z)
         none = contexts[:1, : own.shape[1]].expand_as(own)
-        told = {"own_caption": own, "no_caption": none, "another_caption": own.roll(1, 0)}
+        yes, no = torch.tensor([True, False], device=device)[:, None].expand(2, len(z))
+        told = {
+            "own_caption": (own, yes),
+            "own_caption_by_attention_alone": (own, no),
+            "no_caption": (none, yes),
+            "another_caption": (own.roll(1, 0), yes),
+        }
         losses = {
-            name: [objective(*part).item() for part in zip(*(x.split(64) for x in (*noised, context)), strict=True)]
-            for name, context in told.items()
+            name: [objective(*part).item() for part in zip(*(x.split(64) for x in (*noised, *words)), strict=True)]
+            for name, words in told.items()
         }
         return {f"loss_with_{name}": round(sum(parts) / len(parts), 4) for name, parts in losses.items()}
 
-    return Run(unet, denoising(unet), stream, save, sheet, measure)
+    return Run(unet, denoising(unet, unpooled=recipe.unpooled), stream, save, sheet, measure)
 
 
 def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
@@ -264,6 +271,13 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
         for x, which, ground in batches.pictures(images, n, generator, flip=False, white=0.3, chosen=pool, every=every):
             yield x, labels.name[which].to(device), labels.style[which].to(device), ground.to(device)
 
+    def disguised() -> Iterator[tuple[Tensor, ...]]:
+        """Named by their shapes; of a picture in other colours, style and background are not asked (-100)."""
+        for x, name, style, ground in stream(seen, recipe.batch):
+            x, mixed = batches.disguise(x.cpu(), generator)
+            unasked = mixed.to(device)
+            yield x.to(device), name, style.masked_fill(unasked, -100), ground.masked_fill(unasked, -100)
+
     @torch.no_grad()
     def measure(network: Classifier) -> dict[str, Any]:
         network.eval()
@@ -281,7 +295,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
     def save(network: Classifier, card: Card) -> None:
         save_classifier(out, recipe, network, card)
 
-    return Run(judge, Classification(judge), stream(seen, recipe.batch), save, None, measure)
+    return Run(judge, Classification(judge), disguised(), save, None, measure)
 
 
 @dataclass(frozen=True)
