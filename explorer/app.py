@@ -63,8 +63,10 @@ def launch(
     **options: Any,
 ) -> tuple[Any, str, str]:
     """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
+    from explorer.broker import gather_cores
     from explorer.theme import css, theme
 
+    gather_cores()
     scripts = beside("waiting.js") + beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,

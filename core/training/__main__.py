@@ -95,7 +95,9 @@ def card(
 ) -> Card:
     """What a part's ``card.json`` says; steps and pictures count those of the card that training went on from, too."""
     settings = asdict(recipe)
-    told = {key: settings[key] for key in ("network", "train", "batch", "minutes", "late", "unpooled")} | {"processes": world}
+    told = {key: settings[key] for key in ("network", "train", "batch", "minutes", "late", "unpooled")} | {
+        "processes": world
+    }
     if before is not None:
         told["resumed_from"] = {"steps": before.steps, "pictures": before.pictures, "recipe": before.recipe}
     return Card(

@@ -80,8 +80,9 @@ def pictures(
 def disguise(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Pictures as a judge of shapes should meet them: half with their colours mixed, half blurred, all noisy.
 
-    Mixed: c' = M c with M = I + N(0, 1/16), its rows scaled to sum to 1, so that grey stays grey. Blurred: part of the
-    way to the mean of 3 x 3 pixels. Noisy: plus up to 0.1 N(0, 1).
+    Mixed: c' = M c with M = I + N(0, 1/16), its rows scaled to sum to 1, so that grey stays grey (but for
+    the few that sum to less than 0.3). Blurred: part of the way to the mean of 3 x 3 pixels. Noisy: plus up to
+    0.1 N(0, 1).
 
     Args:
         x: float32 (B, 3, H, W) in [-1, 1].

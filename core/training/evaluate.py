@@ -313,7 +313,9 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m core.training evaluate", description=__doc__)
     parser.add_argument("model", choices=EVALUATIONS)
     parser.add_argument("--folder", type=Path, help="where the model is; default: the embedded one")
-    parser.add_argument("--classifier", type=Path, help="the judge; default: what its recipe has written")
+    parser.add_argument(
+        "--classifier", type=Path, help="the judge; default: the embedded one, or what its recipe wrote"
+    )
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100)")
     parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
@@ -325,8 +327,10 @@ def main(argv: list[str]) -> None:
     if options.guidance and (options.model != "emoji" or options.every < 2):
         parser.error("--guidance compares scales of emoji, on names that are not scored: give --every 2 or more")
     folder = options.folder or weights.resolve(options.model)
-    trained = Path("runs") / options.model.split("-")[0] / "classifier"
-    judge, judge_card = load_classifier(options.classifier or trained)
+    places = [
+        root / "classifier" for root in (weights.resolve(options.model), Path("runs") / options.model.split("-")[0])
+    ]
+    judge, judge_card = load_classifier(options.classifier or next(filter(Path.is_dir, places), places[-1]))
     if options.guidance:
         model, data = TextToImage.load(folder), datasets.emoji(options.data)
         for scale, row in choose_guidance(model, judge, data, options.guidance, every=options.every).items():

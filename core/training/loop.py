@@ -102,7 +102,8 @@ class Denoising(nn.Module):
         self.late, self.unpooled = late, unpooled
 
     def draw(self, x0: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
-        """(x_t, t - 1, target, context, perhaps who hears it pooled): drawn outside the compiled part, so that chance stays in one place."""
+        """(x_t, t - 1, target, *context), and who is told it pooled if not all are: drawn outside the compiled part, so
+        that chance stays in one place."""
         # Inverse transform sampling: P(t <= T u) = u^(1 + late).
         u = torch.rand(len(x0), dtype=torch.float64, generator=self.generator) ** (1 / (1 + self.late))
         t = 1 + (self.schedule.T * u).long().clamp(max=self.schedule.T - 1)

@@ -147,9 +147,7 @@ RECIPES: dict[str, Recipe] = {
             part="classifier",
             data="emoji",
             network=ClassifierConfig(),
-            train={
-                "lr": 2e-3, "warmup": 100, "hold": 0.3, "ema": 0.99, "weight_decay": 0.05, "optimizer": "muon",
-            },  # fmt: skip
+            train=dict(lr=2e-3, warmup=100, hold=0.3, ema=0.99, weight_decay=0.05, optimizer="muon"),
             batch=128,
             minutes=12,
         ),

@@ -232,6 +232,21 @@ def test_a_new_text_embedding_is_silent():
         replace(SMALL, addition_embed_type="image")
 
 
+def test_pictures_that_hear_their_words_by_attention_alone():
+    """Those not told the pooled words get the answer of a network that has none; the others that of the whole."""
+    torch.manual_seed(0)
+    config = replace(SMALL, addition_embed_type="text", addition_embed_type_num_heads=4)
+    whole, without = UNet(config), UNet(SMALL)
+    torch.nn.init.normal_(whole.add_embedding.norm2.weight)
+    without.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("add_embedding")})
+    x, t, words = torch.randn(3, 4, 8, 8), torch.tensor([5, 50, 500]), torch.randn(3, 6, config.cross_attention_dim)
+    with torch.no_grad():
+        answer = whole(x, t, words, torch.tensor([True, False, True]))
+        both = whole(x, t, words), without(x, t, words)
+    assert torch.allclose(answer, torch.stack([both[0][0], both[1][1], both[0][2]]), atol=1e-5)
+    assert (both[0] - both[1]).abs().amax((1, 2, 3)).min() > 1e-2
+
+
 def test_attention_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="3 attention heads must divide the 16 channels"):
         SpatialTransformer(16, 8, 3, depth=1, groups=4, linear=False)

@@ -143,6 +143,23 @@ def test_times_are_drawn_as_often_as_a_power_of_them(late):
     assert scipy.stats.kstest((t.numpy() + 0.5) / 1000, scipy.stats.beta(1 + late, 1).cdf).pvalue > 0.01
 
 
+def test_some_are_told_their_words_by_cross_attention_alone():
+    """A share as asked for, and the network is told which; without one it is told nothing more."""
+
+    class Zero(nn.Module):
+        def forward(self, x, t, words, pooled):
+            assert words.shape == (4000, 2, 3) and pooled.dtype == torch.bool
+            self.told = pooled
+            return torch.zeros_like(x)
+
+    x0, words = torch.zeros(4000, 1), torch.zeros(4000, 2, 3)
+    network = Zero()
+    objective = Denoising(network, linear(), "epsilon", torch.Generator().manual_seed(0), unpooled=0.25)
+    objective(*objective.draw(x0, words))
+    assert scipy.stats.binomtest(int((~network.told).sum()), 4000, 0.25).pvalue > 0.01
+    assert len(Denoising(network, linear(), "epsilon").draw(x0, words)) == 4
+
+
 def test_learning_rate_is_that_of_torch():
     """Linear warm-up, plateau, cosine: torch's three schedulers in a row."""
     steps, warmup, hold = 60, 10, 0.5
@@ -398,6 +415,29 @@ def test_pictures_over_their_backgrounds():
     assert which.tolist() == [0, 1, 2, 3]
 
 
+def test_disguised_pictures_keep_their_shapes():
+    """Grey ones keep even their colours, but for blur and noise; of the others half are mixed by one matrix each."""
+    g = torch.Generator().manual_seed(0)
+    grey = 2 * torch.rand(400, 1, 1, 1, generator=g).expand(400, 3, 16, 16) - 1
+    seen, mixed = batches.disguise(grey, g)
+    assert 150 < mixed.sum() < 250
+    same = (seen.mean((2, 3)) - grey.mean((2, 3))).abs().amax(1) < 0.05  # the mean of 256 times 0.1 N(0, 1)
+    assert same[~mixed].all() and same[mixed].float().mean() > 0.75
+    noise = (seen - grey).std((1, 2, 3))[same]
+    assert scipy.stats.kstest(10 * noise.numpy(), "uniform").pvalue > 0.01
+
+    halves = (
+        torch.where(torch.arange(16) < 8, 1.0, -1.0).expand(400, 3, 16, 16) * torch.tensor([1, 0.3, 0.1])[:, None, None]
+    )
+    seen, mixed = batches.disguise(halves, g)
+    left, right = (seen[..., part].mean((2, 3)) for part in (slice(0, 4), slice(12, 16)))
+    assert (left + right).abs().max() < 0.15  # a linear map of opposite colours
+    moved = (left - halves[:, :, 0, 0]).abs().amax(1) > 0.1
+    assert not moved[~mixed].any() and moved[mixed].float().mean() > 0.6
+    edge = (seen[..., 7] - seen[..., 8]).mean(2).abs().amax(1) / (left - right).abs().amax(1)  # 1 sharp, 1/3 blurred
+    assert edge.min() > 0.25 and 0.35 < (edge > 0.95).float().mean() < 0.7
+
+
 def test_captions_name_every_background_but_white():
     rng = np.random.default_rng(0)
     kinds = set()
@@ -568,17 +608,23 @@ def test_denoising_batches(trained):
 
 
 def test_what_the_words_do(trained):
-    """The losses on the card come back from the saved weights; deaf to the words, all three are one."""
+    """The losses on the card come back from the saved weights; deaf to the words, all are one; and where they enter by
+    cross-attention alone, that says as much as both ways."""
     out, prepared = trained
     told = weights.load(out / "unet")[1].measured
     job = prepare_run(RECIPES["emoji-unet"], data=str(prepared), out=out, resume=out, device=torch.device("cpu"))
     again = job.measure(job.network.eval())
-    assert set(again) == {f"loss_with_{name}" for name in ("own_caption", "no_caption", "another_caption")}
+    attention = "own_caption_by_attention_alone"
+    assert set(again) == {f"loss_with_{name}" for name in ("own_caption", attention, "no_caption", "another_caption")}
     assert {name: told[name] for name in again} == pytest.approx(again, rel=0.01)  # saved in float16
-    for name, p in job.network.named_parameters():
-        if "attn2.to_v" in name or "add_embedding.norm2" in name:
-            p.data.zero_()
-    assert len(set(job.measure(job.network).values())) == 1
+    assert again["loss_with_own_caption"] != again[f"loss_with_{attention}"]
+    for part in ("add_embedding.norm2", "attn2.to_v"):
+        for name, p in job.network.named_parameters():
+            if part in name:
+                p.data.zero_()
+        found = job.measure(job.network)
+        assert found["loss_with_own_caption"] == found[f"loss_with_{attention}"]
+    assert len(set(found.values())) == 1
 
 
 def test_nothing_prepared(tmp_path):

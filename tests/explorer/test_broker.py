@@ -1,5 +1,7 @@
 """Calls of many threads, answered together: the same pictures, one pass at a time, and nothing lost."""
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Lock
@@ -10,7 +12,7 @@ import torch
 
 from core.networks.attention import Record
 from core.pipeline import TextToImage
-from explorer.broker import Broker, Device, SharedUNet, shared
+from explorer.broker import Broker, Device, SharedUNet, halved, hurried, on_networks, shared
 
 PROMPTS = ["red apple", "cat face", "blue heart", "a cat", "apple on a background", "heart"]
 
@@ -100,6 +102,51 @@ def test_prompts_drawn_together_are_the_pictures_drawn_alone(tiny_model):
 def test_alone_the_bytes_are_the_same(tiny_model):
     alone = TextToImage.load(tiny_model, device="cpu")
     assert picture(shared(alone), "red apple").tobytes() == picture(alone, "red apple").tobytes()
+
+
+def test_all_cores_go_to_the_thread_of_the_networks():
+    """In a process of its own, for it changes the process: three cores to passes, one to threads old and new."""
+    program = """
+import threading, torch
+torch.set_num_threads(3)
+from explorer.broker import Broker, Device, gather_cores
+gather_cores(), gather_cores()
+broker = Broker(lambda x: torch.full_like(x, torch.get_num_threads()), Device(), most=10)
+print(torch.get_num_threads(), [int(broker(torch.zeros(1))) for _ in range(2)])
+threading.Thread(target=lambda: print(torch.get_num_threads(), int(broker(torch.zeros(1))))).start()
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["1 [3, 3]", "1 3"]
+
+
+def test_gradients_are_kept_where_they_are_wanted():
+    weight = torch.ones(2, requires_grad=True)
+    assert on_networks(lambda x: (x * weight).sum(), torch.ones(2)).requires_grad
+    with torch.no_grad():
+        assert not on_networks(lambda x: (x * weight).sum(), torch.ones(2)).requires_grad
+
+
+def test_a_pass_of_several_may_be_hurried_one_alone_never_is(tiny_model):
+    """On CPUs with matrix units several are answered in bfloat16, of 8 bits: nearly the same pictures. Whoever draws
+    alone, or asks for more than a picture, has the bytes of float32."""
+    alone = TextToImage.load(tiny_model, device="cpu")
+    model = shared(alone)
+    quick = hurried(model)
+    broker = quick.unet._ask
+    assert broker.device is model.unet._ask.device and model.unet._ask.together is None
+    assert picture(quick, PROMPTS[0]).tobytes() == picture(alone, PROMPTS[0]).tobytes()
+
+    half = halved(alone.unet)
+    assert (half is None) != torch.cpu._is_amx_tile_supported()
+    half = half or (lambda *rows: torch.autocast("cpu", torch.bfloat16)(alone.unet)(*rows))
+    broker.function = Counted(alone.unet, lambda: broker.device.waiting < len(PROMPTS) - 1)
+    broker.together = Counted(half)
+    drawn = at_once(lambda prompt: picture(quick, prompt), PROMPTS)
+    assert max(broker.together.sizes) >= 8 and max(broker.function.sizes) == 2
+    for prompt, one in zip(PROMPTS, drawn, strict=True):
+        difference = np.abs(one - picture(alone, prompt)).max()
+        assert 0 < difference < 0.1
+    assert hurried(alone).unet is alone.unet
 
 
 def test_a_record_holds_one_visitors_maps(tiny_model):

@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from core.samplers import Step
 from explorer import errors, frame, models
+from explorer.broker import hurried
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
@@ -74,7 +75,7 @@ def stream(settings: Settings) -> Iterator[View | None]:
     frames: list[np.ndarray] = []
     labels: list[str] = []
     sent, shown_at = 0, -BETWEEN
-    for step in walk(drawer, settings, batch=settings.batch, size=side):
+    for step in walk(hurried(drawer), settings, batch=settings.batch, size=side):
         if len(steps) % every == 0:
             seen = drawer.decode(torch.cat([step.x, step.prediction.x0])).chunk(2)
             frames.append(np.stack([sheet(one) for one in seen]))
@@ -151,7 +152,7 @@ def sheet(pictures: torch.Tensor) -> np.ndarray:
 def draw(settings: Settings, model: "TextToImage", load_seconds: float) -> Drawing:
     """The pictures alone, for the endpoint."""
     began = time.perf_counter()
-    *_, last = walk(model, settings, batch=settings.batch, size=pixels_of(model, settings))
+    *_, last = walk(hurried(model), settings, batch=settings.batch, size=pixels_of(model, settings))
     walked_at = time.perf_counter()
     pixels = np.stack([to_bytes(one) for one in model.decode(last.x_next)])
     seconds = {"load": load_seconds, "steps": walked_at - began, "decode": time.perf_counter() - walked_at}
