@@ -113,7 +113,8 @@ from explorer.broker import Broker, Device, gather_cores
 gather_cores(), gather_cores()
 broker = Broker(lambda x: torch.full_like(x, torch.get_num_threads()), Device(), most=10)
 print(torch.get_num_threads(), [int(broker(torch.zeros(1))) for _ in range(2)])
-threading.Thread(target=lambda: print(torch.get_num_threads(), int(broker(torch.zeros(1))))).start()
+other = threading.Thread(target=lambda: print(torch.get_num_threads(), int(broker(torch.zeros(1)))))
+other.start(), other.join()
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout.splitlines() == ["1 [3, 3]", "1 3"]
