@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from core import checks
 from core.networks.attention import Record
 from core.pipeline import TextToImage
 from explorer.broker import Broker, Device, SharedUNet, halved, hurried, on_networks, shared
@@ -162,6 +163,23 @@ def test_a_record_holds_one_visitors_maps(tiny_model):
 
     for prompt, record in zip(PROMPTS, at_once(visit, PROMPTS), strict=True):
         assert record.attention and all(len(maps) == 1 for maps in record.attention.values()), prompt
+
+
+def test_layers_caught_by_hooks_are_ones_own_while_others_draw(tiny_model):
+    """The badge of the attention view, of which every visitor's pass goes through the same layers."""
+    model = shared(TextToImage.load(tiny_model, device="cpu"))
+    record = Record()
+    *_, last = model.stream(PROMPTS[0], steps=3, record=record, guidance=1.0)
+    context = model.text([PROMPTS[0]])
+
+    def visit(prompt):
+        if prompt != PROMPTS[0]:
+            return picture(model, prompt)
+        seen = (record.attention, model.unet, last.x, torch.tensor([last.t - 1]), context)
+        return [checks.cross_attention(*seen) for _ in range(10)]
+
+    found, *_ = at_once(visit, PROMPTS)
+    assert all(check.ok for check in found)
 
 
 def test_where_runs_have_processes_of_their_own_nothing_is_shared(tiny_model, monkeypatch):
