@@ -1,6 +1,7 @@
 """What every tab shares: heading, presets, controls, stage, formula, badge, notice, code, address, endpoint."""
 
 import html
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +100,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     def picture_of(view: View) -> list[Any]:
         stage_values = (gr.skip() if value is None else value for value in view.stage)
-        return [*stage_values, view.formula, badge_html(view.check), view.notice]
+        return [*stage_values, view.formula, badge_html(view.check), unbroken(view.notice)]
 
     def about_of(settings: Any) -> list[Any]:
         preset = next((name for name, known in presets.items() if known == settings), "")
@@ -281,6 +282,11 @@ def as_arrays(numbers: Any) -> Any:
     except ValueError:  # rows of unlike lengths
         return numbers
     return array if array.dtype.kind in "if" else numbers
+
+
+def unbroken(text: str) -> str:
+    """A line may not end between a number, bold or not, and its percent sign."""
+    return re.sub(r"(?<=[\d*]) %", "\N{NO-BREAK SPACE}%", text)
 
 
 def values_of(settings: Any) -> list[Any]:

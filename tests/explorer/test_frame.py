@@ -70,6 +70,10 @@ def test_values_that_do_not_fit_together_are_refused(make):
         make()
 
 
+def test_a_number_keeps_its_percent_sign():
+    assert frame.unbroken("**6.5** % of 3 %, 50%: the % sign") == "**6.5**\xa0% of 3\xa0%, 50%: the % sign"
+
+
 def test_plot_is_plotly_json():
     sent = LivePlot("x").postprocess(go.Figure(go.Scatter(y=[1, 2])))
     assert set(json.loads(sent)) >= {"data", "layout"}
