@@ -32,8 +32,10 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     import gradio as gr
 
     from explorer import lectures, models, runs
+    from explorer.broker import gather_cores
     from explorer.tabs import TABS
 
+    gather_cores()  # before anything is computed
     models.offer(names, device)
     taught = lectures.offered(lecture)
     runs.KEPT.clear()
@@ -63,10 +65,8 @@ def launch(
     **options: Any,
 ) -> tuple[Any, str, str]:
     """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
-    from explorer.broker import gather_cores
     from explorer.theme import css, theme
 
-    gather_cores()
     scripts = beside("waiting.js") + beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
         server_name=host,

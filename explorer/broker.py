@@ -28,19 +28,20 @@ NETWORKS = ThreadPoolExecutor(1, "networks")  # the thread that all passes run i
 
 @cache
 def gather_cores() -> None:
-    """All cores to the thread of the networks, and one to every other thread from now on.
+    """All cores but one to the thread of the networks, and one to every other thread from now on.
 
     Every thread that computes on several cores keeps threads of its own to help it. Once there are more of these than
     cores, OpenMP lets them sleep between two layers, and each time they wake late: when a few visitors have been there,
-    even one who draws alone waits twice as long.
+    even one who draws alone waits twice as long. And helpers on the last core keep the page from its work, and wait for
+    it at every layer: a picture that is streamed then takes twice as long, too.
     """
 
-    def all_cores() -> None:
+    def most_cores() -> None:
         torch.get_num_threads()  # torch sets up a thread at its first question, and would undo what was set before
-        torch.set_num_threads(cores)
+        torch.set_num_threads(max(1, cores - 1))
 
     cores = torch.get_num_threads()
-    NETWORKS.submit(all_cores).result()
+    NETWORKS.submit(most_cores).result()
     torch.set_num_threads(1)
 
 

@@ -105,8 +105,8 @@ def test_alone_the_bytes_are_the_same(tiny_model):
     assert picture(shared(alone), "red apple").tobytes() == picture(alone, "red apple").tobytes()
 
 
-def test_all_cores_go_to_the_thread_of_the_networks():
-    """In a process of its own, for it changes the process: three cores to passes, one to threads old and new."""
+def test_most_cores_go_to_the_thread_of_the_networks():
+    """In a process of its own, for it changes the process: of three cores two to passes, one to threads old and new."""
     program = """
 import threading, torch
 torch.set_num_threads(3)
@@ -118,7 +118,7 @@ other = threading.Thread(target=lambda: print(torch.get_num_threads(), int(broke
 other.start(), other.join()
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["1 [3, 3]", "1 3"]
+    assert told.stdout.splitlines() == ["1 [2, 2]", "1 2"]
 
 
 def test_gradients_are_kept_where_they_are_wanted():
