@@ -4,16 +4,15 @@ passes run in one thread."""
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Condition
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.networks.unet import UNet
 from core.networks.vae import VAE
@@ -22,8 +21,35 @@ from core.pipeline import TextToImage
 T = TypeVar("T")
 # Numbers in one pass: 8 and 2 latents of Stable Diffusion, 128 and 32 of 16 x 16.
 MOST_NOISY, MOST_DECODED = 2**17, 2**15
-PATIENCE = 0.25  # of a pass, to wait for those who shared the last one
-NETWORKS = ThreadPoolExecutor(1, "networks")  # the thread that all passes run in
+PATIENCE = 0.25  # of a pass, to wait for those who drew a moment ago
+
+
+class Networks:
+    """The thread that all passes run in, one after the other, in the order of asking.
+
+    changed: told of all that comes, and guards it. Only the thread itself ever waits for it: sixteen who wait would all
+    be woken by everything that comes. jobs: how many have not begun.
+    """
+
+    def __init__(self) -> None:
+        self.changed, self.jobs = Condition(), 0
+        self._thread = ThreadPoolExecutor(1, "networks")
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """The job's result, some time."""
+
+        def run() -> T:
+            with self.changed:
+                self.jobs -= 1
+            return job()
+
+        with self.changed:
+            self.jobs += 1
+            self.changed.notify()
+        return self._thread.submit(run)
+
+
+NETWORKS = Networks()
 
 
 @cache
@@ -56,17 +82,12 @@ def on_networks(function: Callable[..., T], *args: Any, **options: Any) -> T:
     return NETWORKS.submit(run).result()
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One visitor's rows, and their answer once a pass has taken them along."""
 
     rows: tuple[Tensor, ...]
-    answer: Tensor | None = None
-    error: BaseException | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.answer is not None or self.error is not None
+    answer: Future[Tensor] = field(default_factory=Future)
 
     def fits(self, other: "Call") -> bool:
         """Whether both can go into one pass: only their number of rows may differ."""
@@ -76,105 +97,70 @@ class Call:
         )
 
 
-class Device:
-    """What runs one pass at a time. ``waiting``: calls that no pass has taken along yet."""
-
-    def __init__(self) -> None:
-        self.changed, self.busy, self.waiting = Condition(), False, 0
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """The device to oneself."""
-        with self.changed:
-            self.changed.wait_for(lambda: not self.busy)
-            self.busy = True
-        try:
-            yield
-        finally:
-            self.free()
-
-    def free(self) -> None:
-        with self.changed:
-            self.busy = False
-            self.changed.notify_all()
-
-
 class Broker:
-    """A function of rows, asked from many threads and run in one at a time.
-
-    Who finds the device free runs everything that waits and fits, as one batch; who finds it taken waits, until another
-    has brought the answer or it is free. Alone, it is a plain call.
+    """A function of rows, asked from many threads: all that waits and fits is answered by one pass. Alone, it is a
+    plain call.
 
     function: tensors (B, ...) -> tensor (B, ...), each row's answer from that row alone. most: numbers in one pass,
     counted in the first tensor. together: answers passes of several visitors in place of ``function``, if given.
+    waiting: calls that no pass has taken along yet.
     """
 
     def __init__(
-        self,
-        function: Callable[..., Tensor],
-        device: Device,
-        most: int,
-        together: Callable[..., Tensor] | None = None,
-    ):
-        self.function, self.most, self.device, self.together = function, most, device, together
-        self._waiting: list[Call] = []
-        self._shared, self._seconds = 1, 0.0  # calls in the last pass, and how long it took
+        self, function: Callable[..., Tensor], most: int, together: Callable[..., Tensor] | None = None
+    ) -> None:
+        self.function, self.most, self.together = function, most, together
+        self.waiting: list[Call] = []
+        self._due = False  # whether a pass was asked for that has not begun
+        self._expected, self._seconds = 1, 0.0  # calls during the last pass, its own among them; how long it took
 
     def __call__(self, *rows: Tensor) -> Tensor:
-        call, device = Call(rows), self.device
-        with device.changed:
-            self._waiting.append(call)
-            device.waiting += 1
-            device.changed.notify_all()
-            device.changed.wait_for(lambda: call.done or not device.busy)
-            taken = []
-            if not call.done:
-                device.busy = True
-                taken = self._take(call)
-        if taken:
-            try:
-                self._pass(taken)
-            finally:
-                device.free()
-        if call.error is not None:
-            raise call.error
-        assert call.answer is not None
-        return call.answer
+        call = Call(rows)
+        with NETWORKS.changed:
+            self.waiting.append(call)
+            NETWORKS.changed.notify()
+            due, self._due = self._due, True
+        if not due:
+            NETWORKS.submit(self._pass)
+        return call.answer.result()
 
-    def _take(self, first: Call) -> list[Call]:
-        """The calls of the next pass; those who shared the last one are waited for a little."""
+    def _pass(self) -> None:
+        with NETWORKS.changed:
+            taken = self._take()
+            due = self._due = bool(self.waiting)
+        if due:
+            NETWORKS.submit(self._pass)
+        began = time.perf_counter()
+        try:
+            answers = self._answers(taken)
+        except BaseException as error:
+            for call in taken:
+                call.answer.set_exception(error)
+        else:
+            for call, answer in zip(taken, answers, strict=True):
+                call.answer.set_result(answer)
+        self._expected, self._seconds = len(taken) + len(self.waiting), time.perf_counter() - began
 
-        def complete() -> bool:
-            """Whether all are back whom the last pass has answered, or some wait for another pass on this device."""
-            return len(self._waiting) >= self._shared or self.device.waiting > len(self._waiting)
-
-        self.device.changed.wait_for(complete, PATIENCE * self._seconds)
+    def _take(self) -> list[Call]:
+        """The calls of the next pass; who shared the last one, or came while it ran, is waited for a little."""
+        first = self.waiting[0]
+        expected = min(self._expected, self.most // first.rows[0].numel())
+        NETWORKS.changed.wait_for(lambda: len(self.waiting) >= expected or NETWORKS.jobs, PATIENCE * self._seconds)
         taken, numbers = [first], first.rows[0].numel()
-        for call in self._waiting:
-            if call is not first and first.fits(call) and numbers + call.rows[0].numel() <= self.most:
+        for call in self.waiting[1:]:
+            if first.fits(call) and numbers + call.rows[0].numel() <= self.most:
                 taken.append(call)
                 numbers += call.rows[0].numel()
-        self._waiting = [one for one in self._waiting if one not in taken]
-        self.device.waiting -= len(taken)
+        self.waiting = [one for one in self.waiting if one not in taken]
         return taken
 
     @torch.no_grad()
-    def _pass(self, taken: list[Call]) -> None:
-        began = time.perf_counter()
-        try:
-            if len(taken) == 1:
-                answers = (on_networks(self.function, *taken[0].rows),)
-            else:
-                rows = (torch.cat(part) for part in zip(*(call.rows for call in taken), strict=True))
-                answer = on_networks(self.together or self.function, *rows)
-                answers = answer.split([len(call.rows[0]) for call in taken])
-        except BaseException as error:
-            for call in taken:
-                call.error = error
-        else:
-            for call, answer in zip(taken, answers, strict=True):
-                call.answer = answer
-        self._shared, self._seconds = len(taken), time.perf_counter() - began
+    def _answers(self, taken: list[Call]) -> Sequence[Tensor]:
+        if len(taken) == 1:
+            return [self.function(*taken[0].rows)]
+        rows = (torch.cat(part) for part in zip(*(call.rows for call in taken), strict=True))
+        answer = (self.together or self.function)(*rows)
+        return answer.split([len(call.rows[0]) for call in taken])
 
 
 class SharedUNet:
@@ -186,13 +172,12 @@ class SharedUNet:
 
     hurried: "SharedUNet"
 
-    def __init__(self, unet: UNet, device: Device, together: Callable[..., Tensor] | None = None):
-        self._unet, self._device, self._ask = unet, device, Broker(unet, device, MOST_NOISY, together)
+    def __init__(self, unet: UNet, together: Callable[..., Tensor] | None = None):
+        self._unet, self._ask = unet, Broker(unet, MOST_NOISY, together)
 
     def __call__(self, x: Tensor, t: Tensor, context: Tensor, **looked_at: Any) -> Tensor:
         if any(value is not None for value in looked_at.values()):
-            with self._device.alone():
-                return on_networks(self._unet, x, t, context, **looked_at)
+            return on_networks(self._unet, x, t, context, **looked_at)
         return self._ask(x, t, context)
 
     def __getattr__(self, name: str) -> Any:
@@ -202,12 +187,11 @@ class SharedUNet:
 class SharedVAE:
     """A VAE that decodes together, and encodes one picture after the other."""
 
-    def __init__(self, vae: VAE, device: Device):
-        self._vae, self._device, self.decode = vae, device, Broker(vae.decode, device, MOST_DECODED)
+    def __init__(self, vae: VAE):
+        self._vae, self.decode = vae, Broker(vae.decode, MOST_DECODED)
 
     def encode(self, *args: Any, **options: Any) -> Tensor:
-        with self._device.alone():
-            return on_networks(self._vae.encode, *args, **options)
+        return on_networks(self._vae.encode, *args, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._vae, name)
@@ -220,9 +204,8 @@ def shared(model: TextToImage) -> TextToImage:
     """
     if os.environ.get("SPACES_ZERO_GPU"):
         return model
-    device = Device()
-    unet, vae = SharedUNet(model.unet, device), SharedVAE(model.vae, device)
-    unet.hurried = SharedUNet(model.unet, device, halved(model.unet))
+    unet, vae = SharedUNet(model.unet), SharedVAE(model.vae)
+    unet.hurried = SharedUNet(model.unet, halved(model.unet))
     return replace(model, unet=cast(UNet, unet), vae=cast(VAE, vae))
 
 
@@ -237,5 +220,15 @@ def halved(unet: UNet) -> Callable[..., Tensor] | None:
     weight = unet.conv_in.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not torch.cpu._is_amx_tile_supported():
         return None
-    copied = cache(lambda: copy.deepcopy(unet).bfloat16())
+
+    @cache
+    def copied() -> UNet:
+        # Convolutions want the channels of a place side by side, torch's GroupNorm wants each channel's places so.
+        side_by_side = copy.deepcopy(unet).bfloat16().to(memory_format=torch.channels_last)
+        for layer in side_by_side.modules():
+            if isinstance(layer, nn.GroupNorm):
+                layer.register_forward_pre_hook(lambda _, x: (x[0].contiguous(),))
+                layer.register_forward_hook(lambda _, x, y: y.contiguous(memory_format=torch.channels_last))
+        return side_by_side
+
     return lambda x, t, context: copied()(x.bfloat16(), t, context.bfloat16()).to(x.dtype)

@@ -13,7 +13,7 @@ import torch
 from core import checks
 from core.networks.attention import Record
 from core.pipeline import TextToImage
-from explorer.broker import Broker, Device, SharedUNet, halved, hurried, on_networks, shared
+from explorer.broker import NETWORKS, Broker, SharedUNet, halved, hurried, on_networks, shared
 
 PROMPTS = ["red apple", "cat face", "blue heart", "a cat", "apple on a background", "heart"]
 
@@ -21,13 +21,11 @@ PROMPTS = ["red apple", "cat face", "blue heart", "a cat", "apple on a backgroun
 class Counted:
     """A function of rows that notes how many it was given, and that no two calls run at once."""
 
-    def __init__(self, function, wait_for=lambda: False):
-        self.function, self.sizes, self.alone, self.wait_for = function, [], Lock(), wait_for
+    def __init__(self, function):
+        self.function, self.sizes, self.alone = function, [], Lock()
 
     def __call__(self, *rows):
         assert self.alone.acquire(blocking=False), "two passes at once"
-        while not self.sizes and self.wait_for():  # the first pass lasts until all others wait
-            time.sleep(0.001)
         self.sizes.append(len(rows[0]))
         answer = self.function(*rows)
         self.alone.release()
@@ -45,10 +43,20 @@ def at_once(function, inputs):
         return list(pool.map(one, inputs))
 
 
+def held_until(broker, waiting):
+    """No pass begins before so many wait."""
+
+    def hold():
+        while len(broker.waiting) < waiting:
+            time.sleep(0.001)
+
+    NETWORKS.submit(hold)
+
+
 def test_each_call_gets_the_answer_to_its_own_rows():
-    device = Device()
-    double = Counted(lambda x, t: 2 * x + t[:, None], lambda: device.waiting < 11)
-    broker = Broker(double, device, most=40)
+    double = Counted(lambda x, t: 2 * x + t[:, None])
+    broker = Broker(double, most=40)
+    held_until(broker, 12)
 
     def visit(i):
         rows = torch.arange(i % 3 + 1.0)[:, None] + 10 * i
@@ -58,11 +66,11 @@ def test_each_call_gets_the_answer_to_its_own_rows():
 
     at_once(visit, list(range(12)))
     assert max(double.sizes) <= 40 and sum(double.sizes) == 20 * sum(i % 3 + 1 for i in range(12))
-    assert double.sizes[0] <= 3 and double.sizes[1] >= 21  # one visitor, then all those who came meanwhile
+    assert double.sizes[0] == 24  # all who had come
 
 
 def test_shapes_that_do_not_fit_are_not_mixed():
-    broker = Broker(Counted(lambda x: x.flatten(1).sum(1)), Device(), most=10_000)
+    broker = Broker(Counted(lambda x: x.flatten(1).sum(1)), most=10_000)
     answers = at_once(lambda side: [broker(torch.ones(2, side, side)) for _ in range(10)], [2, 3, 4, 5])
     for side, given in zip([2, 3, 4, 5], answers, strict=True):
         assert all(torch.equal(one, torch.full((2,), float(side**2))) for one in given)
@@ -74,7 +82,7 @@ def test_a_failed_pass_is_told_to_all_who_shared_it_and_to_no_one_after():
             raise RuntimeError("no room")
         return x
 
-    broker = Broker(fails, Device(), most=100)
+    broker = Broker(fails, most=100)
     with pytest.raises(RuntimeError, match="no room"):
         broker(torch.tensor([-1.0]))
     assert torch.equal(broker(torch.ones(1)), torch.ones(1))
@@ -88,14 +96,14 @@ def picture(model, prompt, sampler="dpmpp_2m", steps=6, guidance=3.0):
 def test_prompts_drawn_together_are_the_pictures_drawn_alone(tiny_model):
     alone = TextToImage.load(tiny_model, device="cpu")
     model = shared(alone)
-    counted = Counted(alone.unet, lambda: model.unet._ask.device.waiting < len(PROMPTS) - 1)
-    model.unet._ask.function = counted
+    counted = model.unet._ask.function = Counted(alone.unet)
+    held_until(model.unet._ask, len(PROMPTS))
     visits = [  # at different steps, with and without guidance, by samplers of one and of two calls a step
         (PROMPTS[0], "dpmpp_2m", 6, 3.0), (PROMPTS[1], "ddim", 9, 3.0), (PROMPTS[2], "heun", 5, 1.0),
         (PROMPTS[3], "euler_ancestral", 7, 0.0), (PROMPTS[4], "ddpm", 6, 7.5), (PROMPTS[5], "euler", 8, 2.0),
     ]  # fmt: skip
     drawn = at_once(lambda visit: picture(model, *visit), visits)
-    assert counted.sizes[1] >= 8 and max(counted.sizes) <= 12  # six visitors, most of them with two rows
+    assert counted.sizes[0] >= 8 and max(counted.sizes) <= 12  # six visitors, most of them with two rows
     for visit, one in zip(visits, drawn, strict=True):
         np.testing.assert_allclose(one, picture(alone, *visit), atol=1e-3)
 
@@ -110,9 +118,9 @@ def test_most_cores_go_to_the_thread_of_the_networks():
     program = """
 import threading, torch
 torch.set_num_threads(3)
-from explorer.broker import Broker, Device, gather_cores
+from explorer.broker import Broker, gather_cores
 gather_cores(), gather_cores()
-broker = Broker(lambda x: torch.full_like(x, torch.get_num_threads()), Device(), most=10)
+broker = Broker(lambda x: torch.full_like(x, torch.get_num_threads()), most=10)
 print(torch.get_num_threads(), [int(broker(torch.zeros(1))) for _ in range(2)])
 other = threading.Thread(target=lambda: print(torch.get_num_threads(), int(broker(torch.zeros(1)))))
 other.start(), other.join()
@@ -135,19 +143,21 @@ def test_a_pass_of_several_may_be_hurried_one_alone_never_is(tiny_model):
     model = shared(alone)
     quick = hurried(model)
     broker = quick.unet._ask
-    assert broker.device is model.unet._ask.device and model.unet._ask.together is None
+    assert model.unet._ask.together is None
     assert picture(quick, PROMPTS[0]).tobytes() == picture(alone, PROMPTS[0]).tobytes()
 
     half = halved(alone.unet)
     assert (half is None) != torch.cpu._is_amx_tile_supported()
     half = half or (lambda *rows: torch.autocast("cpu", torch.bfloat16)(alone.unet)(*rows))
-    broker.function = Counted(alone.unet, lambda: broker.device.waiting < len(PROMPTS) - 1)
-    broker.together = Counted(half)
+    broker.function, broker.together = Counted(alone.unet), Counted(half)
+    held_until(broker, len(PROMPTS))
     drawn = at_once(lambda prompt: picture(quick, prompt), PROMPTS)
-    assert max(broker.together.sizes) >= 8 and max(broker.function.sizes) == 2
+    assert broker.together.sizes[0] == 2 * len(PROMPTS)
     for prompt, one in zip(PROMPTS, drawn, strict=True):
         difference = np.abs(one - picture(alone, prompt)).max()
         assert 0 < difference < 0.1
+    assert picture(quick, PROMPTS[0]).tobytes() == picture(alone, PROMPTS[0]).tobytes()
+    assert set(broker.function.sizes) == {2}
     assert hurried(alone).unet is alone.unet
 
 
