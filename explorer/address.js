@@ -45,9 +45,11 @@ window.explorer = (() => {
     start(names, titles = []) {
       explorer.names = names;
       explorer.titles = titles;
+      const unknown = current && !names.includes(current);
       if (!names.includes(current)) current = names[0];
       settled = true;
       settle();
+      if (unknown) tabs.get(current)?.();
       dress();
       document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
@@ -64,7 +66,10 @@ window.explorer = (() => {
     // A tab came into view, or reads its address: the query it is to show; nothing if it shows that already, perhaps
     // with what no address holds.
     opened(name) {
-      if (settled && name !== current) select();  // it comes late: another one is wanted by now
+      if (current && name !== current) {  // early, as the first tab before the one asked for; or late, as it was left
+        if (settled) select();
+        return '';
+      }
       const wanted = query(name), stands = shows.get(name) === wanted;
       shows.set(name, wanted);
       return stands ? '' : wanted;

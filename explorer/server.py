@@ -11,21 +11,20 @@ import secrets
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from starlette.responses import FileResponse
+
 from explorer import __version__
+from explorer.wire import FOR_EVER, Message, Receive, Send, Wire, header, sent
 
 if TYPE_CHECKING:
     import gradio as gr
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 MOST_BODY = 8_000_000  # bytes of one request: two pictures of 2 MB in base64, and the rest
 MOST_WAITING = 512  # runs in the queue, of everyone together
@@ -112,7 +111,7 @@ class Guard:
     """
 
     def __init__(self, app: Any, demo: "gr.Blocks", *, space: bool = False):
-        self.app, self.demo, self.space = app, demo, space
+        self.wire, self.demo, self.space = Wire(app), demo, space
         self.headers = headers(space)
         self.calls = Buckets(rate=300, most=3000)  # a whole class may stand behind one address
         self.runs = Buckets(rate=20, most=400)
@@ -121,16 +120,19 @@ class Guard:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+                await self.wire.app(scope, receive, send)
             return
         number = secrets.token_hex(6)
         scope.setdefault("state", {})["request_id"] = number
         answer = Answer(send, [*self.headers, (b"x-request-id", number.encode())], number)
+        # Gradio echoes the request's own headers, cookies and all, when a part of a file is asked for.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
         path, address = scope["path"], (scope.get("client") or ("-",))[0]
         if path == "/healthz":
             return await answer.json(200, self.health())
         if path == "/plotly.min.js":
-            return await answer.file(plotly_js(), "text/javascript")
+            answer.cached = b"public, max-age=86400"
+            return await self.wire(scope, receive, answer, key=path, app=FileResponse(plotly_js()))
         if not OPEN.fullmatch(path) or ".." in path.split("/"):
             return await answer.refuse(404, "there is nothing at this address")
         if scope["method"] == "POST":
@@ -143,10 +145,8 @@ class Guard:
             if path in ENDS and NOT_YET.search(body):
                 body = self.numbered(body)
             receive = again(body, receive)
-        # Gradio echoes the request's own headers, cookies and all, when a part of a file is asked for.
-        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
         try:
-            await self.app(scope, receive, answer)
+            await self.wire(scope, receive, answer, key=self.fixed(scope, answer))
         except Exception as error:
             if path in ENDS and isinstance(error, KeyError):  # Gradio's own: the run came to its end meanwhile
                 return await answer.json(200, {"success": True})
@@ -154,6 +154,22 @@ class Guard:
             await answer.broken()
         if path.startswith("/login") and answer.status == 400:
             self.wrong_passwords.take(address)
+
+    def fixed(self, scope: MutableMapping[str, Any], answer: "Answer") -> Hashable:
+        """What names this answer if it is the same for everyone and for as long as the page is served; else None."""
+        if scope["method"] != "GET":
+            return None
+        path = scope["path"]
+        if path.startswith("/assets/"):  # their names hold a hash of what is in them
+            answer.cached = FOR_EVER
+            return path
+        if path.startswith("/static/"):
+            return path
+        if path != "/" or self.demo.auth is not None:
+            return None
+        scope["query_string"] = b""  # it is for the page's scripts; Gradio has its own uses for some keys
+        whence = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")  # the page names its own root
+        return path, scope["scheme"], scope.get("root_path"), *(header(scope["headers"], name) for name in whence)
 
     def numbered(self, body: bytes) -> bytes:
         """The same request to end a run, with the number of the visitor's run of that function, "" if there is none."""
@@ -202,6 +218,7 @@ class Answer:
     def __init__(self, send: Send, extra: list[tuple[bytes, bytes]], number: str):
         self.send, self.extra, self.number = send, extra, number
         self.status, self.held, self.body = 0, None, b""
+        self.cached = b""  # how long whoever asks may keep the answer, if it is one
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -209,6 +226,8 @@ class Answer:
             ours = {name for name, _ in self.extra}
             message["headers"] = [pair for pair in message.get("headers", []) if pair[0].lower() not in ours]
             message["headers"] += self.extra
+            if self.cached and self.status == 200:
+                message["headers"].append((b"cache-control", self.cached))
             if self.status >= 500:
                 self.held = message
                 return
@@ -234,18 +253,10 @@ class Answer:
         await self.json(status, {"error": words, "detail": words})  # what gradio_client and the page look for
 
     async def json(self, status: int, value: dict[str, Any]) -> None:
-        await self.bytes(status, json.dumps(value).encode(), "application/json")
-
-    async def file(self, path: Path, kind: str) -> None:
-        self.extra.append((b"cache-control", b"public, max-age=86400"))
-        await self.bytes(200, path.read_bytes(), kind)
-
-    async def bytes(self, status: int, body: bytes, kind: str) -> None:
-        self.status = status
-        length = (b"content-length", str(len(body)).encode())
-        given = [(b"content-type", kind.encode()), length, *self.extra]
-        await self.send({"type": "http.response.start", "status": status, "headers": given})
-        await self.send({"type": "http.response.body", "body": body})
+        self.status, body = status, json.dumps(value).encode()
+        kind, length = (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())
+        start = {"type": "http.response.start", "status": status, "headers": [kind, length, *self.extra]}
+        await sent(self.send, start, body)
 
 
 def says(body: bytes) -> bool:

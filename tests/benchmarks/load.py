@@ -2,7 +2,7 @@
 
 Run: uv run python tests/benchmarks/load.py            # all; some ten minutes on a quiet machine
      uv run python tests/benchmarks/load.py --quick    # the same with fewer visitors and requests, two minutes
-     uv run python tests/benchmarks/load.py prompts    # one of: light, prompts, memory, start
+     uv run python tests/benchmarks/load.py prompts    # one of: start, arrivals, light, prompts, memory
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,47 @@ async def crowd(url: str, visitors: int, seconds: float, light: dict[str, dict])
     return took
 
 
+def arrivals(quick: bool) -> None:
+    """A class that opens the page at once: the page, plotly.js, and the scripts and styles of Gradio's front end."""
+    visitors = 10 if quick else 100
+    assets = Path(find_spec("gradio").origin).parent / "templates" / "frontend" / "assets"
+    # About as many and as large as a browser asks for on the first tab with a plot: 81 and 0.4 MB, packed.
+    names = sorted(one.name for one in assets.glob("*.js"))[:80]
+    paths = ["/", "/plotly.min.js", *(f"/assets/{name}" for name in names)]
+
+    async def visit(host: str, port: int) -> int:
+        reader, writer = await asyncio.open_connection(host, port)
+        received = 0
+        for path in paths:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+            if length:
+                received += len(await reader.readexactly(int(length)))
+                continue
+            while size := int(await reader.readline(), 16):  # in chunks
+                received += len(await reader.readexactly(size + 2)) - 2
+            await reader.readline()
+        writer.close()
+        return received
+
+    async def all_at_once(host: str, port: int, count: int) -> list[int]:
+        return await asyncio.gather(*(visit(host, port) for _ in range(count)))
+
+    with Served() as page:
+        at = httpx.URL(page.url)
+        began = time.perf_counter()
+        [received] = asyncio.run(all_at_once(at.host, at.port or 80, 1))
+        first, began = time.perf_counter() - began, time.perf_counter()
+        asyncio.run(all_at_once(at.host, at.port or 80, visitors))
+        took = time.perf_counter() - began
+        print(
+            f"{visitors} open the page at once: {1000 * took / visitors:.0f} ms of the server each, the last one after "
+            f"{took:.1f} s; {received / 1e6:.2f} MB each; the very first {1000 * first:.0f} ms; {busy()}",
+            flush=True,
+        )
+
+
 def light(quick: bool) -> None:
     """Light tabs beside the empty callback, at 1, 30, 100 and 300 visitors."""
     with Served() as page:
@@ -225,7 +267,7 @@ def start(quick: bool) -> None:
 
 
 def main() -> None:
-    parts = {part.__name__: part for part in (start, light, prompts, memory)}
+    parts = {part.__name__: part for part in (start, arrivals, light, prompts, memory)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all without")
     parser.add_argument("--quick", action="store_true")

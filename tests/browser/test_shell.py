@@ -45,6 +45,21 @@ def test_all_tabs_in_turn_and_back(page, url):
         assert parse_qs(urlsplit(page.url).query)["tab"] == [name]
 
 
+def test_the_tab_asked_for_is_computed_and_no_other(page, url):
+    """The start page, which Gradio brings into view before, is computed when it is wanted; and so are its numbers."""
+    calls = []
+    page.on("request", lambda request: calls.append(request.post_data or "") if "/run/" in request.url else None)
+    page.goto(f"{url}?tab=coin_flips&n=7")
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    page.wait_for_timeout(500)
+    assert [call for call in calls if '"tab=' in call] == [call for call in calls if '"tab=coin_flips&n=7"' in call]
+    page.locator("#tab-start-button").click()
+    page.wait_for_selector(SHOWN.format("start"))
+    assert sum('"tab=start"' in call for call in calls) == 1
+    page.goto(f"{url}?tab=none")  # a tab that is not there
+    page.wait_for_selector(SHOWN.format("start"))
+
+
 IN_VIEW = "[...document.querySelectorAll('.tabitem')].filter((one) => one.offsetParent).map((one) => one.id)"
 
 

@@ -1,0 +1,177 @@
+"""What goes over the wire, read by httpx and by hand: the same text in fewer bytes, kept if it never changes."""
+
+import asyncio
+import gzip
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import brotli
+import gradio as gr
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer import wire
+from explorer.app import launch
+from explorer.tabs import coin_flips
+
+READ = {"br": brotli.decompress, "gzip": gzip.decompress, "": bytes}
+
+
+def page(auth=None):
+    with gr.Blocks() as demo, gr.Tabs():
+        coin_flips.build()
+    launch(demo, host="127.0.0.1", auth=auth, prevent_thread_lock=True, quiet=True)
+    return demo
+
+
+@pytest.fixture(scope="module")
+def web():
+    demo = page()
+    with httpx.Client(base_url=demo.local_url, timeout=60) as client:
+        yield client
+    demo.close()
+
+
+def raw(web, method, path, accepted, **more):
+    """An answer and its bytes as they were sent."""
+    with web.stream(method, path, headers={"accept-encoding": accepted}, **more) as answer:
+        body = b"".join(answer.iter_raw())
+    return answer, body
+
+
+def moves():
+    return {"json": {"data": list(asdict(coin_flips.Settings(n=60)).values())}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "least"),
+    [("GET", "/", {}, 4), ("GET", "/plotly.min.js", {}, 3), ("POST", "/gradio_api/run/coin_flips", moves(), 1.5)],
+)
+def test_the_same_text_in_fewer_bytes(web, method, path, more, least):
+    plain, text = raw(web, method, path, "identity", **more)
+    assert "content-encoding" not in plain.headers and plain.status_code == 200
+    for accepted, encoding in (("gzip, deflate, br, zstd", "br"), ("gzip, deflate", "gzip"), ("br;q=0, gzip", "gzip")):
+        answer, body = raw(web, method, path, accepted, **more)
+        assert answer.headers["content-encoding"] == encoding and "accept-encoding" in answer.headers["vary"].lower()
+        assert int(answer.headers["content-length"]) == len(body) < len(text) / least
+        told = READ[encoding](body)
+        if path.endswith("coin_flips"):  # how long it took is in it
+            assert json.loads(told)["data"] == json.loads(text)["data"]
+        else:
+            assert told == text
+
+
+def test_files_with_a_hash_in_their_name_are_asked_for_once(web):
+    frontend = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    file = max(frontend.glob("index-*.js"), key=lambda one: one.stat().st_size)
+    for accepted, encoding in (("br", "br"), ("gzip", "gzip"), ("identity", ""), ("br", "br")):
+        answer, body = raw(web, "GET", f"/assets/{file.name}", accepted)
+        assert answer.headers["cache-control"] == wire.FOR_EVER.decode()
+        assert READ[encoding](body) == file.read_bytes()
+    missing = web.get("/assets/index-none.js")
+    assert missing.status_code == 404 and "cache-control" not in missing.headers
+
+
+def test_the_page_names_the_root_by_which_it_was_reached(web):
+    def root(**headers):
+        text = web.get("/", headers=headers).text
+        return json.JSONDecoder().raw_decode(text.split("window.gradio_config = ")[1])[0]["root"]
+
+    here = str(web.base_url).rstrip("/")
+    behind = {"x-forwarded-host": "explorer.example", "x-forwarded-proto": "https"}
+    for _ in range(2):
+        assert root() == here and root(**behind) == "https://explorer.example"
+        assert root(host="another.example") == "http://another.example"
+
+
+def test_what_is_behind_a_password_is_kept_for_nobody():
+    demo = page(auth=[("ada", "secret")])
+    with httpx.Client(base_url=demo.local_url, timeout=60) as ada, httpx.Client(base_url=demo.local_url) as bob:
+        assert ada.post("/login", data={"username": "ada", "password": "secret"}).status_code == 200
+        for _ in range(2):
+            assert "coin_flips-n" in ada.get("/").text
+            assert "coin_flips-n" not in bob.get("/").text
+    demo.close()
+
+
+def asked(app, accepted="br", key=None):
+    """What an app sends through a `Wire`, message by message."""
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    scope = {"type": "http", "headers": [(b"accept-encoding", accepted.encode())]}
+    asyncio.run(app(scope, None, send, key=key))
+    return messages
+
+
+def answering(*pieces, kind="application/json", status=200):
+    """An app that sends these pieces, and counts how often it was asked."""
+
+    async def app(scope, receive, send):
+        app.asked += 1
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
+        for i, piece in enumerate(pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": i < len(pieces) - 1})
+
+    app.asked = 0
+    return app
+
+
+def test_a_stream_is_passed_on_piece_by_piece():
+    events = asked(wire.Wire(answering(b"a" * 2000, b"b" * 2000, kind="text/event-stream")))
+    assert [one.get("body", b"") for one in events] == [b"", b"a" * 2000, b"b" * 2000]
+
+    head_alone = []
+
+    async def listens(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        head_alone.append(True)
+
+    assert [one["type"] for one in asked(wire.Wire(listens))] == ["http.response.start"] and head_alone
+    pieces = asked(wire.Wire(answering(b"a" * 2000, b"b" * 2000)))
+    assert [one.get("body", b"") for one in pieces] == [b"", b"a" * 2000, b"b" * 2000]
+
+
+def test_what_is_no_text_or_little_or_packed_already_stays_as_it_is():
+    for app in (answering(b"a" * 2000, kind="image/png"), answering(b"a" * (wire.LEAST - 1)), answering(b"")):
+        start, body = asked(wire.Wire(app))
+        assert b"content-encoding" not in dict(start["headers"]) and set(body["body"]) <= {ord("a")}
+
+    async def packed(scope, receive, send):
+        headers = [(b"content-type", b"text/css"), (b"content-encoding", b"br")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"a" * 2000})
+
+    assert asked(wire.Wire(packed))[1]["body"] == b"a" * 2000
+
+
+def test_what_has_a_key_is_made_once_and_the_oldest_go(monkeypatch):
+    monkeypatch.setattr(wire, "MOST_KEPT", 5000)
+    app = answering(b"a" * 1500, b"b" * 500, kind="image/png")  # not compressed, so that the bytes can be counted
+    kept = wire.Wire(app)
+    first = asked(kept, key="one")
+    assert first[1]["body"] == b"a" * 1500 + b"b" * 500 and asked(kept, key="one") == first and app.asked == 1
+    asked(kept, key="two"), asked(kept, key="one"), asked(kept, key="three")  # two is the one not asked for last
+    assert app.asked == 3
+    asked(kept, key="one"), asked(kept, key="three")
+    assert app.asked == 3
+    asked(kept, key="two")
+    assert app.asked == 4
+    refused = answering(b"no", status=404)
+    for _ in range(2):
+        asked(kept.__class__(refused), key="one")
+    assert refused.asked == 2
+
+
+@given(
+    st.lists(st.sampled_from(["br", "gzip", "deflate", "*", "br;q=0", "gzip; q=0.0", "br;q=0.5", "gzip;q=1", "", ";"]))
+)
+def test_no_one_is_sent_what_cannot_be_read(parts):
+    found = wire.encoding({"headers": [(b"accept-encoding", ", ".join(parts).encode())]})
+    willing = {part.partition(";")[0] for part in parts if ";" not in part or part.endswith(("5", "=1"))}
+    assert found == "" or found in willing
