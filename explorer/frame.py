@@ -191,6 +191,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                     continue
                 yield [*picture_of(view), said]
                 said = gr.skip()  # once, so that a late step wipes no "Stopped" away
+            yield nothing  # what comes last is sent twice: as a step, and as the end
         except ValueError as error:
             yield [*nothing[:-1], errors.message(error)]
 

@@ -5,6 +5,7 @@ A class that opens the page within the same minute is sent 0.3 MB each in place 
 
 import gzip
 import re
+import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from typing import Any
@@ -20,6 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 
 TEXT = re.compile(rb"text/|application/(javascript|json)|image/svg")
 EVENTS = b"text/event-stream"
+RUNS = "/queue/data"  # the events of a visitor's runs, as long as one is under way; the heartbeat never ends
 LEAST = 1000  # bytes: less fits into one packet anyway
 MOST_KEPT = 32_000_000  # bytes: some hundred files of Gradio's, plotly.js, and the page for a few hosts
 FOR_EVER = b"public, max-age=31536000, immutable"
@@ -28,10 +30,14 @@ QUICK, THOROUGH = {"br": 1, "gzip": 1}, {"br": 5, "gzip": 6}
 
 
 def encoding(scope: Scope) -> str:
-    """The better of the encodings that who asks can read; "" for none. Browsers take Brotli from https alone."""
+    """The better of the encodings that who asks can read; "" for none. Browsers take Brotli from https alone.
+
+    Events come by Brotli to browsers only: httpx, and so gradio_client, would read a part of each with the next.
+    """
+    browser = header(scope["headers"], b"sec-fetch-mode")
     accepted = header(scope["headers"], b"accept-encoding").decode("latin-1")
     offered = {name.strip(): weight for name, _, weight in (part.partition(";") for part in accepted.split(","))}
-    for name in ("br", "gzip"):
+    for name in ("br", "gzip") if browser or not scope["path"].endswith(RUNS) else ("gzip",):
         if not re.fullmatch(r"\s*q=0(\.0*)?\s*", offered.get(name, "q=0")):
             return name
     return ""
@@ -41,6 +47,18 @@ def compressed(body: bytes, name: str, levels: dict[str, int]) -> bytes:
     if name == "br":
         return brotli.compress(body, quality=levels["br"])
     return gzip.compress(body, levels["gzip"], mtime=0)
+
+
+def stream(name: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+    """(what to send for the next piece of a stream, what to end it with); each piece can be read when it comes.
+
+    The pictures of a run come again with its last step: a window of 2 MB still holds them.
+    """
+    if name == "br":
+        packer = brotli.Compressor(quality=2, lgwin=21)
+        return lambda piece: packer.process(piece) + packer.flush(), packer.finish
+    deflate = zlib.compressobj(1, wbits=31)
+    return lambda piece: deflate.compress(piece) + deflate.flush(zlib.Z_SYNC_FLUSH), deflate.flush
 
 
 def header(headers: Headers, name: bytes) -> bytes:
@@ -59,7 +77,7 @@ class Wire:
         self, scope: Scope, receive: Receive, send: Send, *, key: Hashable = None, app: App | None = None
     ) -> None:
         """key: under which the answer is kept, if it is one (status 200). app: who answers, in place of the app."""
-        answer = Squeezed(send, encoding(scope), whole=key is not None)
+        answer = Squeezed(send, encoding(scope), whole=key is not None, run=scope["path"].endswith(RUNS))
         if key is not None:
             key = key, answer.encoding
             if key in self._kept:
@@ -80,40 +98,54 @@ class Wire:
 
 
 class Squeezed:
-    """The sending end of one answer. Text that comes in one piece is compressed; with ``whole``, all text is."""
+    """The sending end of one answer. Text that comes in one piece is compressed, and the events of a run; with
+    ``whole``, all text is."""
 
-    def __init__(self, send: Send, encoding: str, *, whole: bool):
-        self.send, self.encoding, self.whole = send, encoding, whole
+    def __init__(self, send: Send, encoding: str, *, whole: bool, run: bool):
+        self.send, self.encoding, self.whole, self.run = send, encoding, whole, run
         self.start: Message = {}
         self.body, self._passes = b"", False
+        self._piece: Callable[[bytes], bytes] = bytes
+        self._end: Callable[[], bytes] = bytes
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.start = dict(message, headers=[*message.get("headers", [])])
-            self._passes = header(self.start["headers"], b"content-type").startswith(EVENTS)
-            if self._passes:  # a listener waits for the head
-                await self.send(self.start)
+            if header(self.start["headers"], b"content-type").startswith(EVENTS):
+                if self.run and self.encoding:
+                    self._piece, self._end = stream(self.encoding)
+                    self._told({b"content-encoding": self.encoding.encode()})
+                await self._pass_on()  # a listener waits for the head
             return
         if not self._passes and message.get("more_body") and not self.whole:
-            self._passes = True
-            await self.send(self.start)
+            await self._pass_on()
+        body, more = message.get("body", b""), message.get("more_body", False)
         if self._passes:
-            return await self.send(message)
-        self.body += message.get("body", b"")
-        if not message.get("more_body"):
+            piece = self._piece(body) + (b"" if more else self._end())
+            return await self.send({**message, "body": piece})
+        self.body += body
+        if not more:
             self._squeeze()
             await sent(self.send, {**self.start, "headers": [*self.start["headers"]]}, self.body)
+
+    async def _pass_on(self) -> None:
+        self._passes = True
+        await self.send(self.start)
 
     def _squeeze(self) -> None:
         headers = self.start["headers"]
         if not TEXT.match(header(headers, b"content-type")) or header(headers, b"content-encoding"):
             return
-        ours = {b"vary": b"accept-encoding"}
+        ours = {}
         if self.encoding and len(self.body) >= LEAST:
             self.body = compressed(self.body, self.encoding, THOROUGH if self.whole else QUICK)
-            ours |= {b"content-encoding": self.encoding.encode(), b"content-length": str(len(self.body)).encode()}
-        if vary := header(headers, b"vary"):
-            ours[b"vary"] = vary + b", " + ours[b"vary"]
+            ours = {b"content-encoding": self.encoding.encode(), b"content-length": str(len(self.body)).encode()}
+        self._told(ours)
+
+    def _told(self, ours: dict[bytes, bytes]) -> None:
+        """Put these headers into the answer's, and that they hang on what is accepted."""
+        headers = self.start["headers"]
+        ours[b"vary"] = b", ".join(filter(None, (header(headers, b"vary"), b"accept-encoding")))
         self.start["headers"] = [pair for pair in headers if pair[0].lower() not in ours] + [*ours.items()]
 
 

@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import json
+import zlib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import brotli
 import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,14 +100,15 @@ def test_what_is_behind_a_password_is_kept_for_nobody():
     demo.close()
 
 
-def asked(app, accepted="br", key=None):
+def asked(app, accepted="br", key=None, path="/", browser=True):
     """What an app sends through a `Wire`, message by message."""
     messages = []
 
     async def send(message):
         messages.append(message)
 
-    scope = {"type": "http", "headers": [(b"accept-encoding", accepted.encode())]}
+    headers = [(b"accept-encoding", accepted.encode()), *((b"sec-fetch-mode", b"cors") for _ in range(browser))]
+    scope = {"type": "http", "path": path, "headers": headers}
     asyncio.run(app(scope, None, send, key=key))
     return messages
 
@@ -135,6 +139,35 @@ def test_a_stream_is_passed_on_piece_by_piece():
     assert [one["type"] for one in asked(wire.Wire(listens))] == ["http.response.start"] and head_alone
     pieces = asked(wire.Wire(answering(b"a" * 2000, b"b" * 2000)))
     assert [one.get("body", b"") for one in pieces] == [b"", b"a" * 2000, b"b" * 2000]
+
+
+def unbrotli(packer, piece):
+    """All that can be read by now: `Decompressor.process` keeps a part for its next call."""
+    out = read = packer.process(piece)
+    while read:
+        out += (read := packer.process(b""))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("accepted", "reader"),
+    [("br", partial(unbrotli, brotli.Decompressor())), ("gzip", zlib.decompressobj(wbits=31).decompress)],
+)
+def test_the_events_of_a_run_are_read_as_they_come(accepted, reader):
+    noise = bytes(np.random.default_rng(0).choice(list(b"0123456789abcdef"), 60_000).astype(np.uint8))
+    steps = [b"one " + noise, b"two " + noise[::-1], b"", b"three " + noise + noise[::-1]]
+    start, *sent = asked(
+        wire.Wire(answering(*steps, kind="text/event-stream")), accepted, path="/gradio_api/queue/data"
+    )
+    assert dict(start["headers"])[b"content-encoding"] == accepted.encode()
+    assert [reader(one["body"]) for one in sent] == steps
+    assert [one["more_body"] for one in sent] == [True, True, True, False]
+    if accepted == "br":  # what came before is not sent again
+        assert len(sent[3]["body"]) < 1000 < len(sent[1]["body"])
+    app = wire.Wire(answering(*steps, kind="text/event-stream"))
+    assert [one["body"] for one in asked(app, accepted, path="/gradio_api/heartbeat/x")[1:]] == steps
+    start, *_ = asked(app, "br, gzip", path="/gradio_api/queue/data", browser=False)
+    assert dict(start["headers"])[b"content-encoding"] == b"gzip"
 
 
 def test_what_is_no_text_or_little_or_packed_already_stays_as_it_is():
@@ -172,6 +205,6 @@ def test_what_has_a_key_is_made_once_and_the_oldest_go(monkeypatch):
     st.lists(st.sampled_from(["br", "gzip", "deflate", "*", "br;q=0", "gzip; q=0.0", "br;q=0.5", "gzip;q=1", "", ";"]))
 )
 def test_no_one_is_sent_what_cannot_be_read(parts):
-    found = wire.encoding({"headers": [(b"accept-encoding", ", ".join(parts).encode())]})
+    found = wire.encoding({"path": "/", "headers": [(b"accept-encoding", ", ".join(parts).encode())]})
     willing = {part.partition(";")[0] for part in parts if ";" not in part or part.endswith(("5", "=1"))}
     assert found == "" or found in willing
