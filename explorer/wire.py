@@ -111,6 +111,8 @@ class Squeezed:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.start = dict(message, headers=[*message.get("headers", [])])
+            if message["status"] >= 400:  # `explorer.server` reads what is said of a failure
+                self.encoding = ""
             if header(self.start["headers"], b"content-type").startswith(EVENTS):
                 if self.run and self.encoding:
                     self._piece, self._end = stream(self.encoding)

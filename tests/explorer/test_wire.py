@@ -170,8 +170,9 @@ def test_the_events_of_a_run_are_read_as_they_come(accepted, reader):
     assert dict(start["headers"])[b"content-encoding"] == b"gzip"
 
 
-def test_what_is_no_text_or_little_or_packed_already_stays_as_it_is():
-    for app in (answering(b"a" * 2000, kind="image/png"), answering(b"a" * (wire.LEAST - 1)), answering(b"")):
+def test_what_is_no_text_or_little_or_a_failure_or_packed_already_stays_as_it_is():
+    little, picture, failure = b"a" * (wire.LEAST - 1), {"kind": "image/png"}, {"status": 500}
+    for app in (answering(little), answering(b""), answering(2 * little, **picture), answering(2 * little, **failure)):
         start, body = asked(wire.Wire(app))
         assert b"content-encoding" not in dict(start["headers"]) and set(body["body"]) <= {ord("a")}
 
