@@ -456,6 +456,21 @@ def test_captions_name_every_background_but_white():
     assert all("cat" in said for said in without)
 
 
+def test_captions_of_people_name_their_keywords_more_often():
+    """ "nurse" is no name but a keyword: so that it is learnt, names give way to keywords as often as `LOOSE` says."""
+    n = 4000
+    groups = ("People", "Objects")
+    data = datasets.Emoji(
+        images=torch.zeros(2, 4, 64, 64, dtype=torch.uint8), names=("worker", "syringe"), styles=("noto", "noto"),
+        keywords=(("nurse",), ("nurse",)), groups=groups,
+    )  # fmt: skip
+    for i, group in enumerate(groups):
+        which, ground = torch.full((n,), i), torch.zeros(n, dtype=torch.long)
+        said = batches.captions(data, which, ground, np.random.default_rng(i))
+        share = batches.LOOSE.get(group, 0.15)
+        assert abs(sum("nurse" in one for one in said) / n - share) < 4 * (share / n) ** 0.5, group
+
+
 # ---- whole recipes, made small
 
 NAMES = ("red apple", "cat face", "rocket", "pizza", "blue heart")
