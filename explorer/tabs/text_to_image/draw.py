@@ -223,7 +223,8 @@ def notice(
     if people:
         counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
         told += (
-            f"\nOf {people['pictures']} such pictures a classifier read {counts}. Nothing in the prompt asked for it."
+            f"\nOf {people['pictures']} such pictures a classifier read {counts}. Nothing in the prompt asked for it: "
+            "a word draws what stood under it in training."
         )
     if settings.size != "1":
         told += (
