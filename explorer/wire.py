@@ -85,7 +85,7 @@ class Wire:
                 headers, body = self._kept[key]
                 return await sent(send, {"type": "http.response.start", "status": 200, "headers": [*headers]}, body)
         await (app or self.app)(scope, receive, answer)
-        if key is not None and answer.start["status"] == 200:
+        if key is not None and answer.complete and answer.start["status"] == 200:
             self._keep(key, answer.start["headers"], answer.body)
 
     def _keep(self, key: Hashable, headers: Headers, body: bytes) -> None:
@@ -104,7 +104,8 @@ class Squeezed:
     def __init__(self, send: Send, encoding: str, *, whole: bool, run: bool):
         self.send, self.encoding, self.whole, self.run = send, encoding, whole, run
         self.start: Message = {}
-        self.body, self._passes = b"", False
+        self.body, self.complete = b"", False  # of someone who leaves before the end Gradio sends no more
+        self._passes = False
         self._piece: Callable[[bytes], bytes] = bytes
         self._end: Callable[[], bytes] = bytes
 
@@ -127,6 +128,7 @@ class Squeezed:
             return await self.send({**message, "body": piece})
         self.body += body
         if not more:
+            self.complete = True
             self._squeeze()
             await sent(self.send, {**self.start, "headers": [*self.start["headers"]]}, self.body)
 

@@ -3,7 +3,11 @@
 import asyncio
 import gzip
 import json
+import socket
+import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -109,7 +113,8 @@ def asked(app, accepted="br", key=None, path="/", browser=True):
 
     headers = [(b"accept-encoding", accepted.encode()), *((b"sec-fetch-mode", b"cors") for _ in range(browser))]
     scope = {"type": "http", "path": path, "headers": headers}
-    asyncio.run(app(scope, None, send, key=key))
+    with ThreadPoolExecutor(1) as thread:  # of its own: Playwright's loop may run in this one
+        thread.submit(asyncio.run, app(scope, None, send, key=key)).result()
     return messages
 
 
@@ -200,6 +205,36 @@ def test_what_has_a_key_is_made_once_and_the_oldest_go(monkeypatch):
     for _ in range(2):
         asked(kept.__class__(refused), key="one")
     assert refused.asked == 2
+
+
+def test_what_was_broken_off_is_not_kept():
+    """Who leaves in the middle of a file: Gradio then ends without the rest of it."""
+
+    async def app(scope, receive, send):
+        app.asked += 1
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"font/woff2")]})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        if app.asked > 1:
+            await send({"type": "http.response.body", "body": b" and half"})
+
+    app.asked, kept = 0, wire.Wire(app)
+    assert asked(kept, key="font") == []
+    for _ in range(2):
+        assert asked(kept, key="font")[1]["body"] == b"half and half"
+    assert app.asked == 2
+
+
+def test_files_are_whole_after_visitors_who_left_before_the_end(web):
+    frontend = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    files = sorted(frontend.glob("*.woff2"), key=lambda one: -one.stat().st_size)[:12]
+    for file in files:
+        with socket.create_connection((web.base_url.host, web.base_url.port)) as visitor:
+            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves at once
+            visitor.sendall(f"GET /assets/{file.name} HTTP/1.1\r\nHost: here\r\nAccept-Encoding: br\r\n\r\n".encode())
+    time.sleep(0.5)
+    for file in files:
+        answer, body = raw(web, "GET", f"/assets/{file.name}", "br")
+        assert answer.status_code == 200 and body == file.read_bytes(), file.name
 
 
 @given(
