@@ -103,7 +103,7 @@ class Broker:
 
     function: tensors (B, ...) -> tensor (B, ...), each row's answer from that row alone. most: numbers in one pass,
     counted in the first tensor. together: answers passes of several visitors in place of ``function``, if given.
-    waiting: calls that no pass has taken along yet.
+    waiting: calls that no pass has taken along yet; as long as there are any, a pass is asked for.
     """
 
     def __init__(
@@ -111,7 +111,6 @@ class Broker:
     ) -> None:
         self.function, self.most, self.together = function, most, together
         self.waiting: list[Call] = []
-        self._due = False  # whether a pass was asked for that has not begun
         self._expected, self._seconds = 1, 0.0  # calls during the last pass, its own among them; how long it took
 
     def __call__(self, *rows: Tensor) -> Tensor:
@@ -119,32 +118,31 @@ class Broker:
         with NETWORKS.changed:
             self.waiting.append(call)
             NETWORKS.changed.notify()
-            due, self._due = self._due, True
-        if not due:
-            NETWORKS.submit(self._pass)
+            if len(self.waiting) == 1:
+                NETWORKS.submit(self._pass)
         return call.answer.result()
 
     def _pass(self) -> None:
         with NETWORKS.changed:
             taken = self._take()
-            due = self._due = bool(self.waiting)
-        if due:
-            NETWORKS.submit(self._pass)
+            if self.waiting:
+                NETWORKS.submit(self._pass)
         began = time.perf_counter()
         try:
             answers = self._answers(taken)
         except BaseException as error:
             for call in taken:
                 call.answer.set_exception(error)
-        else:
-            for call, answer in zip(taken, answers, strict=True):
-                call.answer.set_result(answer)
+            return
+        # Before anyone is answered, who could come back and be counted twice.
         self._expected, self._seconds = len(taken) + len(self.waiting), time.perf_counter() - began
+        for call, answer in zip(taken, answers, strict=True):
+            call.answer.set_result(answer)
 
     def _take(self) -> list[Call]:
         """The calls of the next pass; who shared the last one, or came while it ran, is waited for a little."""
         first = self.waiting[0]
-        expected = min(self._expected, self.most // first.rows[0].numel())
+        expected = min(self._expected, self.most // max(1, first.rows[0].numel()))
         NETWORKS.changed.wait_for(lambda: len(self.waiting) >= expected or NETWORKS.jobs, PATIENCE * self._seconds)
         taken, numbers = [first], first.rows[0].numel()
         for call in self.waiting[1:]:

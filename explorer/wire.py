@@ -1,12 +1,11 @@
 """What goes over the wire: text is compressed, and what never changes is compressed once and kept.
 
-A class that opens the page within the same minute is sent 0.3 MB each in place of 3, and the server has little to do.
+What that does for a class that opens the page at once, `tests/benchmarks/load.py arrivals` measures.
 """
 
 import gzip
 import re
 import zlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from typing import Any
 
@@ -68,10 +67,10 @@ def header(headers: Headers, name: bytes) -> bytes:
 class Wire:
     """An ASGI app whose texts are compressed; an answer that is asked for with a key is made once, and kept."""
 
-    def __init__(self, app: App):
-        self.app = app
-        self._kept: OrderedDict[Hashable, tuple[Headers, bytes]] = OrderedDict()
-        self._bytes = 0
+    def __init__(self, app: App, most: int = MOST_KEPT):
+        from explorer.runs import Kept  # brings Gradio, which must not be imported before its settings are made
+
+        self.app, self.kept = app, Kept(most)
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, key: Hashable = None, app: App | None = None
@@ -80,21 +79,12 @@ class Wire:
         answer = Squeezed(send, encoding(scope), whole=key is not None, run=scope["path"].endswith(RUNS))
         if key is not None:
             key = key, answer.encoding
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                headers, body = self._kept[key]
+            if (known := self.kept.get(key)) is not None:
+                headers, body = known
                 return await sent(send, {"type": "http.response.start", "status": 200, "headers": [*headers]}, body)
         await (app or self.app)(scope, receive, answer)
         if key is not None and answer.complete and answer.start["status"] == 200:
-            self._keep(key, answer.start["headers"], answer.body)
-
-    def _keep(self, key: Hashable, headers: Headers, body: bytes) -> None:
-        _, old = self._kept.pop(key, (None, b""))
-        self._kept[key] = headers, body
-        self._bytes += len(body) - len(old)
-        while self._bytes > MOST_KEPT:
-            _, (_, oldest) = self._kept.popitem(last=False)
-            self._bytes -= len(oldest)
+            self.kept.put(key, (answer.start["headers"], answer.body))
 
 
 class Squeezed:

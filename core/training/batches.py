@@ -14,7 +14,7 @@ LONGEST_CAPTION = 24  # tokens
 COLOURS = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
 COLOUR_NAMES = tuple(BACKGROUNDS)
 # How often a caption says keywords instead of the name: more for people, of whom some words ("nurse") are no name.
-LOOSE = {"People": 0.35}
+LOOSE, LOOSE_BY_GROUP = 0.15, {"People": 0.35}
 # Style names as a caption says them.
 STYLES = {
     "noto": "noto",
@@ -104,7 +104,7 @@ def disguise(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def caption(
-    name: str, keywords: Sequence[str], style: str, background: str, rng: np.random.Generator, *, loose: float = 0.15
+    name: str, keywords: Sequence[str], style: str, background: str, rng: np.random.Generator, *, loose: float = LOOSE
 ) -> str:
     """Words for a picture: "a red apple, twemoji style, on a blue background", with words dropped and reordered.
 
@@ -142,7 +142,12 @@ def captions(data: Emoji, which: Tensor, ground: Tensor, rng: np.random.Generato
     """One caption for each of the pictures ``which`` (B,) over the backgrounds ``ground`` (B,)."""
     return [
         caption(
-            data.names[i], data.keywords[i], data.styles[i], COLOUR_NAMES[g], rng, loose=LOOSE.get(data.groups[i], 0.15)
+            data.names[i],
+            data.keywords[i],
+            data.styles[i],
+            COLOUR_NAMES[g],
+            rng,
+            loose=LOOSE_BY_GROUP.get(data.groups[i], LOOSE),
         )
         for i, g in zip(which.tolist(), ground.tolist(), strict=True)
     ]

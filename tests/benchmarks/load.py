@@ -137,7 +137,7 @@ def arrivals(quick: bool) -> None:
     """A class that opens the page at once: the page, plotly.js, and the scripts and styles of Gradio's front end."""
     visitors = 10 if quick else 100
     assets = Path(find_spec("gradio").origin).parent / "templates" / "frontend" / "assets"
-    # About as many and as large as a browser asks for on the first tab with a plot: 81 and 0.4 MB, packed.
+    # About as many as a browser asks for on a tab with a plot; `test_playgrounds.py` prints what they weigh there.
     names = sorted(one.name for one in assets.glob("*.js"))[:80]
     paths = ["/", "/plotly.min.js", *(f"/assets/{name}" for name in names)]
 

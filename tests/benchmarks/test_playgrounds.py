@@ -1,7 +1,8 @@
 """What a move of a control costs in Chromium, beside an empty unqueued callback of the same page; what a scrub costs.
 
 A live figure should cost at most 1.5 times the empty callback, a whole new trajectory at most 3 times, and one step of
-a player of a 16 x 16 picture under 4 ms. Printed, not asserted.
+a player of a 16 x 16 picture under 4 ms. Last, what a first visit and a picture's run weigh on the wire. Printed, not
+asserted.
 
 Run: uv run pytest tests/benchmarks/test_playgrounds.py -s
 """
@@ -159,3 +160,29 @@ def test_a_move(browser, url, move, capsys):
         line += f"; a scrubbed step {median(steps):.1f} ms (slowest {max(steps):.1f})"
     with capsys.disabled():
         print("\n" + line)
+
+
+def test_what_goes_over_the_wire(browser, url, capsys):
+    """A first visit to the start page and to a tab with a plot, and a run of text to image, in kB as received."""
+    lines = []
+    for tab in ("start", "coin_flips", "text_to_image"):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})  # nothing is kept from visit to visit
+        page = context.new_page()
+        received: list[int] = []
+        network = context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.on("Network.loadingFinished", lambda event, to=received: to.append(event["encodedDataLength"]))
+        page.goto(f"{url}?tab={tab}")
+        page.wait_for_selector(f"#tab-{tab} .badge.ok", timeout=120_000)
+        page.wait_for_timeout(1500)
+        lines.append(f"a first visit to {tab}: {len(received)} answers, {sum(received) / 1000:.0f} kB")
+        if tab == "text_to_image":
+            received.clear()
+            page.click("#text_to_image-run button.start")
+            page.wait_for_timeout(600)
+            page.wait_for_selector(f"#tab-{tab} .badge.ok", timeout=120_000)
+            page.wait_for_timeout(1500)
+            lines.append(f"one more run there: {sum(received) / 1000:.0f} kB")
+        context.close()
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))

@@ -457,17 +457,15 @@ def test_captions_name_every_background_but_white():
 
 
 def test_captions_of_people_name_their_keywords_more_often():
-    """ "nurse" is no name but a keyword: so that it is learnt, names give way to keywords as often as `LOOSE` says."""
-    n = 4000
-    groups = ("People", "Objects")
+    """ "nurse" is no name but a keyword: so that it is learnt, people's names give way to keywords more often."""
+    n, shares = 4000, {"People": 0.35, "Objects": 0.15}
     data = datasets.Emoji(
         images=torch.zeros(2, 4, 64, 64, dtype=torch.uint8), names=("worker", "syringe"), styles=("noto", "noto"),
-        keywords=(("nurse",), ("nurse",)), groups=groups,
+        keywords=(("nurse",), ("nurse",)), groups=tuple(shares),
     )  # fmt: skip
-    for i, group in enumerate(groups):
+    for i, (group, share) in enumerate(shares.items()):
         which, ground = torch.full((n,), i), torch.zeros(n, dtype=torch.long)
         said = batches.captions(data, which, ground, np.random.default_rng(i))
-        share = batches.LOOSE.get(group, 0.15)
         assert abs(sum("nurse" in one for one in said) / n - share) < 4 * (share / n) ** 0.5, group
 
 

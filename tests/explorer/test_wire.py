@@ -189,18 +189,19 @@ def test_what_is_no_text_or_little_or_a_failure_or_packed_already_stays_as_it_is
     assert asked(wire.Wire(packed))[1]["body"] == b"a" * 2000
 
 
-def test_what_has_a_key_is_made_once_and_the_oldest_go(monkeypatch):
-    monkeypatch.setattr(wire, "MOST_KEPT", 5000)
+def test_what_has_a_key_is_made_once_and_the_oldest_go():
     app = answering(b"a" * 1500, b"b" * 500, kind="image/png")  # not compressed, so that the bytes can be counted
-    kept = wire.Wire(app)
+    kept = wire.Wire(app, most=11_000)  # four of them, with what is beside the bytes
     first = asked(kept, key="one")
     assert first[1]["body"] == b"a" * 1500 + b"b" * 500 and asked(kept, key="one") == first and app.asked == 1
-    asked(kept, key="two"), asked(kept, key="one"), asked(kept, key="three")  # two is the one not asked for last
-    assert app.asked == 3
-    asked(kept, key="one"), asked(kept, key="three")
-    assert app.asked == 3
+    for key in ("two", "three", "four", "one", "five"):  # two is the one not asked for longest
+        asked(kept, key=key)
+    assert app.asked == 5 and kept.kept.bytes <= 11_000
+    for key in ("one", "three", "four", "five"):
+        asked(kept, key=key)
+    assert app.asked == 5
     asked(kept, key="two")
-    assert app.asked == 4
+    assert app.asked == 6
     refused = answering(b"no", status=404)
     for _ in range(2):
         asked(kept.__class__(refused), key="one")
