@@ -45,9 +45,10 @@ def test_brushes_and_full_screen(page, url):
     page.wait_for_function("new URLSearchParams(location.search).get('mk').includes('1')")
     page.wait_for_timeout(300)
     assert painted(page) == 25
+    before = page.url
     for key in ("ArrowDown", "Delete"):
         page.keyboard.press(key)
-    page.wait_for_timeout(600)
+    page.wait_for_function("before => location.href !== before", arg=before)  # written once the answer is there
     assert painted(page) == 5
     assert "row 9, column 8: 0" in mask.locator(".reading").inner_text()
 
