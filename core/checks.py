@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise, product
 from typing import Any
 
@@ -1307,6 +1308,7 @@ def straight(noises: Tensor, a: Tensor, b: Tensor, shares: Sequence[float]) -> C
     return _close("equals numpy.interp at every place", given, expected, 1e-5)
 
 
+@lru_cache(maxsize=32)  # one schedule is asked for several times at every move
 def _alpha_bar(name: str, T: int, *, shift: float = 1.0, repaired: bool = False, **ends: float) -> np.ndarray:
     """The published schedules, one product at a time, with other end points, shifted and repaired if asked."""
     share = [(t - 1) / (T - 1) if T > 1 else 0.0 for t in range(1, T + 1)]
@@ -1344,6 +1346,7 @@ def _alpha_bar(name: str, T: int, *, shift: float = 1.0, repaired: bool = False,
         root -= last
         root *= first / (first - last)
         alpha_bar = np.append(1.0, root**2)
+    alpha_bar.flags.writeable = False
     return alpha_bar
 
 

@@ -34,6 +34,8 @@ window.explorer = (() => {
     get current() { return current; },
     names: [],
     titles: [],
+    moves: new Map(),  // by tab, see components/live.js
+    move: (name, ...asked) => explorer.moves.get(name).move(...asked),
     carried: () => ({}),  // keys of the page that its links keep
     arrived: () => {},  // Back or Forward has changed them
     // Called with the tab's name when the address has changed.
@@ -71,6 +73,7 @@ window.explorer = (() => {
         return '';
       }
       const wanted = query(name), stands = shows.get(name) === wanted;
+      if (!stands) explorer.moves.get(name)?.overtaken();
       shows.set(name, wanted);
       return stands ? '' : wanted;
     },

@@ -18,6 +18,7 @@ from core.checks import Check
 from explorer import errors, runs
 from explorer.components.address import Address, Chips
 from explorer.components.base import script
+from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.settings import from_query, parse, signature, to_query, widgets
 
@@ -65,7 +66,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         with gr.Row(elem_classes="heading"):
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
             address = Address(f"tab={module.NAME}")
-        chips = Chips(tuple(presets))
+        chips = Chips(module.NAME, tuple(presets))
+        live = Live(module.NAME)
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
                 fields = widgets(cls)
@@ -217,9 +219,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
     followed = getattr(module, "FOLLOWED", {})
     moves = [field.input for name, field in fields.items() if name not in followed][both:]
-    gr.on(moves, react, inputs, answer, **LIGHT)
+    live.on(moves, react, inputs, answer)
     for name, follow in followed.items():
-        fields[name].input(partial(moved_with_others, follow), inputs, [*inputs, *answer], **LIGHT)
+        live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer])
     by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
     by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
@@ -273,13 +275,18 @@ def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:
 
 
 def as_arrays(numbers: Any) -> Any:
-    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files."""
+    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files.
+
+    None among numbers becomes NaN, which JSON has as null.
+    """
     if isinstance(numbers, dict):
         return {name: as_arrays(value) for name, value in numbers.items()}
     if not isinstance(numbers, list | tuple) or len(numbers) < 2:
         return numbers
     try:
         array = np.asarray(numbers)
+        if array.dtype.kind == "O" and all(one is None or isinstance(one, float) for one in numbers):
+            array = array.astype(float)
     except ValueError:  # rows of unlike lengths
         return numbers
     return array if array.dtype.kind in "if" else numbers

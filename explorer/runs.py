@@ -184,7 +184,7 @@ def event(tab: str, what: str) -> Iterator[None]:
 def request_id() -> str:
     """The number that `explorer.server` gave the request being answered."""
     request = LocalContext.request.get(None)
-    inner = getattr(request, "request", None)
+    inner = getattr(request, "request", request)  # a move comes with Starlette's own, see `explorer.components.live`
     return getattr(getattr(inner, "state", None), "request_id", "-")
 
 

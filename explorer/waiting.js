@@ -7,7 +7,7 @@
   const fetched = window.fetch;
   let asked = 0, timer = null;
   window.fetch = async (...request) => {
-    if (!String(request[0]?.url ?? request[0]).includes('/gradio_api/run/')) return fetched(...request);
+    if (!/\/gradio_api\/(run|component_server)\//.test(request[0]?.url ?? request[0])) return fetched(...request);
     if (asked++ === 0) timer = setTimeout(() => document.body.append(note), 500);
     try {
       return await fetched(...request);

@@ -38,11 +38,23 @@ function read() {
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
 async function draw() {
   if (!props.value) return;
+  stale = false;
   const Plotly = await plotly(), figure = read();
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }
-new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
-watch('value', draw);
-element.closest('.stage > .piece')?.addEventListener('fit', draw);
-draw();
+
+// Drawing takes longer than the answer that it shows, so what is out of sight is drawn when it comes near.
+let near = false, stale = true;
+function renew() {
+  stale = true;
+  if (near) draw();
+}
+new IntersectionObserver((changes) => {
+  near = changes.at(-1).isIntersecting;
+  if (near && stale) draw();
+}, { rootMargin: '300px' }).observe(div);
+window.addEventListener('beforeprint', () => stale && draw());
+new MutationObserver(renew).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+watch('value', renew);
+element.closest('.stage > .piece')?.addEventListener('fit', renew);

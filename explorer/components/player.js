@@ -91,13 +91,36 @@ function show(step) {
   draws.forEach((draw, panel) => draw((step * count + panel) * size));
 }
 
+// Of steps of which one moves, the others as they came last; their hash is told with every move, and they do not come again.
+let rest = { hash: null, data: null };
+function whole(value, sent, size) {
+  if (!value.rest) return sent;
+  const from = value.moving * size, count = value.shape[0] * size;
+  if (sent.length < count) {
+    if (rest.hash !== value.rest) return null;
+    const all = new sent.constructor(count);
+    all.set(rest.data.subarray(0, from));
+    all.set(sent, from);
+    all.set(rest.data.subarray(from), from + size);
+    return all;
+  }
+  const others = new sent.constructor(count - size);
+  others.set(sent.subarray(0, from));
+  others.set(sent.subarray(from + size), from);
+  rest = { hash: value.rest, data: others };
+  root.dataset.held = rest.hash;
+  return sent;
+}
+
 function load() {
   if (!props.value) return;
+  const value = JSON.parse(props.value), size = value.shape.slice(1).reduce((a, b) => a * b);
+  const Kind = value.kind === 'pixels' ? Uint8Array : Float32Array, fresh = whole(value, unpack(value.data, Kind), size);
+  if (!fresh) return;  // its others have been replaced meanwhile: what replaced them is newer
   const shape = (v) => JSON.stringify([v?.kind, v?.shape.slice(1), v?.titles]);
-  const same = shape(props.value) === shape(now), before = now;
-  now = { ...props.value };
-  const Kind = now.kind === 'pixels' ? Uint8Array : Float32Array, fresh = unpack(now.data, Kind);
-  const kept = Math.min(now.start, same ? before.labels.length : 0), size = now.shape.slice(1).reduce((a, b) => a * b);
+  const same = shape(value) === shape(now), before = now;
+  now = value;
+  const kept = Math.min(now.start, same ? before.labels.length : 0);
   if (kept) {
     now.labels = [...before.labels.slice(0, kept), ...now.labels];
     const joined = new Kind(now.labels.length * size);
@@ -111,7 +134,7 @@ function load() {
 }
 // A picture that the page has kept, in place of what the server sent.
 root.addEventListener('picture', ({ detail }) => {
-  props.value = detail;
+  props.value = JSON.stringify(detail);
   load();
 });
 new ResizeObserver(fit).observe(panels);

@@ -1,8 +1,11 @@
 """A player of pictures or grids of numbers: the whole trajectory is sent once and scrubbed in the browser."""
 
 import base64
+import hashlib
 import io
+import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +34,7 @@ class Trajectory:
     range: the values shown as black and white ("pixels"), or whose larger size is full colour ("cells").
     at: the step to open with; None keeps the step on the screen.
     start: the number of the first of these frames; those before it are kept from the value before (a stream).
+    moving: the one step that a control moves among others that stay; a page that has those is sent this one alone.
     """
 
     frames: np.ndarray
@@ -40,6 +44,7 @@ class Trajectory:
     kind: Literal["pixels", "cells"] = "pixels"
     at: int | None = None
     start: int = 0
+    moving: int | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.frames)
@@ -73,8 +78,9 @@ class Player(Piece):
             label=label,
         )
 
-    def postprocess(self, value: Trajectory | None) -> dict[str, Any] | None:
-        return None if value is None else payload(value)
+    def postprocess(self, value: Trajectory | None, held: Collection[str] = ()) -> str | None:
+        """``held``: the `payload`'s "rest" of what the page has."""
+        return None if value is None else json.dumps(payload(value, held))
 
     @server
     def animate(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -116,15 +122,22 @@ def animation(frames: np.ndarray, *, side: int = 320) -> bytes:
     return out.getvalue()
 
 
-def payload(value: Trajectory) -> dict[str, Any]:
-    """A trajectory as JSON: pixels as bytes 0..255, cells as float32."""
+def payload(value: Trajectory, held: Collection[str] = ()) -> dict[str, Any]:
+    """A trajectory as JSON: pixels as bytes 0..255, cells as float32.
+
+    With a step that moves, "rest" is a hash of all the others; if that is ``held``, they are not sent again.
+    """
     frames = np.asarray(value.frames)
     low, high = value.range
     if value.kind == "pixels":
         scaled = np.nan_to_num((frames.astype(np.float32) - low) * (255 / (high - low)), nan=0.0)
-        data = packed(np.clip(scaled + 0.5, 0, 255), "u1")
+        sent = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
     else:
-        data = packed(frames, "f4")
+        sent = frames.astype(np.float32)
+    rest = None
+    if value.moving is not None:
+        rest = hashlib.blake2b(np.delete(sent, value.moving, axis=0).tobytes(), digest_size=12).hexdigest()
+        sent = sent[value.moving] if rest in held else sent
     return {
         "kind": value.kind,
         "shape": [*frames.shape, 1][:5],
@@ -133,5 +146,7 @@ def payload(value: Trajectory) -> dict[str, Any]:
         "range": [low, high],
         "at": value.at,
         "start": value.start,
-        "data": data,
+        "moving": value.moving,
+        "rest": rest,
+        "data": packed(sent, sent.dtype.str[1:]),
     }

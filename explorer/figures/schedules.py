@@ -44,7 +44,7 @@ def over_time(
         said = f"{line.name} %{{y:.3g}} at t = %{{x}}<extra></extra>"
         fig.add_scatter(
             x=keep,
-            y=[None if np.isnan(v) else float(v) for v in values[keep]],
+            y=values[keep],
             mode="lines",
             line={"color": line.colour, "width": 3, "dash": line.dash},
             hovertemplate=said,

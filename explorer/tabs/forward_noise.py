@@ -214,12 +214,15 @@ def trajectory(x0, eps, chain: Chain, walked: torch.Tensor, schedule: NoiseSched
     """The jump and the chain at the kept times and at t."""
     states = dict(zip(chain.times, chain.states, strict=True)) | {t: walked}
     times = sorted(states)
-    both = torch.stack([torch.stack([add_noise(x0, eps, time, schedule), states[time]]) for time in times])
+    every = len(times), *x0.shape
+    jumps = add_noise(x0.expand(every), eps.expand(every), torch.tensor(times), schedule)
+    both = torch.stack([jumps, torch.stack([states[time] for time in times])], dim=1)
     return Trajectory(
         (both.permute(0, 1, 3, 4, 2) if len(x0) == 3 else both[:, :, 0]).numpy(),
         titles=("in one jump", "step by step"),
         labels=tuple(f"t = {u}: signal {schedule.signal[u]:.3f}, noise {schedule.noise[u]:.3f}" for u in times),
         at=times.index(t),
+        moving=None if t in chain.times else times.index(t),
     )
 
 

@@ -133,6 +133,7 @@ def check_of(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None) 
     return frame.weakest(*found)
 
 
+@lru_cache(maxsize=4)  # the same schedule is read for the numbers, the figures and the badge
 def posterior_variances(schedule: NoiseSchedule) -> torch.Tensor:
     """The variance of the step back from t to t - 1 once the picture is known, (T + 1,), 0 at times 0 and 1."""
     t, nothing = torch.arange(1, schedule.T + 1), torch.zeros(schedule.T, 1, dtype=torch.float64)

@@ -105,7 +105,7 @@ def page(chromium, url, offered, monkeypatch):
 def settled(page):
     """Waits until nothing has been asked of the server for a while, and all that was asked is answered."""
     under_way = set()
-    calls = ("/gradio_api/run/", "/gradio_api/queue/", "/gradio_api/call/")
+    calls = ("/gradio_api/run/", "/gradio_api/component_server/", "/gradio_api/queue/", "/gradio_api/call/")
     page.on("request", lambda r: under_way.add(r) if any(call in r.url for call in calls) else None)
     page.on("requestfinished", lambda r: under_way.discard(r))
     page.on("requestfailed", lambda r: under_way.discard(r))

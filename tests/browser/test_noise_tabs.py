@@ -47,13 +47,82 @@ def test_forward_noise_follows_the_slider_and_spares_the_picture(forward):
     assert not forward.get_by_text("T must be a whole number").is_visible()
 
 
+MOVES = "**/gradio_api/component_server/**"
+
+
+def looks(page):
+    """Every step of the player as it is drawn."""
+    return page.evaluate(
+        """(tab) => {
+            const bar = document.querySelector(`${tab} .transport input[type=range]`), at = bar.value, looks = [];
+            const go = (i) => { bar.value = i; bar.dispatchEvent(new Event('input', { bubbles: true })); };
+            for (let i = 0; i <= +bar.max; i++) {
+                go(i);
+                looks.push([...document.querySelectorAll(`${tab} .player canvas`)].map((one) => one.toDataURL()).join());
+            }
+            go(at);
+            return looks;
+        }""",
+        FORWARD,
+    )
+
+
+def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url, settled):
+    sizes = []
+
+    def heard(answer):
+        if "component_server" in answer.url:
+            sizes.append(int(answer.headers["content-length"]))
+
+    forward.on("response", heard)
+    for t in (303, 307, 311):
+        slide(forward, FORWARD, "Noise amount t", t)
+        forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = {t}:')")
+        settled()
+    assert len(sizes) == 3 and max(sizes[1:]) < sizes[0] - 60_000  # 42 steps of two pictures of 28 x 28 in base64
+    moved = looks(forward)
+    forward.goto(f"{url}?tab=forward_noise&x=letter&n=28&t=311")
+    forward.wait_for_selector(f"{FORWARD} .badge.ok")
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 311:')")
+    assert len(set(moved)) == len(moved) > 40 and looks(forward) == moved
+
+
+def test_a_preset_has_the_last_word(forward):
+    """One move is under way and one waits when a preset is chosen: neither shows after it."""
+    held = []
+    forward.route(MOVES, lambda route: held.append(route))
+    slide(forward, FORWARD, "Noise amount t", 300)
+    forward.wait_for_timeout(100)
+    slide(forward, FORWARD, "Noise amount t", 400)
+    forward.wait_for_timeout(100)
+    assert len(held) == 1
+    forward.locator(f"{FORWARD} .chip", has_text="T = 150").click()
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 150:')")
+    forward.unroute(MOVES)  # lets the one go that was held
+    forward.wait_for_timeout(600)
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 150:")
+    assert "t=150" in forward.evaluate("location.search")
+    slide(forward, FORWARD, "Noise amount t", 140)  # and the next move is answered as ever
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 140:')")
+
+
+def test_a_move_without_an_answer_says_so_at_its_control(forward):
+    forward.route(MOVES, lambda route: route.fulfill(body="no answer"))
+    slide(forward, FORWARD, "Noise amount t", 300)
+    forward.locator("#forward_noise-t").get_by_text("This move was not answered").wait_for()
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 250:")
+    forward.unroute(MOVES)
+    slide(forward, FORWARD, "Noise amount t", 310)
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 310:')")
+    assert not forward.get_by_text("This move was not answered").is_visible()
+
+
 def test_a_move_that_takes_long_says_that_it_is_computed(forward):
-    moves = "**/gradio_api/run/**"
-    forward.route(moves, lambda route: None)  # held
+    forward.route(MOVES, lambda route: None)  # held
     slide(forward, FORWARD, "Noise amount t", 300)
     forward.get_by_text("Computing …").wait_for()
     assert forward.evaluate(caption(FORWARD)).startswith("t = 250:")  # what stood there stays
-    forward.unroute(moves)  # lets those go that were held
+    forward.unroute(MOVES)  # lets those go that were held
     forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 300:')")
     forward.get_by_text("Computing …").wait_for(state="detached")
 

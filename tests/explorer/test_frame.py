@@ -19,6 +19,7 @@ import pytest
 from core.checks import Check
 from explorer import errors, frame, runs
 from explorer.components.base import packed
+from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
 from explorer.components.points import Cloud, Points
@@ -36,14 +37,14 @@ def test_packed_arrays_are_little_endian_and_contiguous():
 
 def test_player_sends_pixels_as_bytes_over_the_range():
     frames = np.array([-1.0, 0.0, 1.0, 2.0, np.nan, -9.0]).reshape(1, 1, 2, 3)
-    sent = Player("x").postprocess(Trajectory(frames, ("a",), ("start",)))
+    sent = json.loads(Player("x").postprocess(Trajectory(frames, ("a",), ("start",))))
     assert sent["shape"] == [1, 1, 2, 3, 1]
     assert decoded(sent["data"], "u1", -1).tolist() == [0, 128, 255, 255, 0, 0]
 
 
 def test_player_sends_cells_as_they_are():
     frames = np.random.default_rng(0).normal(size=(3, 2, 4, 5))
-    sent = Player("x").postprocess(Trajectory(frames, ("a", "b"), ("0", "1", "2"), range=(-3, 3), kind="cells"))
+    sent = json.loads(Player("x").postprocess(Trajectory(frames, ("a", "b"), ("0", "1", "2"), range=(-3, 3), kind="cells")))
     assert np.array_equal(decoded(sent["data"], "<f4", frames.shape), frames.astype("f4"))
     json.dumps(sent)
 
@@ -129,7 +130,8 @@ def small_tab(monkeypatch):
 def built(module):
     with gr.Blocks() as demo, gr.Tabs():
         frame.tab(module, stage=[LivePlot("plot")])
-    return demo, {fn.name: fn for fn in demo.fns.values()}
+    [live] = [piece for piece in demo.blocks.values() if isinstance(piece, Live)]
+    return live, {fn.name: fn for fn in demo.fns.values()} | {"moved": live.calls[0]}
 
 
 def test_tab_moves_restores_and_follows_presets(small_tab):
@@ -144,15 +146,14 @@ def test_tab_moves_restores_and_follows_presets(small_tab):
 
 def test_the_move_of_one_field_can_set_the_others(small_tab):
     small_tab.FOLLOWED = {"word": lambda settings: replace(settings, n=len(settings.word))}
-    demo, fns = built(small_tab)
-    (led,) = [fn for fn in demo.fns.values() if isinstance(fn.fn, partial)]
+    live, fns = built(small_tab)
+    (led,) = [call for call in live.calls if isinstance(call.fn, partial)]
     assert [block.label for block in led.outputs[:2]] == ["n", "word"]
     values = led.fn(2, "three")
     assert values[:2] == [5, "three"] and values[-3:] == ["tab=small&n=5&w=three", "", ""]
     for bad, says in (("seven..", "must not be 7"), (None, "got None")):
         values = led.fn(2, bad)
         assert says in values[-1] and len(values) == len(led.outputs)
-    assert (led.targets, fns["moved"].targets) == ([(led.outputs[1]._id, "input")], [(led.outputs[0]._id, "input")])
 
 
 def test_tab_keeps_the_last_picture_and_says_why(small_tab):
@@ -234,11 +235,6 @@ def test_the_turn_comes_in_the_order_of_asking():
     assert order == list(range(20)) and turn.acquire(timeout=0)
 
 
-def test_controls_never_wait_behind_the_queue(small_tab):
-    _, fns = built(small_tab)
-    assert not fns["moved"].queue and fns["moved"].trigger_mode == "always_last"
-
-
 def test_a_tab_with_both_reacts_at_once_and_streams_where_it_takes_long(small_tab):
     def stream(settings):
         if settings.n > 5:
@@ -250,4 +246,4 @@ def test_a_tab_with_both_reacts_at_once_and_streams_where_it_takes_long(small_ta
     assert all(value == gr.skip() for values in fns["run"].fn(5, "a b") for value in values)
     _, seen, last = fns["run"].fn(6, "a b")
     assert all(value == gr.skip() for value in last)  # so that the screen is not sent again as the end
-    assert seen[1] == "$$n=6$$" and not fns["moved"].queue and fns["run"].queue
+    assert seen[1] == "$$n=6$$" and fns["run"].queue

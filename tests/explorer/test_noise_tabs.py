@@ -413,6 +413,11 @@ def test_contours_of_a_round_gaussian_are_circles_of_the_right_radius():
     assert max(np.ptp(r) for r in radii) < 0.02
 
 
+def earlier(t):
+    """One step before each of these times, of one or of several."""
+    return (torch.as_tensor(t) - 1).clamp(min=0)
+
+
 CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.spreading, forward_noise.density)
 
 
@@ -420,7 +425,7 @@ CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.sprea
     ("module", "name", "wrong", "settings"),
     [
         (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, -eps, t, s), {}),
-        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s), {}),
+        (forward_noise, "add_noise", lambda right: lambda x0, eps, t, s: right(x0, eps, earlier(t), s), {}),
         (forward_noise, "forward_chain", lambda right: lambda *a, **k: (1.002 * x for x in right(*a, **k)), {}),
         (forward_noise, "forward_chain", lambda right: lambda *a, **k: (-x for x in right(*a, **k)), {}),
         (forward_noise, "named_schedule", off_by_one, {}),
@@ -439,7 +444,7 @@ CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.sprea
         (
             forward_noise,
             "add_noise",
-            lambda right: lambda x0, eps, t, s: right(x0, eps, max(t - 1, 0), s),
+            lambda right: lambda x0, eps, t, s: right(x0, eps, earlier(t), s),
             {"view": forward_noise.TABLE},
         ),
         (

@@ -14,6 +14,7 @@ from gradio.state_holder import SessionState
 
 from explorer import errors, runs, server
 from explorer.app import launch
+from explorer.components.live import Live
 from explorer.tabs import coin_flips
 
 
@@ -58,11 +59,14 @@ def test_a_run_without_a_number_is_ended_without_complaint(web):
 
 
 def test_nothing_is_kept_of_what_a_visitor_was_shown(web, demo):
-    data = list(asdict(coin_flips.Settings()).values())
-    moves = next(i for i, fn in demo.fns.items() if fn.name == "moved")
+    opening = next(i for i, fn in demo.fns.items() if fn.name == "opened")
+    [live] = [one for one in demo.blocks.values() if isinstance(one, Live)]
+    move = {"call": 0, "values": list(asdict(coin_flips.Settings()).values())}
     for session in ("one", "two"):
-        asked = {"data": data, "fn_index": moves, "session_hash": session}
+        asked = {"data": ["tab=coin_flips&n=4"], "fn_index": opening, "session_hash": session}
         assert "6/16" in web.post("/gradio_api/run/predict", json=asked).text
+        asked = {"data": move, "component_id": live._id, "fn_name": "move", "session_hash": session}
+        assert "6/16" in web.post("/gradio_api/component_server/", json=asked).text
         assert not any(demo.app.state_holder[session].config_values.values())
     # Elsewhere Gradio keeps all of it: what is told of `server.forget` would otherwise be told of nothing.
     with gr.Blocks() as usual:

@@ -60,7 +60,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
     assert view.numbers["sha256"] == hashlib.sha256(expected.tobytes()).hexdigest()
     assert view.check.ok and progress.done == progress.total
     assert trajectory.frames.shape == (5, 2, 64, 64, 3) and trajectory.start == 0
-    shown = Player("x").postprocess(trajectory)
+    shown = json.loads(Player("x").postprocess(trajectory))
     assert shown["labels"][-1] == "t = 0: the finished picture"
 
 
@@ -330,7 +330,7 @@ def test_the_button_for_a_png_answers_with_an_address_or_an_error(model):
 
 def test_the_animation_is_the_steps_as_they_were(model):
     trajectory = piece(views(QUICK, model)[-1], "player")
-    sent = Player("x", saves="steps").postprocess(trajectory)
+    sent = json.loads(Player("x", saves="steps").postprocess(trajectory))
     answer = Player("x", saves="steps").animate({"shape": sent["shape"], "data": sent["data"]})
     gif = Image.open(io.BytesIO(base64.b64decode(answer["file"])))
     assert (gif.n_frames, gif.size, gif.info["loop"]) == (5, ((64 + 4 + 64) * 5, 64 * 5), 0)

@@ -1,0 +1,32 @@
+// One move at a time; of those that come while it is under way the last one follows, and the others show nothing.
+const panel = element.closest('[id^="tab-"]');
+let running = false, waiting = null, era = 0;
+const follows = (it) => {
+  const go = waiting;
+  waiting = null;
+  go?.(it);
+};
+window.explorer.moves.set(NAME, {
+  async move(call, last, values) {
+    const mine = era;
+    if (running) {
+      follows(false);
+      if (!(await new Promise((go) => (waiting = go)))) return [];
+    }
+    running = true;
+    const held = [...panel.querySelectorAll('[data-held]')].map((piece) => piece.dataset.held);
+    const shown = await server.move({ call, values, held });  // nothing if it failed: Gradio's client keeps the reason to itself
+    running = false;
+    follows(true);
+    if (mine !== era) return [];
+    if (shown) return shown;
+    const said = [];
+    said[last] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
+    return said;
+  },
+  // A preset or an address was chosen: what was moved before it has no say any more.
+  overtaken() {
+    era += 1;
+    follows(false);
+  },
+});

@@ -1,0 +1,90 @@
+"""How moves reach the server and come back: what is sent, what need not be sent again, and what nonsense is answered."""
+
+import base64
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from explorer.components.live import Live, sent
+from explorer.components.player import Player, Trajectory
+
+FRAMES = np.random.default_rng(0).normal(size=(5, 2, 4, 4))
+NAMES = ("a", "b")
+
+
+@pytest.fixture
+def live():
+    """A slider and a word, a text that tells both in Markdown, and a line for what is wrong."""
+    with gr.Blocks():
+        inputs, outputs = [gr.Slider(0, 9, 3), gr.Textbox()], [gr.Markdown(), gr.HTML()]
+        piece = Live("small")
+
+        def told(number, word):
+            return [f"  {word} {number}", ""] if number != 7 else [gr.skip(), "not 7"]
+
+        piece.on([one.input for one in inputs], told, inputs, outputs)
+    return piece
+
+
+def asked(live, value):
+    answer = live.move(value)
+    return answer.status_code, json.loads(answer.body)
+
+
+def test_a_move_is_answered_as_the_outputs_take_it(live):
+    move = {"call": 0, "values": [4, "hello"]}
+    assert asked(live, move) == (200, ["hello 4", ""])  # Gradio's Markdown takes the margin off
+    assert asked(live, move | {"values": [7, ""], "held": []}) == (200, [gr.skip(), "not 7"])
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None, 3, "call", [], {}, {"call": 0}, {"call": 1, "values": [4, ""]}, {"call": "0", "values": [4, ""]},
+        {"call": 0, "values": [4]}, {"call": 0, "values": [4, "", 5]}, {"call": 0, "values": 7},
+        {"call": 0, "values": [10, ""]}, {"call": 0, "values": [4, ""], "held": 3}, {"call": None, "values": []},
+    ],
+)  # fmt: skip
+def test_what_is_no_move_is_told_so(live, nonsense):
+    status, answer = asked(live, nonsense)
+    assert status == 400 and "no move of the tab small" in answer["error"]
+
+
+def walk(frames, moving=2, **changes):
+    labels = tuple(str(i) for i in range(len(frames)))
+    return Trajectory(frames, NAMES, labels, **{"range": (-3, 3), "moving": moving} | changes)
+
+
+def pixels(payload):
+    return np.frombuffer(base64.b64decode(payload["data"]), np.uint8).reshape(-1, *payload["shape"][1:])
+
+
+@pytest.mark.parametrize("moving", [0, 2, 4])
+def test_steps_that_stay_are_sent_once(moving):
+    player = Player("x")
+    first = json.loads(player.postprocess(walk(FRAMES, moving)))
+    assert pixels(first).shape == (5, 2, 4, 4, 1)
+    moved = FRAMES.copy()
+    moved[moving] = FRAMES[::-1].copy()[moving] + 1
+    second = json.loads(sent(player, walk(moved, moving), {first["rest"], "another"}))
+    assert second["rest"] == first["rest"] and second["shape"] == first["shape"]
+    assert np.array_equal(pixels(second)[0], pixels(json.loads(player.postprocess(walk(moved, moving))))[moving])
+    assert len(pixels(second)) == 1
+
+
+def test_steps_that_changed_are_sent_again():
+    player, held = Player("x"), {json.loads(Player("x").postprocess(walk(FRAMES)))["rest"]}
+    for other in (walk(FRAMES + 0.5), walk(FRAMES[:4]), walk(FRAMES, range=(-1, 1)), walk(FRAMES, kind="cells")):
+        told = json.loads(sent(player, other, held))
+        size = 4 if other.kind == "cells" else 1
+        assert told["rest"] not in held and len(base64.b64decode(told["data"])) == other.frames.size * size
+    whole = json.loads(sent(player, walk(FRAMES, moving=None), held))
+    assert whole["rest"] is None and pixels(whole).shape == (5, 2, 4, 4, 1)
+
+
+def test_only_players_are_told_what_is_held():
+    took = SimpleNamespace(postprocess=lambda value: ["took", value])
+    assert sent(took, 3, {"held"}) == ["took", 3] and sent(took, gr.skip(), ()) == gr.skip()
