@@ -1,4 +1,4 @@
-"""How a tab's controls reach the server and its answers the screen: not as Gradio's events do, at a fraction of their cost."""
+"""How moves of a tab's controls reach the server, and the answers the screen, for less than Gradio's events take."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
@@ -23,9 +23,8 @@ class Call(NamedTuple):
 class Live(Piece):
     """Answers moves of controls, one at a time, and of those that come meanwhile the last alone.
 
-    For an event of Gradio's own the page keeps a status of every function and shows it at every piece that waits for
-    it, which takes it as long as drawing the answer. Here Gradio gathers the values, a function of this piece's answers
-    on the server, and Gradio hands the answer to the outputs.
+    Gradio gathers the values and hands the answer to the outputs. What is left out is the rest of its events: their
+    status, which the page keeps and shows at its pieces, and theirs on the server.
     """
 
     def __init__(self, name: str):
@@ -33,7 +32,9 @@ class Live(Piece):
         self.calls: list[Call] = []
         super().__init__("", f"const NAME = {name!r};\n" + script("live"), name="live-piece", render=True)
 
-    def on(self, moves: Sequence[Any], function: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]) -> None:
+    def on(
+        self, moves: Sequence[Any], function: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
+    ) -> None:
         """Answer ``moves`` with ``outputs`` = function(*inputs), as `gradio.on` does.
 
         The last of the outputs is where the page says that it had no answer.
@@ -61,7 +62,7 @@ def sent(piece: Any, value: Any, held: Collection[str]) -> Any:
     """A value as the page takes it; what is skipped stays as it is."""
     if isinstance(value, dict) and value.get("__type__") == "update":
         return value
-    return piece.postprocess(value, held) if isinstance(piece, Player) else piece.postprocess(value)
+    return piece.postprocess(value, held) if isinstance(piece, Player) else piece.postprocess(value)  # pyright: ignore
 
 
 def answer(value: Any, status: int = 200) -> Response:

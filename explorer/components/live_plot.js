@@ -53,7 +53,7 @@ function renew() {
 new IntersectionObserver((changes) => {
   near = changes.at(-1).isIntersecting;
   if (near && stale) draw();
-}, { rootMargin: '300px' }).observe(div);
+}, { rootMargin: '100px' }).observe(div);
 window.addEventListener('beforeprint', () => stale && draw());
 new MutationObserver(renew).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', renew);

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,6 +155,7 @@ def _sum(step: WindowStep, kernel: np.ndarray) -> str:
     return f"the sum of {kernel.size} products"
 
 
+@lru_cache(maxsize=4096)  # a picture has far fewer values than its windows have products
 def _digits(value: float, *, bare: bool = False) -> str:
     """Three digits that count; whole numbers whole; negative ones in brackets unless bare."""
     rounded = float(f"{value:.3g}") + 0.0 if abs(value) < 1000 else round(value)

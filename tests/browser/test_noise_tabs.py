@@ -54,11 +54,12 @@ def looks(page):
     """Every step of the player as it is drawn."""
     return page.evaluate(
         """(tab) => {
-            const bar = document.querySelector(`${tab} .transport input[type=range]`), at = bar.value, looks = [];
+            const bar = document.querySelector(`${tab} .transport input[type=range]`);
+            const at = bar.value, looks = [], panels = () => [...document.querySelectorAll(`${tab} .player canvas`)];
             const go = (i) => { bar.value = i; bar.dispatchEvent(new Event('input', { bubbles: true })); };
             for (let i = 0; i <= +bar.max; i++) {
                 go(i);
-                looks.push([...document.querySelectorAll(`${tab} .player canvas`)].map((one) => one.toDataURL()).join());
+                looks.push(panels().map((one) => one.toDataURL()).join());
             }
             go(at);
             return looks;

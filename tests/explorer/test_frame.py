@@ -44,7 +44,9 @@ def test_player_sends_pixels_as_bytes_over_the_range():
 
 def test_player_sends_cells_as_they_are():
     frames = np.random.default_rng(0).normal(size=(3, 2, 4, 5))
-    sent = json.loads(Player("x").postprocess(Trajectory(frames, ("a", "b"), ("0", "1", "2"), range=(-3, 3), kind="cells")))
+    sent = json.loads(
+        Player("x").postprocess(Trajectory(frames, ("a", "b"), ("0", "1", "2"), range=(-3, 3), kind="cells"))
+    )
     assert np.array_equal(decoded(sent["data"], "<f4", frames.shape), frames.astype("f4"))
     json.dumps(sent)
 
@@ -146,7 +148,7 @@ def test_tab_moves_restores_and_follows_presets(small_tab):
 
 def test_the_move_of_one_field_can_set_the_others(small_tab):
     small_tab.FOLLOWED = {"word": lambda settings: replace(settings, n=len(settings.word))}
-    live, fns = built(small_tab)
+    live, _ = built(small_tab)
     (led,) = [call for call in live.calls if isinstance(call.fn, partial)]
     assert [block.label for block in led.outputs[:2]] == ["n", "word"]
     values = led.fn(2, "three")

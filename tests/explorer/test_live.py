@@ -1,4 +1,4 @@
-"""How moves reach the server and come back: what is sent, what need not be sent again, and what nonsense is answered."""
+"""Moves and their answers: what is sent, what need not be sent again, and what nonsense is told."""
 
 import base64
 import json

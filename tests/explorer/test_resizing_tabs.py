@@ -37,12 +37,14 @@ EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS f
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    """What the tabs keep from call to call would hide a slip in core."""
+    """What the tabs keep from call to call would hide a slip in core, or show one where there is none."""
+    forget()
+    yield
     forget()
 
 
 def forget():
-    for cache in (resizing.compared, resizing.fitted, deconvolution.rank_check):
+    for cache in (resizing.compared, resizing.fitted, deconvolution.rank_check, deconvolution.by_richardson_lucy):
         cache.cache_clear()
 
 
