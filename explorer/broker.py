@@ -4,8 +4,9 @@ passes run in one thread."""
 import copy
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Condition
@@ -21,6 +22,7 @@ from core.pipeline import TextToImage
 T = TypeVar("T")
 # Numbers in one pass: 8 and 2 latents of Stable Diffusion, 128 and 32 of 16 x 16.
 MOST_NOISY, MOST_DECODED = 2**17, 2**15
+CROWD = 8  # visitors in one pass
 PATIENCE = 0.25  # of a pass, to wait for those who drew a moment ago
 
 
@@ -28,11 +30,11 @@ class Networks:
     """The thread that all passes run in, one after the other, in the order of asking.
 
     changed: told of all that comes, and guards it. Only the thread itself ever waits for it: sixteen who wait would all
-    be woken by everything that comes. jobs: how many have not begun.
+    be woken by everything that comes. jobs: how many have not begun. cores: of the machine, once they are gathered.
     """
 
     def __init__(self) -> None:
-        self.changed, self.jobs = Condition(), 0
+        self.changed, self.jobs, self.cores = Condition(), 0, 0
         self._thread = ThreadPoolExecutor(1, "networks")
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
@@ -64,11 +66,24 @@ def gather_cores() -> None:
 
     def most_cores() -> None:
         torch.get_num_threads()  # torch sets up a thread at its first question, and would undo what was set before
-        torch.set_num_threads(max(1, cores - 1))
+        torch.set_num_threads(max(1, NETWORKS.cores - 1))
 
-    cores = torch.get_num_threads()
+    NETWORKS.cores = torch.get_num_threads()
     NETWORKS.submit(most_cores).result()
     torch.set_num_threads(1)
+
+
+@contextmanager
+def cores_for(visitors: int) -> Iterator[None]:
+    """The last core, too, for the pass of a crowd: there is little else that they wait for."""
+    crowd = visitors >= CROWD and NETWORKS.cores > 1
+    if crowd:
+        torch.set_num_threads(NETWORKS.cores)
+    try:
+        yield
+    finally:
+        if crowd:
+            torch.set_num_threads(NETWORKS.cores - 1)
 
 
 def on_networks(function: Callable[..., T], *args: Any, **options: Any) -> T:
@@ -157,7 +172,8 @@ class Broker:
         if len(taken) == 1:
             return [self.function(*taken[0].rows)]
         rows = (torch.cat(part) for part in zip(*(call.rows for call in taken), strict=True))
-        answer = (self.together or self.function)(*rows)
+        with cores_for(len(taken)):
+            answer = (self.together or self.function)(*rows)
         return answer.split([len(call.rows[0]) for call in taken])
 
 

@@ -13,7 +13,7 @@ import torch
 from core import checks
 from core.networks.attention import Record
 from core.pipeline import TextToImage
-from explorer.broker import NETWORKS, Broker, SharedUNet, halved, hurried, on_networks, shared
+from explorer.broker import CROWD, NETWORKS, Broker, SharedUNet, halved, hurried, on_networks, shared
 
 PROMPTS = ["red apple", "cat face", "blue heart", "a cat", "apple on a background", "heart"]
 
@@ -114,19 +114,28 @@ def test_alone_the_bytes_are_the_same(tiny_model):
 
 
 def test_most_cores_go_to_the_thread_of_the_networks():
-    """In a process of its own, for it changes the process: of three cores two to passes, one to threads old and new."""
+    """In a process of its own, for it changes the process: of three cores two to passes, one to threads old and new;
+    to the pass of a crowd all three."""
     program = """
-import threading, torch
+import threading, time, torch
 torch.set_num_threads(3)
-from explorer.broker import Broker, gather_cores
+from explorer.broker import CROWD, NETWORKS, Broker, gather_cores
 gather_cores(), gather_cores()
 broker = Broker(lambda x: torch.full_like(x, torch.get_num_threads()), most=10)
 print(torch.get_num_threads(), [int(broker(torch.zeros(1))) for _ in range(2)])
 other = threading.Thread(target=lambda: print(torch.get_num_threads(), int(broker(torch.zeros(1)))))
 other.start(), other.join()
+held, told = threading.Event(), []
+NETWORKS.submit(held.wait)
+crowd = [threading.Thread(target=lambda: told.append(int(broker(torch.zeros(1))))) for _ in range(CROWD)]
+for one in crowd: one.start()
+while len(broker.waiting) < CROWD: time.sleep(0.001)
+held.set()
+for one in crowd: one.join()
+print(told, int(broker(torch.zeros(1))), torch.get_num_threads())
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["1 [2, 2]", "1 2"]
+    assert told.stdout.splitlines() == ["1 [2, 2]", "1 2", f"{[3] * CROWD} 2 1"]
 
 
 def test_gradients_are_kept_where_they_are_wanted():
