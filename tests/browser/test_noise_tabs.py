@@ -1,5 +1,7 @@
 """Forward noise and Schedules as a visitor uses them: sliders, buttons, own pictures, messages that spare the rest."""
 
+from functools import partial
+
 import pytest
 from PIL import Image
 
@@ -86,6 +88,27 @@ def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url,
     forward.wait_for_selector(f"{FORWARD} .badge.ok")
     forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 311:')")
     assert len(set(moved)) == len(moved) > 40 and looks(forward) == moved
+
+
+def test_a_plot_out_of_sight_is_drawn_when_it_comes_near(forward):
+    """Or when the page is printed; one in sight at once."""
+    marked = f"[...document.querySelectorAll('{FORWARD} .live-plot')].map((one) => one.data?.at(-1).x[0])"
+    last = forward.locator(f"{FORWARD} .live-plot").nth(2)
+    last.scroll_into_view_if_needed()
+    forward.wait_for_function(f"{marked}[2] === 250")
+    forward.set_viewport_size({"width": 1280, "height": 500})
+    forward.evaluate("scrollTo(0, 0)")
+    forward.wait_for_timeout(100)
+    printed = partial(forward.evaluate, "dispatchEvent(new Event('beforeprint')) && null")
+    for t, show in ((400, last.scroll_into_view_if_needed), (410, printed)):
+        slide(forward, FORWARD, "Noise amount t", t)
+        forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = {t}:')")
+        forward.wait_for_timeout(200)
+        assert forward.evaluate(marked)[2] != t
+        show()
+        forward.wait_for_function(f"{marked}[2] === {t}")
+        forward.evaluate("scrollTo(0, 0)")
+        forward.wait_for_timeout(100)
 
 
 def test_a_preset_has_the_last_word(forward):
