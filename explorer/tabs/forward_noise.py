@@ -124,7 +124,7 @@ class Chain:
     generators: tuple[torch.Tensor, ...]
 
 
-@lru_cache(maxsize=2)  # a moving t goes on from a chain that stands already; at most 2 x 4 x BUDGET bytes
+@lru_cache(maxsize=12)  # a moving t goes on from a chain that stands already, of every visitor; 9 MB each at most
 def chain_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> Chain:
     x0 = start(name, size, grey)
     return kept(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))

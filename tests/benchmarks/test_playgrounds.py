@@ -8,6 +8,7 @@ Run: uv run pytest tests/benchmarks/test_playgrounds.py -s
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -19,7 +20,15 @@ import pytest
 from explorer.app import build, launch
 from explorer.frame import LIGHT
 from explorer.settings import to_query
-from explorer.tabs import coin_flips, convolution, deconvolution, resizing, transposed_convolution
+from explorer.tabs import (
+    coin_flips,
+    convolution,
+    deconvolution,
+    forward_noise,
+    resizing,
+    schedules,
+    transposed_convolution,
+)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROUNDS, WARM = 15, 3
@@ -28,12 +37,15 @@ FIGURE, TRAJECTORY = "live figure", "trajectory"
 
 @dataclass(frozen=True)
 class Move:
-    """A control of a tab, from ``settings`` on moved back and forth between two places of its slider."""
+    """A control of a tab, from ``settings`` on moved along these places of its slider, and again.
+
+    As many places as moves where the tab would have kept the answer at the last ones.
+    """
 
     kind: str
     settings: Any
     field: str
-    places: tuple[float, float]
+    places: Sequence[float]
 
     @property
     def tab(self) -> str:
@@ -51,7 +63,9 @@ MOVES = [
     Move(FIGURE, resizing.Settings(), "row", (60, 100)),
     Move(TRAJECTORY, resizing.Settings(), "middle", (128, 160)),
     Move(FIGURE, deconvolution.Settings(), "regularisation", (0.5, 0.6)),
-    Move(TRAJECTORY, deconvolution.Settings(), "noise", (0.5, 0.6)),
+    Move(TRAJECTORY, deconvolution.Settings(), "noise", [0.5 + 0.01 * i for i in range(ROUNDS + WARM)]),
+    Move(FIGURE, forward_noise.Settings(), "t", range(303, 303 + ROUNDS + WARM)),
+    Move(FIGURE, schedules.Settings(), "t", range(303, 303 + ROUNDS + WARM)),
 ]
 
 # Both end when the answer is drawn: the page has taken it, all that waited on it has run, and the layout is done.
@@ -145,7 +159,7 @@ def test_a_move(browser, url, move, capsys):
     selector = f"#{move.tab}-{move.field} input[type=range]"
     empty, moved = [], []
     for i in range(ROUNDS + WARM):
-        place = move.places[(i + 1) % 2]
+        place = move.places[(i + 1) % len(move.places)]
         empty.append(page.evaluate(MEASURE, {"selector": "#empty input[type=range]", "value": i + 1, "empty": True}))
         moved.append(page.evaluate(MEASURE, {"selector": selector, "value": place, "empty": False}))
     steps = page.evaluate(SCRUB, f"#tab-{move.tab} .transport input[type=range]")
