@@ -149,12 +149,17 @@ def seconds(written: str) -> float:
 def warm_up() -> None:
     """Read the model while the first visitor still reads the page; say at once if it cannot be read.
 
-    And let it draw what Forward noise offers to start from: that takes seconds, and a control there does not wait.
+    Then what takes seconds the first time and is waited for at a control: what each tab opens with (libraries are read,
+    matrices taken apart), and the model's pictures that Forward noise offers to start from.
     """
     from explorer import models
+    from explorer.tabs import TABS
 
     try:
         models.loaded()
+        for module in (import_module(f"explorer.tabs.{name}") for name in TABS):
+            if hasattr(module, "update"):
+                module.update(module.Settings())
         from core import pictures
 
         for name in pictures.NAMES:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
@@ -93,24 +94,40 @@ def defaults(url: str) -> dict[str, dict[str, Any]]:
     }
 
 
-async def visit(host: str, port: int, moves: Callable[[], tuple[str, list]], until: float, took: dict) -> None:
+def pieces(url: str) -> dict[str, int]:
+    """By tab, the number of the piece that answers its moves (`explorer.components.live`)."""
+    scripts = {
+        one["id"]: one["props"].get("js_on_load") or "" for one in httpx.get(f"{url}/config").json()["components"]
+    }
+    lives = {piece: re.match(r"const NAME = '(\w+)'", js) for piece, js in scripts.items() if "moves.set(" in js}
+    return {named[1]: piece for piece, named in lives.items() if named}
+
+
+async def visit(
+    host: str, port: int, moves: Callable[[], tuple[str, list]], lives: dict[str, int], until: float, took: dict
+) -> None:
     """One visitor, as a page with a connection and a session of its own; bare HTTP: the client shares the cores."""
     await asyncio.sleep(random.random() * THOUGHT)
     reader, writer = await asyncio.open_connection(host, port)
-    session = secrets.token_hex(6)
+    session, held = secrets.token_hex(6), set()
     while time.perf_counter() < until:
         name, data = moves()
-        body = json.dumps({"data": data, "session_hash": session})
+        path, asked = f"run/{name}", {"data": data, "session_hash": session}
+        if name in lives:
+            move = {"call": 0, "values": data, "held": list(held)}
+            path, asked = "component_server/", asked | {"data": move, "component_id": lives[name], "fn_name": "move"}
+        body = json.dumps(asked)
         began = time.perf_counter()
         writer.write(
-            f"POST /gradio_api/run/{name} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"POST /gradio_api/{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
+        answer = await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
         if b" 200 " not in head.partition(b"\r\n")[0]:
             raise SystemExit(f"{name} was answered with {head!r}")
         took.setdefault(name, []).append(time.perf_counter() - began)
+        held |= {rest.decode() for rest in re.findall(rb'\\\\"rest\\\\": \\\\"(\w+)', answer)}
         await asyncio.sleep(THOUGHT * random.uniform(0.5, 1.5))
     writer.close()
 
@@ -128,7 +145,8 @@ async def crowd(url: str, visitors: int, seconds: float, light: dict[str, dict])
         return name, list((light[name] | {field: random.choice(values)}).values())
 
     until = time.perf_counter() + seconds
-    await asyncio.gather(*(visit(at.host, at.port or 80, moves, until, took) for _ in range(visitors)))
+    lives = pieces(url)
+    await asyncio.gather(*(visit(at.host, at.port or 80, moves, lives, until, took) for _ in range(visitors)))
     return took
 
 

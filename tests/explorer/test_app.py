@@ -7,8 +7,10 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from explorer.app import build, colophon, launch
-from explorer.tabs import TABS
+from core import pictures
+from explorer import models
+from explorer.app import build, colophon, launch, warm_up
+from explorer.tabs import TABS, deconvolution, forward_noise
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +69,16 @@ def test_help_loads_nothing_heavy():
     assert out.strip().endswith("[]")
     for option in ("--host", "--port", "--share", "--model", "--device", "--lecture", "--root-path"):
         assert option in out
+
+
+def test_every_tab_is_ready_before_its_first_visitor(monkeypatch):
+    monkeypatch.setattr(models, "loaded", lambda: None)
+    monkeypatch.setattr(pictures, "NAMES", ())
+    cleared = (deconvolution.by_richardson_lucy, deconvolution.rank_check, forward_noise.chain_of)
+    for cache in cleared:
+        cache.cache_clear()
+    warm_up()
+    for module, cache in zip((deconvolution, deconvolution, forward_noise), cleared, strict=True):
+        misses = cache.cache_info().misses
+        module.update(module.Settings())
+        assert cache.cache_info().misses == misses == 1
