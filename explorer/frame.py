@@ -66,7 +66,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         with gr.Row(elem_classes="heading"):
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
             address = Address(f"tab={module.NAME}")
-        chips = Chips(module.NAME, tuple(presets))
+        chips = Chips(tuple(presets))
         live = Live(module.NAME)
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
@@ -222,7 +222,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     live.on(moves, react, inputs, answer)
     for name, follow in followed.items():
         live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer])
-    by_preset = chips.input(choose, [chips], [*inputs, *answer], **LIGHT)
+    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.overtaken, **LIGHT)
     by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opening, **LIGHT)
     if not hasattr(module, "stream"):
         with page:
@@ -231,7 +231,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
-        by_first = inputs[0].input(react, inputs, answer, **LIGHT)
+        by_first = inputs[0].input(react, inputs, answer, js=live.overtaken, **LIGHT)
         running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
         ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."

@@ -27,14 +27,14 @@ class Address(Piece):
 class Chips(Piece):
     """Preset names as buttons; the value is the chosen one, or "" when the settings are no preset's."""
 
-    def __init__(self, tab: str, names: tuple[str, ...]):
+    def __init__(self, names: tuple[str, ...]):
         buttons = "".join(
             f'<button type="button" class="chip" aria-pressed="false">{html.escape(name)}</button>' for name in names
         )
         super().__init__(
             f'<div class="chips" role="group" aria-label="Presets">{buttons}</div>'
             f'<button type="button" class="quiet more" aria-expanded="false" hidden>all {len(names)} presets</button>',
-            f"const NAME = {tab!r};\n" + script("chips"),
+            script("chips"),
             name="chips-piece",
             value=names[0],
             render=True,

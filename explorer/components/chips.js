@@ -19,7 +19,6 @@ const mark = () => {
 buttons.forEach((b) => b.addEventListener('click', () => {
   props.value = b.textContent;
   mark();
-  window.explorer.moves.get(NAME).overtaken();
   trigger('input');
 }));
 watch('value', mark);

@@ -24,9 +24,10 @@ window.explorer.moves.set(NAME, {
     said[last] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
     return said;
   },
-  // A preset or an address was chosen: what was moved before it has no say any more.
-  overtaken() {
+  // A preset, an address or another view was chosen: what was moved before it has no say any more.
+  overtaken(values) {
     era += 1;
     follows(false);
+    return values;
   },
 });

@@ -30,6 +30,8 @@ class Live(Piece):
     def __init__(self, name: str):
         self.name = name
         self.calls: list[Call] = []
+        # The `js` of an event that goes Gradio's way: no move from before it is shown after it.
+        self.overtaken = f"(...values) => window.explorer.moves.get({name!r}).overtaken(values)"
         super().__init__("", f"const NAME = {name!r};\n" + script("live"), name="live-piece", render=True)
 
     def on(
