@@ -1,6 +1,7 @@
 """What the widgets share: a constant template, and a script made of the files beside this one."""
 
 import base64
+import hashlib
 import json
 from abc import ABCMeta
 from functools import cache
@@ -20,6 +21,14 @@ def script(*names: str) -> str:
 def packed(values: Any, dtype: str) -> str:
     """An array as base64 of its little-endian bytes in C order, to be read as a typed array in the browser."""
     return base64.b64encode(np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
+
+
+def digest(*parts: np.ndarray) -> str:
+    """What tells these bytes, in C order, from any others."""
+    told = hashlib.sha256()
+    for part in parts:
+        told.update(np.ascontiguousarray(part).data)
+    return told.hexdigest()[:24]
 
 
 def payload(value: Any) -> str:
@@ -70,7 +79,12 @@ class Piece(gr.HTML, metaclass=Unstubbed):
     """A widget drawn by its own script; the template never depends on the value, so it is rendered once.
 
     Created unrendered: `frame.tab` renders it in its place.
+
+    holds: its `postprocess` can be told what parts of a value the page has, by the `digest`s that its script puts into
+    `data-held`.
     """
+
+    holds = False
 
     def __init__(self, template: str, js: str, *, name: str, value: Any = None, render: bool = False, label: str = ""):
         super().__init__(

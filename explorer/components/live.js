@@ -14,7 +14,7 @@ window.explorer.moves.set(NAME, {
       if (!(await new Promise((go) => (waiting = go)))) return [];
     }
     running = true;
-    const held = [...panel.querySelectorAll('[data-held]')].map((piece) => piece.dataset.held);
+    const held = [...panel.querySelectorAll('[data-held]')].flatMap((piece) => piece.dataset.held.split(' '));
     const shown = await server.move({ call, values, held });  // nothing if it failed: Gradio's client keeps the reason to itself
     running = false;
     follows(true);

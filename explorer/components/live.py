@@ -9,7 +9,6 @@ from fastapi import Response
 from gradio.components.base import server
 
 from explorer.components.base import Piece, script
-from explorer.components.player import Player
 
 
 class Call(NamedTuple):
@@ -64,7 +63,7 @@ def sent(piece: Any, value: Any, held: Collection[str]) -> Any:
     """A value as the page takes it; what is skipped stays as it is."""
     if isinstance(value, dict) and value.get("__type__") == "update":
         return value
-    return piece.postprocess(value, held) if isinstance(piece, Player) else piece.postprocess(value)  # pyright: ignore
+    return piece.postprocess(value, held) if getattr(piece, "holds", False) else piece.postprocess(value)
 
 
 def answer(value: Any, status: int = 200) -> Response:

@@ -1,13 +1,14 @@
 """Pictures side by side with what each is worth; pointing at one magnifies the same place in all of them."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, digest, packed, script
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Picture:
 class Pictures(Piece):
     """Shows a sequence of `Picture`; `columns` at most in a row, each at most `side` CSS pixels wide."""
 
+    holds = True
+
     def __init__(self, label: str, *, columns: int = 4, side: int = 240, height: int = 420, value: Any = None):
         style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         super().__init__(
@@ -42,16 +45,13 @@ class Pictures(Piece):
             label=label,
         )
 
-    def postprocess(self, value: Sequence[Picture] | None) -> list[dict[str, Any]] | None:
-        if value is None:
-            return None
-        return [
-            {
-                "shape": [*np.shape(p.pixels), 1][:3],
-                "data": packed(np.clip(np.nan_to_num(p.pixels) * 255 + 0.5, 0, 255), "u1"),
-                "title": p.title,
-                "note": p.note,
-                "marked": p.marked,
-            }
-            for p in value
-        ]
+    def postprocess(self, value: Sequence[Picture] | None, held: Collection[str] = ()) -> str | None:
+        """Of a picture that is ``held``, all but its pixels."""
+
+        def told(one: Picture) -> dict[str, Any]:
+            pixels = np.clip(np.nan_to_num(one.pixels) * 255 + 0.5, 0, 255).astype(np.uint8)
+            name, about = digest(pixels), {"title": one.title, "note": one.note, "marked": one.marked}
+            data = None if name in held else packed(pixels, "u1")
+            return {"shape": [*pixels.shape, 1][:3], "hash": name, "data": data} | about
+
+        return None if value is None else json.dumps([told(one) for one in value])

@@ -1,7 +1,6 @@
 """A player of pictures or grids of numbers: the whole trajectory is sent once and scrubbed in the browser."""
 
 import base64
-import hashlib
 import io
 import json
 import math
@@ -13,7 +12,7 @@ import numpy as np
 from gradio.components.base import server
 from PIL import Image
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, digest, packed, script
 
 # One more button in the transport bar.
 SIX = (
@@ -63,6 +62,8 @@ class Player(Piece):
     saves: what the file is called that its pictures can be saved to as a GIF; "" offers none.
     """
 
+    holds = True
+
     def __init__(
         self, label: str, *, height: int = 320, value: Trajectory | None = None, saves: str = "", render: bool = False
     ):
@@ -79,7 +80,6 @@ class Player(Piece):
         )
 
     def postprocess(self, value: Trajectory | None, held: Collection[str] = ()) -> str | None:
-        """``held``: the `payload`'s "rest" of what the page has."""
         return None if value is None else json.dumps(payload(value, held))
 
     @server
@@ -137,9 +137,7 @@ def payload(value: Trajectory, held: Collection[str] = ()) -> dict[str, Any]:
         sent = np.fmin(np.fmax(sent, 0, out=sent), 255, out=sent).astype(np.uint8)  # what is no number is black
     rest, at = None, value.moving
     if at is not None:
-        parts = hashlib.sha256(sent[:at].data)
-        parts.update(sent[at + 1 :].data)
-        rest = parts.hexdigest()[:24]
+        rest = digest(sent[:at], sent[at + 1 :])
         sent = sent[at] if rest in held else sent
     return {
         "kind": value.kind,

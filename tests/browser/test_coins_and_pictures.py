@@ -55,6 +55,29 @@ def test_an_address_shows_the_controls_of_its_view_alone(page, url, tab, view, f
     assert panel.locator(".stage > .piece:visible").count() == (2 if view == "particles" else 1)
 
 
+def test_pictures_that_stay_come_once_and_stand_as_they_were(page, url, settled):
+    sizes = []
+
+    def heard(answer):
+        if "component_server" in answer.url:
+            sizes.append(int(answer.headers["content-length"]))
+
+    page.on("response", heard)
+    looks = "[...document.querySelectorAll('#tab-deconvolution .pictures canvas')].map((one) => one.toDataURL())"
+    panel = opened(page, url, "deconvolution", n=96)
+    number = panel.get_by_label("Regularisation λ, number")
+    for value in ("0.01", "0.02", "0.03"):
+        number.fill(value)
+        page.wait_for_function(f"location.search.includes('r={value}')")
+        settled()
+    moved = page.evaluate(looks)
+    assert len(sizes) == 3 and len(moved) == 7
+    assert max(sizes) < 7 * 96 * 96 / 2  # of seven pictures Wiener's alone moves
+    opened(page, url, "deconvolution", n=96, r=0.03)
+    settled()
+    assert page.evaluate(looks) == moved
+
+
 def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(page, url):
     panel = opened(page, url, "coin_flips")
     plot = panel.locator(".live-plot").first

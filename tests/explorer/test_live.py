@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from explorer.components.live import Live, sent
+from explorer.components.pictures import Picture, Pictures
 from explorer.components.player import Player, Trajectory
 
 FRAMES = np.random.default_rng(0).normal(size=(5, 2, 4, 4))
@@ -85,6 +86,18 @@ def test_steps_that_changed_are_sent_again():
     assert whole["rest"] is None and pixels(whole).shape == (5, 2, 4, 4, 1)
 
 
-def test_only_players_are_told_what_is_held():
+def test_a_picture_that_stays_is_sent_once():
+    piece, shots = Pictures("x"), [Picture(np.random.default_rng(i).random((6, 5, 3)), f"{i}") for i in range(3)]
+    first = json.loads(piece.postprocess(shots))
+    held = {one["hash"] for one in first}
+    assert len(held) == 3 and all(len(base64.b64decode(one["data"])) == 90 for one in first)
+    changed = Picture(1 - shots[1].pixels, "changed")
+    second = json.loads(sent(piece, [shots[2], changed, shots[0]], held))
+    assert [one["hash"] for one in second[::2]] == [first[2]["hash"], first[0]["hash"]]
+    assert [one["data"] is None for one in second] == [True, False, True]
+    assert [one["title"] for one in second] == ["2", "changed", "0"] and second[1]["hash"] not in held
+
+
+def test_others_are_not_told_what_is_held():
     took = SimpleNamespace(postprocess=lambda value: ["took", value])
     assert sent(took, 3, {"held"}) == ["took", 3] and sent(took, gr.skip(), ()) == gr.skip()
