@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from starlette.responses import FileResponse
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
 
 from explorer import __version__
 from explorer.wire import FOR_EVER, Message, Receive, Send, Wire, header, sent
@@ -42,6 +44,7 @@ OPEN = re.compile(
     r"|/gradio_api/file=(?!\w+:).+"  # what an endpoint has made; of an address elsewhere the server would fetch it
 )
 CALLS = re.compile(r"/gradio_api/(run|api|call|queue/join|component_server)\b|/login")
+MOVES = re.compile(r"/gradio_api/component_server/?")
 JOINS = re.compile(r"/gradio_api/(call|queue/join)\b")
 # The page ends a run whose number it does not know yet: Gradio would refuse the null, and go on with the run.
 ENDS = "/gradio_api/cancel", "/gradio_api/reset"
@@ -122,7 +125,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.wire.app(scope, receive, send)
             return
-        number = secrets.token_hex(6)
+        number, body = secrets.token_hex(6), b""
         scope.setdefault("state", {})["request_id"] = number
         answer = Answer(send, [*self.headers, (b"x-request-id", number.encode())], number)
         # Gradio echoes the request's own headers, cookies and all, when a part of a file is asked for.
@@ -136,9 +139,10 @@ class Guard:
         if not OPEN.fullmatch(path) or ".." in path.split("/"):
             return await answer.refuse(404, "there is nothing at this address")
         if scope["method"] == "POST":
-            body = await whole(receive)
-            if body is None:
+            received = await whole(receive)
+            if received is None:
                 return await answer.refuse(413, f"a request may have at most {MOST_BODY / 1e6:g} MB")
+            body = received
             if complaint := self.too_much(path, address, body):
                 answer.extra.append((b"retry-after", b"5"))
                 return await answer.refuse(429, complaint)
@@ -146,7 +150,8 @@ class Guard:
                 body = self.numbered(body)
             receive = again(body, receive)
         try:
-            await self.wire(scope, receive, answer, key=self.fixed(scope, answer))
+            moved = await self.moved(scope, body)
+            await self.wire(scope, receive, answer, key=self.fixed(scope, answer), app=moved)
         except Exception as error:
             if path in ENDS and isinstance(error, KeyError):  # Gradio's own: the run came to its end meanwhile
                 return await answer.json(200, {"success": True})
@@ -170,6 +175,29 @@ class Guard:
         scope["query_string"] = b""  # it is for the page's scripts; Gradio has its own uses for some keys
         whence = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")  # the page names its own root
         return path, scope["scheme"], scope.get("root_path"), *(header(scope["headers"], name) for name in whence)
+
+    async def moved(self, scope: MutableMapping[str, Any], body: bytes) -> Response | None:
+        """The answer to a move of a control, of all requests the most frequent: what Gradio's routes do around it takes
+        longer than a light tab.
+
+        None if it is none, or if Gradio has to ask who is there.
+        """
+        if not MOVES.fullmatch(scope["path"]) or scope["method"] != "POST" or self.demo.auth is not None:
+            return None
+        import gradio as gr
+        from gradio.context import LocalContext
+
+        from explorer.components.live import Live
+
+        try:
+            asked = json.loads(body)
+            piece, data = self.demo.blocks[asked["component_id"]], asked["data"]
+            if not isinstance(piece, Live) or asked["fn_name"] != "move":
+                return None
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return None
+        LocalContext.request.set(gr.Request(Request(scope)))
+        return await to_thread.run_sync(piece.move, data, limiter=self.demo.limiter)
 
     def numbered(self, body: bytes) -> bytes:
         """The same request to end a run, with the number of the visitor's run of that function, "" if there is none."""

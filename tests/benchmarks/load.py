@@ -29,6 +29,7 @@ LIGHT = {  # what visitors move on light tabs
     "forward_noise": ("t", range(1, 900)),
     "schedules": ("steps", range(2, 50)),
 }
+HELD = re.compile(rb'\\"(?:rest|hash)\\": \\"(\w+)')  # in an answer: parts that the page need not be sent again
 PROMPTS = ("red apple", "cat face", "rocket", "pizza", "blue heart", "green frog", "yellow star", "fire")
 
 
@@ -109,12 +110,12 @@ async def visit(
     """One visitor, as a page with a connection and a session of its own; bare HTTP: the client shares the cores."""
     await asyncio.sleep(random.random() * THOUGHT)
     reader, writer = await asyncio.open_connection(host, port)
-    session, held = secrets.token_hex(6), set()
+    session, held = secrets.token_hex(6), {}
     while time.perf_counter() < until:
         name, data = moves()
         path, asked = f"run/{name}", {"data": data, "session_hash": session}
         if name in lives:
-            move = {"call": 0, "values": data, "held": list(held)}
+            move = {"call": 0, "values": data, "held": held.get(name, [])}
             path, asked = "component_server/", asked | {"data": move, "component_id": lives[name], "fn_name": "move"}
         body = json.dumps(asked)
         began = time.perf_counter()
@@ -127,7 +128,8 @@ async def visit(
         if b" 200 " not in head.partition(b"\r\n")[0]:
             raise SystemExit(f"{name} was answered with {head!r}")
         took.setdefault(name, []).append(time.perf_counter() - began)
-        held |= {rest.decode() for rest in re.findall(rb'\\\\"rest\\\\": \\\\"(\w+)', answer)}
+        if told := HELD.findall(answer):
+            held[name] = [one.decode() for one in told]
         await asyncio.sleep(THOUGHT * random.uniform(0.5, 1.5))
     writer.close()
 

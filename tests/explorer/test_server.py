@@ -48,6 +48,30 @@ def call(web, name, **changes):
     return web.post(f"/gradio_api/run/{name}", json={"data": data})
 
 
+def move(web, demo, **changes):
+    """The answer to a move of a control of the coins, as the page asks for it; but for what is given."""
+    [live] = [one for one in demo.blocks.values() if isinstance(one, Live)]
+    data = {"call": 0, "values": list(asdict(coin_flips.Settings()).values())}
+    asked = {"data": data, "component_id": live._id, "fn_name": "move", "session_hash": "one"} | changes
+    return web.post("/gradio_api/component_server/", json=asked)
+
+
+def test_a_move_is_answered_past_gradio_and_nothing_else_is(web, demo, monkeypatch):
+    """What is no move of ours goes Gradio's way: it knows what to say. And both ways say the same of a move."""
+    short = move(web, demo)
+    assert short.status_code == 200 and "6/16" in short.text and short.headers["x-request-id"]
+    assert "content-security-policy" in short.headers and short.headers["content-encoding"] in ("br", "gzip")
+    for other in ({"component_id": 10**6}, {"component_id": []}, {"fn_name": "postprocess"}, {"fn_name": None}):
+        answer = move(web, demo, **other)
+        assert answer.status_code >= 400 and answer.json()["detail"]
+    assert move(web, demo, data=None).status_code == 400
+    assert web.post("/gradio_api/component_server/", content=b"[" * 10**6).status_code >= 400
+    assert web.get("/gradio_api/component_server/").status_code in (404, 405)
+    way = server.Guard.moved
+    monkeypatch.setattr(server.Guard, "moved", lambda self, scope, body: way(self, scope, b""))
+    assert move(web, demo).json() == short.json()
+
+
 def test_a_run_without_a_number_is_ended_without_complaint(web):
     asked = {"session_hash": "one", "fn_index": 0}
     for path in ("/gradio_api/cancel", "/gradio_api/reset"):
@@ -60,13 +84,10 @@ def test_a_run_without_a_number_is_ended_without_complaint(web):
 
 def test_nothing_is_kept_of_what_a_visitor_was_shown(web, demo):
     opening = next(i for i, fn in demo.fns.items() if fn.name == "opened")
-    [live] = [one for one in demo.blocks.values() if isinstance(one, Live)]
-    move = {"call": 0, "values": list(asdict(coin_flips.Settings()).values())}
     for session in ("one", "two"):
         asked = {"data": ["tab=coin_flips&n=4"], "fn_index": opening, "session_hash": session}
         assert "6/16" in web.post("/gradio_api/run/predict", json=asked).text
-        asked = {"data": move, "component_id": live._id, "fn_name": "move", "session_hash": session}
-        assert "6/16" in web.post("/gradio_api/component_server/", json=asked).text
+        assert "6/16" in move(web, demo, session_hash=session).text
         assert not any(demo.app.state_holder[session].config_values.values())
     # Elsewhere Gradio keeps all of it: what is told of `server.forget` would otherwise be told of nothing.
     with gr.Blocks() as usual:
@@ -219,7 +240,7 @@ def test_a_password_is_asked_for(tmp_path):
     launch(demo, host="127.0.0.1", auth=server.passwords(f"@{file}"), prevent_thread_lock=True, quiet=True)
     with httpx.Client(base_url=demo.local_url, timeout=60) as client:
         assert client.get("/healthz").status_code == 200
-        assert call(client, "coin_flips").status_code == 401
+        assert call(client, "coin_flips").status_code == move(client, demo).status_code == 401
         assert client.get("/config").status_code == client.get("/gradio_api/file=/etc/passwd").status_code == 401
         wrong = [client.post("/login", data={"username": "ada", "password": "no"}).status_code for _ in range(25)]
         assert wrong[0] == 400 and wrong[-1] == 429
@@ -234,7 +255,7 @@ def test_who_knows_the_password_comes_in():
     launch(demo, host="127.0.0.1", auth=[("ada", "secret")], prevent_thread_lock=True, quiet=True)
     with httpx.Client(base_url=demo.local_url, timeout=60) as client:
         assert client.post("/login", data={"username": "ada", "password": "secret"}).status_code == 200
-        assert call(client, "coin_flips").status_code == 200
+        assert call(client, "coin_flips").status_code == move(client, demo).status_code == 200
         assert client.get("/gradio_api/token").status_code == 404
     demo.close()
 
