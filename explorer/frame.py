@@ -275,18 +275,13 @@ def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:
 
 
 def as_arrays(numbers: Any) -> Any:
-    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files.
-
-    None among numbers becomes NaN, which JSON has as null.
-    """
+    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files."""
     if isinstance(numbers, dict):
         return {name: as_arrays(value) for name, value in numbers.items()}
     if not isinstance(numbers, list | tuple) or len(numbers) < 2:
         return numbers
     try:
         array = np.asarray(numbers)
-        if array.dtype.kind == "O" and all(one is None or isinstance(one, float) for one in numbers):
-            array = array.astype(float)
     except ValueError:  # rows of unlike lengths
         return numbers
     return array if array.dtype.kind in "if" else numbers
