@@ -369,7 +369,7 @@ def resizing(
     planes, size = _planes(image).double(), (result.shape[-2], result.shape[-1])
     options = {"align_corners": align_corners, "antialias": antialias}
     known = method in LIBRARIES["torch"] and (method != "bicubic" or a == (-0.5 if antialias else -0.75))
-    if known and not (antialias and planes.shape[2] == 1):  # torch 2.15 gets one column wrong with antialias
+    if known and not (antialias and size[1] == 1):  # torch 2.15 gets one column wrong with antialias
         expected = library_resize(planes, size, method, "torch", **options)
         return _close("equals torch interpolate", _planes(result), expected, *_rounding(result, image))
     enlarged = size[0] >= planes.shape[1] and size[1] >= planes.shape[2]
