@@ -67,4 +67,4 @@ def sent(piece: Any, value: Any, held: Collection[str]) -> Any:
 
 
 def answer(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")
+    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")

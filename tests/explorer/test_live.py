@@ -2,6 +2,7 @@
 
 import base64
 import json
+from importlib import import_module
 from types import SimpleNamespace
 
 import gradio as gr
@@ -101,3 +102,17 @@ def test_a_picture_that_stays_is_sent_once():
 def test_others_are_not_told_what_is_held():
     took = SimpleNamespace(postprocess=lambda value: ["took", value])
     assert sent(took, 3, {"held"}) == ["took", 3] and sent(took, gr.skip(), ()) == gr.skip()
+
+
+@pytest.mark.parametrize("name", ["coin_flips", "convolution", "transposed_convolution", "resizing", "schedules"])
+def test_every_preset_can_be_answered(name):
+    """Whatever numbers a tab puts into its pieces, numpy's among them, they can be written as JSON."""
+    module = import_module(f"explorer.tabs.{name}")
+    with gr.Blocks() as demo, gr.Tabs():
+        module.build()
+    [live] = [piece for piece in demo.blocks.values() if isinstance(piece, Live)]
+    for title, settings in module.PRESETS.items():
+        inputs = zip(live.calls[0].inputs, vars(settings).values(), strict=True)
+        values = [field.postprocess(value) for field, value in inputs]
+        status, shown = asked(live, {"call": 0, "values": values})
+        assert status == 200 and shown[-1] == "" and len(shown) == len(live.calls[0].outputs), title
