@@ -102,6 +102,19 @@ def page(chromium, url, offered, monkeypatch):
 
 
 @pytest.fixture
+def sizes(page):
+    """Bytes of every answer to a move from now on, as compressed."""
+    told = []
+
+    def heard(answer):
+        if "component_server" in answer.url:
+            told.append(int(answer.headers["content-length"]))
+
+    page.on("response", heard)
+    return told
+
+
+@pytest.fixture
 def settled(page):
     """Waits until nothing has been asked of the server for a while, and all that was asked is answered."""
     under_way = set()

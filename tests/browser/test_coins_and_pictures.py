@@ -55,14 +55,7 @@ def test_an_address_shows_the_controls_of_its_view_alone(page, url, tab, view, f
     assert panel.locator(".stage > .piece:visible").count() == (2 if view == "particles" else 1)
 
 
-def test_pictures_that_stay_come_once_and_stand_as_they_were(page, url, settled):
-    sizes = []
-
-    def heard(answer):
-        if "component_server" in answer.url:
-            sizes.append(int(answer.headers["content-length"]))
-
-    page.on("response", heard)
+def test_pictures_that_stay_come_once_and_stand_as_they_were(page, url, settled, sizes):
     looks = "[...document.querySelectorAll('#tab-deconvolution .pictures canvas')].map((one) => one.toDataURL())"
     panel = opened(page, url, "deconvolution", n=96)
     number = panel.get_by_label("Regularisation λ, number")

@@ -70,14 +70,7 @@ def looks(page):
     )
 
 
-def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url, settled):
-    sizes = []
-
-    def heard(answer):
-        if "component_server" in answer.url:
-            sizes.append(int(answer.headers["content-length"]))
-
-    forward.on("response", heard)
+def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url, settled, sizes):
     for t in (303, 307, 311):
         slide(forward, FORWARD, "Noise amount t", t)
         forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = {t}:')")

@@ -296,6 +296,7 @@ def test_forward_noise_keeps_little():
         assert sent.shape[2:4] == (size, size) and sent.size <= forward_noise.BUDGET + 2 * sent[0].size
         kept = forward_noise.chain_of(s.picture, size, grey, s.schedule, 60, 0)
         assert sum(x.numel() for x in kept.states) <= forward_noise.BUDGET
+        assert 4 * sum(x.numel() for x in kept.states) + sum(g.numel() for g in kept.generators) <= 9e6  # bytes
     assert forward_noise.chain_of.cache_parameters()["maxsize"] == 12
 
 
