@@ -6,6 +6,7 @@ window.explorer = (() => {
     for (const key of ['lecture', 'slide', '__theme']) params.delete(key);
     return params.toString();
   };
+  const pieces = new Map();
   const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
@@ -36,6 +37,22 @@ window.explorer = (() => {
     titles: [],
     moves: new Map(),  // by tab, see components/live.js
     move: (name, ...asked) => explorer.moves.get(name).move(...asked),
+    // A piece tells how it is given a value; what it watches is called then as it is after an event of Gradio's.
+    piece(number, element, props, watch) {
+      const heard = [];
+      pieces.set(number, (value) => {
+        if (!element.isConnected) return false;
+        props.value = value;
+        for (const hear of heard) try { hear(); } catch (error) { console.error(error); }
+        return true;
+      });
+      return (name, hear) => {
+        if (name === 'value') heard.push(hear);
+        watch(name, hear);
+      };
+    },
+    // Gives a piece its value, unless it skips this one; false if there is no such piece.
+    give: (number, value) => value?.__type__ === 'update' && Object.keys(value).length === 1 || Boolean(pieces.get(number)?.(value)),
     carried: () => ({}),  // keys of the page that its links keep
     arrived: () => {},  // Back or Forward has changed them
     // Called with the tab's name when the address has changed.

@@ -90,12 +90,14 @@ class Piece(gr.HTML, metaclass=Unstubbed):
         super().__init__(
             value,
             html_template=template,
-            js_on_load=f"{js}\nwindow.explorer?.full?.(element);",
             apply_default_css=False,
             elem_classes=["piece", name],
             render=render,
             label=label,
         )
+        # With its number, under which an answer to a move finds it (`live.js`).
+        number = f"watch = window.explorer.piece({self._id}, element, props, watch);"
+        self.js_on_load = f"{number}\n{js}\nwindow.explorer.full?.(element);"
 
     @property
     def constructor_args(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ const follows = (it) => {
   go?.(it);
 };
 window.explorer.moves.set(NAME, {
-  async move(call, last, values) {
+  async move(call, values) {
     const mine = era;
     if (running) {
       follows(false);
@@ -19,10 +19,11 @@ window.explorer.moves.set(NAME, {
     running = false;
     follows(true);
     if (mine !== era) return [];
-    if (shown) return shown;
-    const said = [];
-    said[last] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
-    return said;
+    const places = PIECES[call], others = [];
+    if (!shown) others[places.length - 1] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
+    // Pieces take their values here, what they are not given is left to Gradio: it searches the whole page for each.
+    shown?.forEach((value, i) => explorer.give(places[i], value) || (others[i] = value));
+    return others;
   },
   // A preset, an address or another view was chosen: what was moved before it has no say any more.
   overtaken(values) {

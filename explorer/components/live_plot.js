@@ -35,11 +35,32 @@ function read() {
   return figure;
 }
 
+// Often nothing but marked points has moved, traces of one point each. They are moved where they stand, within what plotly
+// has computed of them: to draw all of a plot anew takes it ten times as long.
+let rest = '';  // the figure that is drawn, without the places of its points
+function pointed({ data, layout }) {
+  const single = ({ mode, x }) => mode === 'markers' && x.length === 1, before = rest;
+  rest = JSON.stringify([data.map((trace) => single(trace) ? { ...trace, x: null, y: null } : trace), layout]);
+  if (rest !== before) return false;
+  for (const [i, trace] of data.entries()) {
+    if (!single(trace)) continue;
+    const { uid, xaxis, yaxis } = div._fullData[i], { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis];
+    const [x] = trace.x, [y] = trace.y, left = across.d2p(x), top = up.d2p(y), point = div.querySelector(`.trace${uid} .point`);
+    if (!point || !Number.isFinite(left + top)) return false;
+    div.data[i].x[0] = div.calcdata[i][0].x = x;
+    div.data[i].y[0] = div.calcdata[i][0].y = y;
+    point.setAttribute('transform', `translate(${left},${top})`);
+    point.setAttribute('display', left >= 0 && left <= across._length && top >= 0 && top <= up._length ? 'inline' : 'none');
+  }
+  return true;
+}
+
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
 async function draw() {
   if (!props.value) return;
   stale = false;
   const Plotly = await plotly(), figure = read();
+  if (pointed(figure)) return;
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }
@@ -55,6 +76,10 @@ new IntersectionObserver((changes) => {
   if (near && stale) draw();
 }, { rootMargin: '100px' }).observe(div);
 window.addEventListener('beforeprint', () => stale && draw());
-new MutationObserver(renew).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+const anew = () => {
+  rest = '';
+  renew();
+};
+new MutationObserver(anew).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', renew);
-element.closest('.stage > .piece')?.addEventListener('fit', renew);
+element.closest('.stage > .piece')?.addEventListener('fit', anew);

@@ -45,7 +45,7 @@ def density(values: np.ndarray) -> np.ndarray:
 def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> Figure:
     """sqrt(alpha_bar) and sqrt(1 - alpha_bar) over all times, (T + 1,) each, with time t marked."""
     T = len(signal) - 1
-    keep = np.unique(np.append(np.linspace(0, T, min(T, 250) + 1).round().astype(int), t))
+    keep = style.thinned(0, T)
     fig = Figure(style.layout(x="time t", y="amplitude", x_range=[0, T], y_range=[0, 1.06]))
     for values, name, colour in ((signal, "signal", style.SIGNAL), (noise, "noise", style.NOISE)):
         fig.add_scatter(
@@ -61,7 +61,7 @@ def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> Figure:
             mode="markers",
             cliponaxis=False,
             marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
-            hovertemplate=f"{name} %{{y:.4f}} at t = {t}<extra></extra>",
+            hovertemplate=f"{name} %{{y:.4f}} at t = %{{x}}<extra></extra>",
         )
     key(fig, ("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE))
     return fig
@@ -121,7 +121,7 @@ def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> Figure:
 def steps(beta: np.ndarray, t: int) -> Figure:
     """What each step takes from the mean and adds to the spread, in percent; beta: (T + 1,)."""
     T = len(beta) - 1
-    keep = np.unique(np.append(np.linspace(1, T, min(T, 250)).round().astype(int), max(t, 1)))
+    keep = style.thinned(1, T)
     curves = (
         ("spread added √β", np.sqrt(beta), style.NOISE),
         ("mean lost", 1 - np.sqrt(1 - beta), style.SIGNAL),

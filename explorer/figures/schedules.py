@@ -9,7 +9,6 @@ from explorer.figures import style
 from explorer.figures.plot import Figure
 from explorer.figures.style import key
 
-MOST = 250  # points of a drawn curve
 LOW, HIGH = 1e-9, 1e7  # what log scales show
 
 
@@ -37,7 +36,7 @@ def over_time(
     y_range: fixed, in powers of ten on a log scale. names: what the colours mean, if not each line's own name.
     """
     T = len(lines[0].values) - 1
-    keep = np.unique(np.concatenate([np.linspace(0, T, min(T, MOST) + 1).round().astype(int), [1, T - 1, t]]))
+    keep = style.thinned(0, T)
     fig = Figure(style.layout(x="time t", y=y, x_range=[0, T], y_range=list(y_range)))
     for line in lines:
         values = np.where((line.values >= LOW) & (line.values <= HIGH), line.values, np.nan) if log else line.values

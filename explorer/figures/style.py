@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from explorer.figures.plot import Figure
@@ -51,6 +52,14 @@ def layout(
         "yaxis": axis(y, y_range),
         **more,
     }
+
+
+def thinned(first: int, last: int, most: int = 250) -> np.ndarray:
+    """Of the places first..last those that a curve is drawn through: some ``most``, and all near the ends, where it may
+    be steep."""
+    near = np.arange(12)
+    places = np.concatenate([np.linspace(first, last, most), first + near, last - near]).round().astype(int)
+    return np.unique(places.clip(first, last))
 
 
 WIDEST = 34  # letters of a key's line: what a phone has room for

@@ -104,6 +104,14 @@ def pieces(url: str) -> dict[str, int]:
     return {named[1]: piece for piece, named in lives.items() if named}
 
 
+def request(name: str, data: list, lives: dict[str, int], session: str, held: list[str]) -> tuple[str, dict]:
+    """Address and body: of a move of a tab as the page asks for it, or, of what is no tab, of the endpoint."""
+    if name not in lives:
+        return f"/gradio_api/run/{name}", {"data": data, "session_hash": session}
+    move = {"component_id": lives[name], "fn_name": "move", "data": {"call": 0, "values": data, "held": held}}
+    return "/gradio_api/component_server/", move | {"session_hash": session}
+
+
 async def visit(
     host: str, port: int, moves: Callable[[], tuple[str, list]], lives: dict[str, int], until: float, took: dict
 ) -> None:
@@ -113,14 +121,11 @@ async def visit(
     session, held = secrets.token_hex(6), {}
     while time.perf_counter() < until:
         name, data = moves()
-        path, asked = f"run/{name}", {"data": data, "session_hash": session}
-        if name in lives:
-            move = {"call": 0, "values": data, "held": held.get(name, [])}
-            path, asked = "component_server/", asked | {"data": move, "component_id": lives[name], "fn_name": "move"}
+        path, asked = request(name, data, lives, session, held.get(name, []))
         body = json.dumps(asked)
         began = time.perf_counter()
         writer.write(
-            f"POST /gradio_api/{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
@@ -248,24 +253,32 @@ def prompts(quick: bool) -> None:
 
 
 def memory(quick: bool) -> None:
-    """Mixed requests, one after the other: what the process holds after the first quarter and at the end."""
+    """Mixed requests, one after the other: what the process holds after the first quarter and at the end.
+
+    Moves as the page asks for them, ten requests to a visitor; endpoints, rightly asked and wrongly; pictures.
+    """
     total = 200 if quick else 2000
     with Served() as page, httpx.Client(base_url=page.url, timeout=120) as web:
-        known = defaults(page.url)
+        known, lives, session = defaults(page.url), pieces(page.url), ""
         from gradio_client import Client
 
         client = Client(page.url, verbose=False)
         held = [page.memory()]
         for i in range(total):
+            if i % 10 == 0:
+                session = secrets.token_hex(6)
             name = random.choice(list(LIGHT))
             field, values = LIGHT[name]
+            data = list((known[name] | {field: random.choice(values)}).values())
             if i % 50 == 49:
                 client.predict(random.choice(PROMPTS), seed=i, steps=5, api_name="/text_to_image")
             elif i % 10 == 9:
                 web.post(f"/gradio_api/run/{name}", json={"data": [None] * len(known[name])})
-            else:
-                data = list((known[name] | {field: random.choice(values)}).values())
+            elif i % 10 == 8:
                 web.post(f"/gradio_api/run/{name}", json={"data": data}).raise_for_status()
+            else:
+                path, asked = request(name, data, lives, session, [])
+                web.post(path, json=asked).raise_for_status()
             if (i + 1) % (total // 8) == 0:
                 held.append(page.memory())
         print(
