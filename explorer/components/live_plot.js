@@ -20,7 +20,10 @@ function dressed(layout) {
   const out = { ...layout, font: { ...layout.font, color: ink, family: css('--font'), size } };
   out.margin = Object.fromEntries(Object.entries(layout.margin ?? {}).map(([side, room]) => [side, room * Math.max(1, size / 15)]));
   for (const key of Object.keys(out)) {
-    if (/^[xy]axis\d*$/.test(key)) out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...out[key] };
+    if (!/^[xy]axis\d*$/.test(key)) continue;
+    // Of powers of ten plotly writes the 10 larger by a quarter, and so beside the numbers of the other axis.
+    const power = out[key].type === 'log' && out[key].exponentformat === 'power';
+    out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...(power && { tickfont: { size: 0.8 * size } }), ...out[key] };
   }
   out.hoverlabel = { bgcolor: css('--paper'), bordercolor: line, font: { color: ink, size: 14 }, ...out.hoverlabel };
   return out;
