@@ -51,8 +51,11 @@ window.explorer = (() => {
         watch(name, hear);
       };
     },
-    // Gives a piece its value, unless it skips this one; false if there is no such piece.
-    give: (number, value) => value?.__type__ === 'update' && Object.keys(value).length === 1 || Boolean(pieces.get(number)?.(value)),
+    // Gives a piece its value, unless it skips this one; false if the page has no such piece.
+    give(number, value) {
+      const skips = value?.__type__ === 'update' && Object.keys(value).length === 1;
+      return skips || Boolean(pieces.get(number)?.(value));
+    },
     carried: () => ({}),  // keys of the page that its links keep
     arrived: () => {},  // Back or Forward has changed them
     // Called with the tab's name when the address has changed.

@@ -22,8 +22,8 @@ class Call(NamedTuple):
 class Live(Piece):
     """Answers moves of controls, one at a time, and of those that come meanwhile the last alone.
 
-    Gradio gathers the values and hands the answer to the outputs. What is left out is the rest of its events: their
-    status, which the page keeps and shows at its pieces, and theirs on the server.
+    Gradio gathers the values and hands the answer to those outputs that are no `Piece`. What is left out is the rest of
+    its events: the search for each of their pieces, their status on the page, and what they do on the server.
     """
 
     def __init__(self, name: str):
