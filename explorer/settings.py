@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
@@ -121,13 +122,18 @@ def grid(
 
 def specs(cls: type) -> dict[str, Spec]:
     """The fields of a Settings dataclass in order, each with its name and whether it is a whole number."""
+    return {
+        spec.name: dataclasses.replace(spec, options=spec.offered()) if spec.offered else spec for spec in _named(cls)
+    }
+
+
+@lru_cache(maxsize=64)  # asked for several times in every move
+def _named(cls: type) -> tuple[Spec, ...]:
     types = get_type_hints(cls)
-    found = {}
-    for f in dataclasses.fields(cls):
-        spec: Spec = f.metadata["spec"]
-        options = spec.offered() if spec.offered else spec.options
-        found[f.name] = dataclasses.replace(spec, name=f.name, integer=types[f.name] is int, options=options)
-    return found
+    return tuple(
+        dataclasses.replace(f.metadata["spec"], name=f.name, integer=types[f.name] is int)
+        for f in dataclasses.fields(cls)
+    )
 
 
 def opening(cls: type, **defaults: Any) -> type:
