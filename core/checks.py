@@ -365,9 +365,20 @@ def resizing(
     antialias: bool = False,
     a: float = -0.75,
 ) -> Check:
-    """Against the library that keeps to the same convention, or where none does the formula summed pixel by pixel."""
+    """Against the library that keeps to the same convention, or where none does the formula summed pixel by pixel.
+
+    torch may look for the nearest pixel in float32, where i n / m can come out below the whole number that it is
+    (23 14 / 46), and takes the pixel before: there floor(i n / m) is counted off among m copies of each pixel instead.
+    """
     planes, size = _planes(image).double(), (result.shape[-2], result.shape[-1])
     options = {"align_corners": align_corners, "antialias": antialias}
+    if method == "nearest" and any(map(nearest_rounds_down, planes.shape[1:], size)):
+        expected = planes.numpy()
+        for axis, m in zip((1, 2), size, strict=True):
+            every = np.arange(m) * planes.shape[axis]
+            expected = expected.repeat(m, axis).take(every, axis)
+        claim = "equals m copies of each pixel, every n-th taken"
+        return _close(claim, _planes(result), expected, *_rounding(result, image))
     known = method in LIBRARIES["torch"] and (method != "bicubic" or a == (-0.5 if antialias else -0.75))
     if known and not (antialias and size[1] == 1):  # torch 2.15 gets one column wrong with antialias
         expected = library_resize(planes, size, method, "torch", **options)
@@ -382,6 +393,12 @@ def resizing(
     )
     expected = np.einsum("ij,cjk,lk->cil", rows, planes.numpy(), cols, optimize=True)
     return _close("equals its formula, weight by weight", _planes(result), expected, *_rounding(result, image))
+
+
+def nearest_rounds_down(n: int, m: int) -> bool:
+    """Whether float32, in which torch may reckon, falls below floor(i n / m) for some new pixel i of m."""
+    places = np.arange(m)
+    return bool((np.floor(places.astype(np.float32) * (np.float32(n) / np.float32(m))) != places * n // m).any())
 
 
 def _weights(i: int, n: int, m: int, method: str, *, align_corners: bool, antialias: bool, a: float) -> list[float]:

@@ -438,6 +438,8 @@ def reason(s: Settings, library: str, largest: float | None) -> str:
     size = f"up to {frame.sensible(largest)}"
     if s.align_corners and library != "torch":
         return f"{size}: has no align_corners"
+    if library == "torch" and s.method == "nearest":
+        return f"{size}: its float32 rounds {s.small}/{s.large} down"
     if library == "torch":
         return f"{size}: a = {'−0.5' if s.antialias else '−0.75'}"
     if s.method == "nearest":

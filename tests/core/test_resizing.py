@@ -1,6 +1,8 @@
 """Resizing against torch, Pillow and scikit-image; the fitted kernel against torch's gradient and numpy."""
 
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -38,6 +40,30 @@ def test_equals_torch(old, new, method, mode):
     np.testing.assert_allclose(result, expected, atol=1e-12)
     check = checks.resizing(result, image, method, **options, **slope)
     assert check.claim == "equals torch interpolate" and check.ok
+
+
+@pytest.mark.parametrize(("n", "m"), [(14, 46), (2, 82), (28, 92)])
+def test_nearest_where_a_whole_number_is_rounded_down(n, m):
+    """By exact fractions; in float32 torch takes the pixel before in places, and the check must not fail for that."""
+    image = picture(2, n, n).float()
+    taken = [math.floor(Fraction(i * n, m)) for i in range(m)]
+    result = resize(image, m, "nearest")
+    assert torch.equal(result, image[:, taken][:, :, taken])
+    assert not torch.equal(result, F.interpolate(image[None], size=m, mode="nearest")[0])
+    assert checks.resizing(result, image, "nearest").ok
+    assert not checks.resizing(result.roll(1, 1), image, "nearest").ok
+
+
+def test_torch_rounds_down_only_where_it_is_expected():
+    rounded = 0
+    for n, m in itertools.product(range(1, 65), range(1, 129)):
+        ramp = torch.arange(n).expand(1, 1, n, n)
+        taken = [math.floor(Fraction(i * n, m)) for i in range(m)]
+        for dtype in (torch.float32, torch.float64):
+            differs = F.interpolate(ramp.to(dtype), size=m, mode="nearest")[0, 0, 0].tolist() != taken
+            assert checks.nearest_rounds_down(n, m) or not differs, (n, m, dtype)
+            rounded += differs
+    assert rounded
 
 
 @settings(max_examples=100, deadline=None)

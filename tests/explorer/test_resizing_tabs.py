@@ -63,13 +63,22 @@ def any_settings(tab, **fixed):
 # Numbers by other routes
 
 
+def nearest(image, n):
+    """Pixel floor(i side / n) on both axes: n copies of each, of which every side-th is taken."""
+    for axis in (1, 2):
+        image = image.repeat_interleave(n, axis).index_select(axis, torch.arange(n) * image.shape[axis])
+    return image
+
+
 def torch_twice(s, small):
-    """The two steps by torch, or by Pillow where torch has no such method."""
+    """The two steps by torch, or by Pillow where torch has no such method; nearest in whole numbers."""
     for n in (s.middle, s.large):
         if s.method == "lanczos":
             planes = [Image.fromarray(p.numpy().astype("float32")) for p in small]
             small = torch.tensor(np.stack([np.asarray(p.resize((n, n), Image.Resampling.LANCZOS)) for p in planes]))
-        elif s.method in ("nearest", "area"):
+        elif s.method == "nearest":
+            small = nearest(small, n)
+        elif s.method == "area":
             small = F.interpolate(small[None], size=(n, n), mode=s.method)[0]
         else:
             options = {"align_corners": s.align_corners, "antialias": s.antialias}
@@ -81,6 +90,8 @@ def made_small(s):
     method, antialias = resizing.DOWN[s.down]
     options = {"antialias": antialias} if method in ("bilinear", "bicubic") else {}
     original = picture(s.picture, max(s.small, s.large))
+    if method == "nearest":
+        return nearest(original, s.small)
     return F.interpolate(original[None], size=(s.small, s.small), mode=method, **options)[0]
 
 
@@ -118,6 +129,14 @@ def test_any_settings_are_shown_or_refused(s):
         return
     assert view.check.ok, view.check
     json.dumps(view.numbers, allow_nan=False)
+
+
+@pytest.mark.parametrize("view", [PIXEL, LIBRARIES])
+def test_nearest_where_torch_rounds_a_whole_number_down(view):
+    """row 23 of 46 is row 23 14 / 46 = 7 of 14; torch's float32 takes row 6."""
+    s = resizing.Settings(view=view, method="nearest", small=8, middle=14, large=46)
+    seen = resizing.update(s)
+    assert seen.check.ok, seen.check
 
 
 @pytest.mark.parametrize("name", ["side by side", "letters, side by side"])
