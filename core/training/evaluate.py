@@ -105,7 +105,7 @@ def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji
     """How much there is of what was asked for.
 
     name: how often the name is the judge's first answer, and among its first five; of all, of the combinations of name
-    and style that were trained on, and of those that no picture shows. style: how often that is the judge's answer.
+    and style that were trained on, and of those that no picture shows. style: how often that is its answer, likewise.
     background: how often the mean colour of the four corners (6 x 6 pixels each) is within 0.1 of black to white of
     the one asked for, in red, green and blue. frechet: the Frechet distance in the judge's features between real
     pictures that it has not seen and as many drawn ones, each over the ten backgrounds in turn; frechet_real: from the
@@ -116,21 +116,22 @@ def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji
     answers = judge.answers
     pictures = draw(model, asked.prompts(answers), asked.seed.tolist())
     found = [torch.cat(some) for some in zip(*(judge(x) for x in pictures.split(256)), strict=True)]
-    right = found[0].topk(5).indices == asked.name[:, None]
+    name = found[0].topk(5).indices == asked.name[:, None]
+    style = found[1].topk(1).indices == asked.style[:, None]
     trained = set(zip(data.names, data.styles, strict=True))
     pairs = zip(asked.name.tolist(), asked.style.tolist(), strict=True)
     known = torch.tensor([(answers["name"][n], answers["style"][s]) in trained for n, s in pairs])
-    colours = torch.tensor([datasets.BACKGROUNDS[name] for name in answers["background"]]) / 127.5 - 1
+    parts = {"all": known | ~known, "known_combinations": known, "new_combinations": ~known}
+    colours = torch.tensor([datasets.BACKGROUNDS[ground] for ground in answers["background"]]) / 127.5 - 1
     corners = torch.cat([pictures[:, :, y, x].flatten(2) for y in EDGES for x in EDGES], dim=2).mean(2)
     away = (corners - colours[asked.background]).abs().amax(1) / 2
     measured: dict[str, Any] = {
         "pictures": len(pictures),
         "names": len(asked.name.unique()),
-        "name": {part: shares(right[rows]) for part, rows in
-                 {"all": known | ~known, "known_combinations": known, "new_combinations": ~known}.items()},
-        "style_top1": mean(found[1].argmax(1) == asked.style),
+        "name": {part: shares(name[rows]) for part, rows in parts.items()},
+        "style": {part: shares(style[rows]) for part, rows in parts.items()},
         "background_within_0.1": mean(away < 0.1),
-    }  # fmt: skip
+    }
     seen, unseen = held_out(len(data.images), every=12)
     real, other = (over_backgrounds(data, rows, colours) for rows in (unseen, seen[:: len(seen) // len(unseen)]))
     n = min(len(real), len(other), len(pictures))
@@ -150,8 +151,10 @@ def mean(x: Tensor) -> float:
 
 
 def shares(right: Tensor) -> dict[str, Any]:
-    """Of rows (N, 5) that say which of the first five answers is right: how often the first is, and any."""
-    return {"pictures": len(right), "top1": mean(right[:, 0]), "top5": mean(right.any(1))} if len(right) else {}
+    """Of rows (N, k) that say which of the first k answers is right: how often the first is, and any."""
+    if not len(right):
+        return {}
+    return {"pictures": len(right), "top1": mean(right[:, 0]), f"top{right.shape[1]}": mean(right.any(1))}
 
 
 def spaced(x: Tensor, n: int) -> Tensor:
@@ -224,7 +227,7 @@ def choose_guidance(
     for scale in scales:
         defaults = {**model.card.defaults, "guidance": scale}
         measured = evaluate_prompts(replace(model, card=replace(model.card, defaults=defaults)), judge, data, asked)
-        shares = (measured["name"]["all"]["top5"], measured["style_top1"], measured["background_within_0.1"])
+        shares = (measured["name"]["all"]["top5"], measured["style"]["all"]["top1"], measured["background_within_0.1"])
         table[scale] = {"score": round(sum(shares) / 3, 4), **measured}
     return table
 

@@ -723,6 +723,13 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     every = measured["names_styles_backgrounds"]
     assert (every["pictures"], every["names"]) == (12, 3)  # of five names every other, two styles, two seeds
     assert every["name"]["all"]["top5"] == 1 >= every["name"]["all"]["top1"]
+    for asked in ("name", "style"):  # both counted apart where a training picture shows name and style together
+        of = every[asked]
+        apart = [of[part] for part in ("known_combinations", "new_combinations") if of[part]]
+        assert sum(part["pictures"] for part in apart) == of["all"]["pictures"] == 12
+        mean = sum(part["pictures"] * part["top1"] for part in apart) / 12
+        assert mean == pytest.approx(of["all"]["top1"], abs=2e-4)
+    assert set(every["style"]["all"]) == {"pictures", "top1"}
     assert every["frechet"] > every["frechet_real"] > 0 and every["nearest"]["median"] > 0
     assert all(sum(list(row.values())[1:]) >= row["pictures"] == 50 for row in measured["people"].values())
     assert measured["vae_on_unseen_pictures"]["psnr_unseen_db"] > 0
@@ -738,7 +745,7 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     assert [head for head, _, _ in rows] == ["guidance 1", "guidance 3"] and (out / "card.json").read_bytes() == before
     one, three = (json.loads(row) for _, _, row in rows)
     assert (one["pictures"], one["names"]) == (4, 2) and one != three
-    parts = one["name"]["all"]["top5"], one["style_top1"], one["background_within_0.1"]
+    parts = one["name"]["all"]["top5"], one["style"]["all"]["top1"], one["background_within_0.1"]
     assert one["score"] == pytest.approx(np.mean(parts), abs=1e-4)
     for asked in (["emoji"], ["fashion", "--every", "2"]):
         with pytest.raises(SystemExit):
