@@ -6,7 +6,7 @@ window.explorer = (() => {
     for (const key of ['lecture', 'slide', '__theme']) params.delete(key);
     return params.toString();
   };
-  const pieces = new Map();
+  const pieces = new Map();  // by number: how each takes a value
   const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 

@@ -1,6 +1,5 @@
 """Where the picture looks for each word: the network's own attention as light on the picture, step by step."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,3 @@ class AttentionView(Piece):
             "labels": list(value.labels),
             "at": value.at,
         }
-
-
-def thinned(steps: int, most: int) -> Sequence[int]:
-    """At most so many of the steps, evenly, the first and the last among them."""
-    return np.unique(np.linspace(0, steps - 1, min(steps, most)).round().astype(int)).tolist()

@@ -7,7 +7,8 @@ const follows = (it) => {
   go?.(it);
 };
 window.explorer.moves.set(NAME, {
-  async move(call, values) {
+  // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does.
+  async move(call, numbers, values) {
     const mine = era;
     if (running) {
       follows(false);
@@ -19,10 +20,10 @@ window.explorer.moves.set(NAME, {
     running = false;
     follows(true);
     if (mine !== era) return [];
-    const places = PIECES[call], others = [];
-    if (!shown) others[places.length - 1] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
+    const others = [];
+    if (!shown) others[numbers.length - 1] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
     // Pieces take their values here, what they are not given is left to Gradio: it searches the whole page for each.
-    shown?.forEach((value, i) => explorer.give(places[i], value) || (others[i] = value));
+    shown?.forEach((value, i) => explorer.give(numbers[i], value) || (others[i] = value));
     return others;
   },
   // A preset, an address or another view was chosen: what was moved before it has no say any more.

@@ -31,7 +31,7 @@ class Live(Piece):
         self.calls: list[Call] = []
         # The `js` of an event that goes Gradio's way: no move from before it is shown after it.
         self.overtaken = f"(...values) => window.explorer.moves.get({name!r}).overtaken(values)"
-        super().__init__("", "", name="live-piece", render=True)
+        super().__init__("", f"const NAME = {name!r};\n{script('live')}", name="live-piece", render=True)
 
     def on(
         self, moves: Sequence[Any], function: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
@@ -40,12 +40,11 @@ class Live(Piece):
 
         The last of the outputs is where the page says that it had no answer.
         """
-        ask = f"(...values) => window.explorer.move({self.name!r}, {len(self.calls)}, values)"
+        numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
+        ask = f"(...values) => window.explorer.move({self.name!r}, {len(self.calls)}, {numbers}, values)"
         self.calls.append(Call(function, inputs, outputs))
         for move in moves:  # an event each: Gradio searches the page for all that start one, whenever one of them does
             move(None, inputs, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")
-        numbers = [[piece._id if isinstance(piece, Piece) else 0 for piece in call.outputs] for call in self.calls]
-        self.js_on_load = f"const NAME = {self.name!r}, PIECES = {numbers};\n" + script("live")
 
     @server
     def move(self, asked: Any) -> Response:

@@ -39,7 +39,7 @@ function read() {
 }
 
 // Often nothing but marked points has moved, traces of one point each. They are moved where they stand, within what plotly
-// has computed of them: to draw all of a plot anew takes it ten times as long.
+// has computed of them: to draw all of a plot anew takes far longer.
 let rest = '';  // the figure that is drawn, without the places of its points
 function pointed({ data, layout }) {
   const single = ({ mode, x }) => mode === 'markers' && x.length === 1, before = rest;

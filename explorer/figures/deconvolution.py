@@ -6,15 +6,13 @@ from explorer.figures import style
 from explorer.figures.plot import Figure
 
 FLOOR = 1e-6
-MOST = 400  # points of a drawn curve, but for its end
+MOST = 400  # points of a drawn curve, but for its ends
 
 
 def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -> Figure:
     """Gains in falling order on a log axis, and levels as lines: {what it says: (gain, colour)}."""
     fig = Figure(style.layout(x=x, y="gain", x_range=[0, len(values)], y_range=[np.log10(FLOOR), 0.3]))
-    last = len(values) - 1
-    few = np.linspace(0, last, min(last, MOST) + 1).round().astype(int)
-    keep = np.union1d(few, np.arange(max(0, last - MOST // 4), last + 1))  # the cliff at the end in full
+    keep = style.thinned(0, len(values) - 1, MOST, near=MOST // 4)  # the cliff at the end in full
     fig.add_scatter(
         x=keep + 1,
         y=np.maximum(values[keep], FLOOR / 10),

@@ -54,11 +54,12 @@ def layout(
     }
 
 
-def thinned(first: int, last: int, most: int = 250) -> np.ndarray:
-    """Of the places first..last those that a curve is drawn through: some ``most``, and all near the ends, where it may
-    be steep."""
-    near = np.arange(12)
-    places = np.concatenate([np.linspace(first, last, most), first + near, last - near]).round().astype(int)
+def thinned(first: int, last: int, most: int = 250, near: int = 12) -> np.ndarray:
+    """Of the places first..last those that are shown: ``most`` evenly, both ends among them, and at each end all of
+    the first ``near``, where a curve may be steep."""
+    evenly = np.linspace(first, last, min(most, last - first + 1))
+    ends = np.arange(near)
+    places = np.concatenate([evenly, first + ends, last - ends]).round().astype(int)
     return np.unique(places.clip(first, last))
 
 

@@ -253,7 +253,7 @@ def prompts(quick: bool) -> None:
 
 
 def memory(quick: bool) -> None:
-    """Mixed requests, one after the other: what the process holds after the first quarter and at the end.
+    """Mixed requests, one after the other: what the process holds before them and after every eighth.
 
     Moves as the page asks for them, ten requests to a visitor; endpoints, rightly asked and wrongly; pictures.
     """

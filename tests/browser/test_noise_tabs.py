@@ -254,7 +254,7 @@ POINTS = """async (anew) => {
     const plots = [...document.querySelectorAll('#tab-schedules .live-plot')].filter((plot) => plot.calcdata);
     if (anew) for (const plot of plots) await Plotly.redraw(plot);
     return plots.map((plot) => [...plot.querySelectorAll('.point')].map((point, i) => {
-        const { data, calcdata } = plot, [mark] = calcdata.filter(([{ trace }]) => trace.mode === 'markers')[i];
+        const [mark] = plot.calcdata.filter(([{ trace }]) => trace.mode === 'markers')[i];
         const place = point.getAttribute('transform').match(/[-.0-9]+/g).map((one) => Math.round(100 * one) / 100);
         return [point.getAttribute('display') === 'none' ? 'outside' : place, mark.x, mark.y];
     }));

@@ -15,9 +15,10 @@ import torch
 
 from core.networks import attention as layers
 from explorer import models
-from explorer.components.attention_view import AttentionView, thinned
+from explorer.components.attention_view import AttentionView
 from explorer.components.machine_view import MachineView
 from explorer.components.picture_rows import PictureRows
+from explorer.figures.style import thinned
 from explorer.tabs import text_to_image as tab
 from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, guidance, machine, words
 from explorer.tabs.text_to_image.settings import (
@@ -286,7 +287,9 @@ def test_what_a_large_network_sees_is_reduced_and_stays_shares(steps):
 
 
 def test_thinned_keeps_the_ends():
-    assert list(thinned(200, 5)) == [0, 50, 100, 149, 199] and list(thinned(3, 24)) == [0, 1, 2]
+    assert thinned(0, 199, 5, near=0).tolist() == [0, 50, 100, 149, 199] and thinned(0, 2, 24).tolist() == [0, 1, 2]
+    assert thinned(1, 100, 3, near=2).tolist() == [1, 2, 50, 99, 100]
+    assert thinned(0, 4, 10**12, near=0).tolist() == [0, 1, 2, 3, 4]  # a film may ask for any number
 
 
 # Guidance

@@ -13,11 +13,12 @@ from core import checks
 from core.networks.attention import Record
 from core.samplers import Step
 from explorer import frame, models
-from explorer.components.attention_view import Looks, thinned
+from explorer.components.attention_view import Looks
 from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.components.token_grid import Place
 from explorer.figures import conditioning as figures
+from explorer.figures import style
 from explorer.formulas import tex
 from explorer.frame import View
 from explorer.ideas import Idea
@@ -238,7 +239,7 @@ def attention(s: Settings) -> Iterator[View]:
             yield screen(attention_formula(None), None, "", {}, progress=Progress(done, 2 * len(steps), doing, left))
     before, after = (model.decode(x)[0].cpu().clamp(-1, 1) for x in (steps[-1].x_next, changed[-1].x_next))
     numbers = attended(s, model, names, record, behind, before, after)
-    kept_steps = thinned(len(steps), way[2])
+    kept_steps = style.thinned(0, len(steps) - 1, way[2], near=0).tolist()
     looks = Looks(
         np.stack([frames[i] for i in kept_steps]),
         {name: np.stack([maps[i] for i in kept_steps]) for name, maps in seen.items()},
