@@ -36,7 +36,10 @@ window.explorer = (() => {
     names: [],
     titles: [],
     moves: new Map(),  // by tab, see components/live.js
-    move: (name, ...asked) => explorer.moves.get(name).move(...asked),
+    async move(name, ...asked) {
+      while (!explorer.moves.has(name)) await new Promise((go) => setTimeout(go, 10));  // the tab is about to be there
+      return explorer.moves.get(name).move(...asked);
+    },
     // A piece tells how it is given a value; what it watches is called then as it is after an event of Gradio's.
     piece(number, element, props, watch) {
       const heard = [];

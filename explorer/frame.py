@@ -67,7 +67,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
             address = Address(f"tab={module.NAME}")
         chips = Chips(tuple(presets))
-        live = Live(module.NAME)
+        live = Live(module.NAME, keeps=not hasattr(module, "stream"))
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
                 fields = widgets(cls)
@@ -197,7 +197,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         except ValueError as error:
             yield [*nothing[:-1], errors.message(error)]
 
-    opening = f"() => [window.explorer.opened({module.NAME!r})]"
     if hasattr(module, "update"):
         react, choose, open_, answer = moved, chosen, opened, shown
     else:
@@ -222,13 +221,18 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     live.on(moves, react, inputs, answer)
     for name, follow in followed.items():
         live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer])
-    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.overtaken, **LIGHT)
-    by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opening, **LIGHT)
+    wanted = f"window.explorer.opened({module.NAME!r})"
     if not hasattr(module, "stream"):
+        live.on([chips.input], choose, [chips], [*inputs, *answer], js=live.overtaken)
+        opens = f"() => {{ const query = {wanted}; return query && [query]; }}"
+        live.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opens)
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
+    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.overtaken, **LIGHT)
+    opens = f"() => [{wanted}]"
+    by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opens, **LIGHT)
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, js=live.overtaken, **LIGHT)

@@ -20,13 +20,15 @@ from urllib.parse import unquote
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
 
 from explorer import __version__
-from explorer.wire import FOR_EVER, Message, Receive, Send, Wire, header, sent
+from explorer.wire import FOR_EVER, QUICK, Message, Receive, Send, Wire, header, sent
 
 if TYPE_CHECKING:
     import gradio as gr
+
+    from explorer.components.live import Live
 
 MOST_BODY = 8_000_000  # bytes of one request: two pictures of 2 MB in base64, and the rest
 MOST_WAITING = 512  # runs in the queue, of everyone together
@@ -115,6 +117,7 @@ class Guard:
 
     def __init__(self, app: Any, demo: "gr.Blocks", *, space: bool = False):
         self.wire, self.demo, self.space = Wire(app), demo, space
+        self.moves = Wire(app, levels=QUICK)  # a drag asks for much, and for most of it once
         self.headers = headers(space)
         self.calls = Buckets(rate=300, most=3000)  # a whole class may stand behind one address
         self.runs = Buckets(rate=20, most=400)
@@ -150,8 +153,11 @@ class Guard:
                 body = self.numbered(body)
             receive = again(body, receive)
         try:
-            moved = await self.moved(scope, body)
-            await self.wire(scope, receive, answer, key=self.fixed(scope, answer), app=moved)
+            if (moved := self.moved(scope, body)) is not None:
+                piece, data = moved
+                await self.move(piece, data, scope, receive, answer)
+            else:
+                await self.wire(scope, receive, answer, key=self.fixed(scope, answer))
         except Exception as error:
             if path in ENDS and isinstance(error, KeyError):  # Gradio's own: the run came to its end meanwhile
                 return await answer.json(200, {"success": True})
@@ -176,28 +182,41 @@ class Guard:
         whence = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")  # the page names its own root
         return path, scope["scheme"], scope.get("root_path"), *(header(scope["headers"], name) for name in whence)
 
-    async def moved(self, scope: MutableMapping[str, Any], body: bytes) -> Response | None:
-        """The answer to a move of a control, of all requests the most frequent: what Gradio's routes do around it takes
-        longer than a light tab.
-
-        None if it is none, or if Gradio has to ask who is there.
+    def moved(self, scope: MutableMapping[str, Any], body: bytes) -> tuple["Live", Any] | None:
+        """The piece that answers a move of a control, and what it is asked; None if this is none, or if Gradio has to
+        ask who is there.
         """
         if not MOVES.fullmatch(scope["path"]) or scope["method"] != "POST" or self.demo.auth is not None:
             return None
-        import gradio as gr
-        from gradio.context import LocalContext
-
         from explorer.components.live import Live
 
         try:
             asked = json.loads(body)
             piece, data = self.demo.blocks[asked["component_id"]], asked["data"]
-            if not isinstance(piece, Live) or asked["fn_name"] != "move":
-                return None
+            return (piece, data) if isinstance(piece, Live) and asked["fn_name"] == "move" else None
         except (ValueError, TypeError, LookupError, RecursionError):
             return None
-        LocalContext.request.set(gr.Request(Request(scope)))
-        return await to_thread.run_sync(piece.move, data, limiter=self.demo.limiter)
+
+    async def move(
+        self, piece: "Live", data: Any, scope: MutableMapping[str, Any], receive: Receive, answer: "Answer"
+    ) -> None:
+        """Answer a move: of all requests the most frequent, and what Gradio's routes do around it takes longer than a
+        light tab. What a whole class asks, it is told from what is kept.
+        """
+        import gradio as gr
+        from gradio.context import LocalContext
+
+        async def moved(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+            LocalContext.request.set(gr.Request(Request(scope)))
+            shown = await to_thread.run_sync(piece.move, data, limiter=self.demo.limiter)
+            await shown(scope, receive, send)
+
+        began, told = time.perf_counter(), piece.kept_as(data)
+        key = None if told is None else (piece._id, told)
+        if await self.moves(scope, receive, answer, key=key, app=moved):
+            ms = round(1000 * (time.perf_counter() - began), 1)
+            said = {"id": answer.number, "tab": piece.name, "event": "move", "ms": ms, "outcome": "kept"}
+            LOG.info("event", extra=said)
 
     def numbered(self, body: bytes) -> bytes:
         """The same request to end a run, with the number of the visitor's run of that function, "" if there is none."""

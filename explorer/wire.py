@@ -3,6 +3,7 @@
 What that does for a class that opens the page at once, `tests/benchmarks/load.py arrivals` measures.
 """
 
+import asyncio
 import gzip
 import re
 import zlib
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from typing import Any
 
 import brotli
+from anyio import to_thread
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -22,6 +24,7 @@ TEXT = re.compile(rb"text/|application/(javascript|json)|image/svg")
 EVENTS = b"text/event-stream"
 RUNS = "/queue/data"  # the events of a visitor's runs, as long as one is under way; the heartbeat never ends
 LEAST = 1000  # bytes: less fits into one packet anyway
+LONG = 50_000  # bytes whose compression takes a millisecond and more, in which others are answered
 MOST_KEPT = 32_000_000  # bytes: some hundred files of Gradio's, plotly.js, and the page for a few hosts
 FOR_EVER = b"public, max-age=31536000, immutable"
 # Brotli's and gzip's level for what is sent once, and for what is kept.
@@ -65,36 +68,71 @@ def header(headers: Headers, name: bytes) -> bytes:
 
 
 class Wire:
-    """An ASGI app whose texts are compressed; an answer that is asked for with a key is made once, and kept."""
+    """An ASGI app whose texts are compressed; an answer that is asked for with a key is made once, and kept.
 
-    def __init__(self, app: App, most: int = MOST_KEPT):
+    most: bytes that are kept. levels: how thoroughly what is kept is compressed.
+    """
+
+    def __init__(self, app: App, most: int = MOST_KEPT, levels: dict[str, int] = THOROUGH):
         from explorer.runs import Kept  # brings Gradio, which must not be imported before its settings are made
 
-        self.app, self.kept = app, Kept(most)
+        self.app, self.kept, self.levels = app, Kept(most), levels
+        self._making: dict[Hashable, asyncio.Event] = {}
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, key: Hashable = None, app: App | None = None
-    ) -> None:
-        """key: under which the answer is kept, if it is one (status 200). app: who answers, in place of the app."""
-        answer = Squeezed(send, encoding(scope), whole=key is not None, run=scope["path"].endswith(RUNS))
-        if key is not None:
-            key = key, answer.encoding
-            if (known := self.kept.get(key)) is not None:
-                headers, body = known
-                return await sent(send, {"type": "http.response.start", "status": 200, "headers": [*headers]}, body)
-        await (app or self.app)(scope, receive, answer)
-        if key is not None and answer.complete and answer.start["status"] == 200:
-            self.kept.put(key, (answer.start["headers"], answer.body))
+    ) -> bool:
+        """key: under which the answer is kept, if it is one (status 200) and does not say no-store; who asks for it
+        while it is made waits for it. app: who answers, in place of the app.
+
+        Returns: whether the answer was there already.
+        """
+        run, name = scope["path"].endswith(RUNS), encoding(scope)
+        if key is None:
+            await (app or self.app)(scope, receive, Squeezed(send, name, QUICK, run=run))
+            return False
+        key = key, name
+        while (known := self.kept.get(key)) is None and key in self._making:
+            await self._making[key].wait()
+        if known is not None:
+            headers, body = known
+            await sent(send, {"type": "http.response.start", "status": 200, "headers": [*headers]}, body)
+            return True
+        made = self._making[key] = asyncio.Event()
+
+        def keep(answer: "Squeezed") -> None:
+            headers = answer.start["headers"]
+            if answer.start["status"] == 200 and header(headers, b"cache-control") != b"no-store":
+                self.kept.put(key, (headers, answer.body))
+            self._making.pop(key, None)
+            made.set()
+
+        answer = Squeezed(send, name, self.levels, run=run, whole=keep)
+        try:
+            await (app or self.app)(scope, receive, answer)
+        finally:  # also of someone who leaves before the end: Gradio sends no more then
+            if self._making.get(key) is made:
+                del self._making[key]
+            made.set()
+        return False
 
 
 class Squeezed:
     """The sending end of one answer. Text that comes in one piece is compressed, and the events of a run; with
-    ``whole``, all text is."""
+    ``whole``, which is told when all is there, all text is."""
 
-    def __init__(self, send: Send, encoding: str, *, whole: bool, run: bool):
-        self.send, self.encoding, self.whole, self.run = send, encoding, whole, run
+    def __init__(
+        self,
+        send: Send,
+        encoding: str,
+        levels: dict[str, int],
+        *,
+        run: bool,
+        whole: Callable[["Squeezed"], None] | None = None,
+    ):
+        self.send, self.encoding, self.levels, self.run, self.whole = send, encoding, levels, run, whole
         self.start: Message = {}
-        self.body, self.complete = b"", False  # of someone who leaves before the end Gradio sends no more
+        self.body = b""
         self._passes = False
         self._piece: Callable[[bytes], bytes] = bytes
         self._end: Callable[[], bytes] = bytes
@@ -118,8 +156,12 @@ class Squeezed:
             return await self.send({**message, "body": piece})
         self.body += body
         if not more:
-            self.complete = True
-            self._squeeze()
+            if len(self.body) < LONG:
+                self._squeeze()
+            else:
+                await to_thread.run_sync(self._squeeze)
+            if self.whole:
+                self.whole(self)
             await sent(self.send, {**self.start, "headers": [*self.start["headers"]]}, self.body)
 
     async def _pass_on(self) -> None:
@@ -132,7 +174,7 @@ class Squeezed:
             return
         ours = {}
         if self.encoding and len(self.body) >= LEAST:
-            self.body = compressed(self.body, self.encoding, THOROUGH if self.whole else QUICK)
+            self.body = compressed(self.body, self.encoding, self.levels)
             ours = {b"content-encoding": self.encoding.encode(), b"content-length": str(len(self.body)).encode()}
         self._told(ours)
 

@@ -1,6 +1,6 @@
 // One move at a time; of those that come while it is under way the last one follows, and the others show nothing.
 const panel = element.closest('[id^="tab-"]');
-let running = false, waiting = null, era = 0;
+let running = null, waiting = null, era = 0;  // running: the era of the move under way
 const follows = (it) => {
   const go = waiting;
   waiting = null;
@@ -9,24 +9,25 @@ const follows = (it) => {
 window.explorer.moves.set(NAME, {
   // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does.
   async move(call, numbers, values) {
+    if (!values) return [];
     const mine = era;
-    if (running) {
+    if (running === mine) {
       follows(false);
       if (!(await new Promise((go) => (waiting = go)))) return [];
     }
-    running = true;
+    running = mine;
     const held = [...panel.querySelectorAll('[data-held]')].flatMap((piece) => piece.dataset.held.split(' '));
     const shown = await server.move({ call, values, held });  // nothing if it failed: Gradio's client keeps the reason to itself
-    running = false;
-    follows(true);
     if (mine !== era) return [];
+    running = null;
+    follows(true);
     const others = [];
     if (!shown) others[numbers.length - 1] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
     // Pieces take their values here, what they are not given is left to Gradio: it searches the whole page for each.
     shown?.forEach((value, i) => explorer.give(numbers[i], value) || (others[i] = value));
     return others;
   },
-  // A preset, an address or another view was chosen: what was moved before it has no say any more.
+  // A preset, an address or another view was chosen: it waits for no move, and what was moved before has no say any more.
   overtaken(values) {
     era += 1;
     follows(false);

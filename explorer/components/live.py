@@ -1,5 +1,6 @@
 """How moves of a tab's controls reach the server, and the answers the screen, for less than Gradio's events take."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ from fastapi import Response
 from gradio.components.base import server
 
 from explorer.components.base import Piece, script
+
+LONGEST = 10_000  # letters of a move that others may make, too
 
 
 class Call(NamedTuple):
@@ -24,24 +27,33 @@ class Live(Piece):
 
     Gradio gathers the values and hands the answer to those outputs that are no `Piece`. What is left out is the rest of
     its events: the search for each of their pieces, their status on the page, and what they do on the server.
+
+    keeps: whether an answer hangs on nothing but what is asked, so that `explorer.server` may give it to others too.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, *, keeps: bool = False):
+        self.name, self.keeps = name, keeps
         self.calls: list[Call] = []
         # The `js` of an event that goes Gradio's way: no move from before it is shown after it.
         self.overtaken = f"(...values) => window.explorer.moves.get({name!r}).overtaken(values)"
         super().__init__("", f"const NAME = {name!r};\n{script('live')}", name="live-piece", render=True)
 
     def on(
-        self, moves: Sequence[Any], function: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
+        self,
+        moves: Sequence[Any],
+        function: Callable[..., list[Any]],
+        inputs: list[Any],
+        outputs: list[Any],
+        *,
+        js: str = "(...values) => values",
     ) -> None:
         """Answer ``moves`` with ``outputs`` = function(*inputs), as `gradio.on` does.
 
-        The last of the outputs is where the page says that it had no answer.
+        The last of the outputs is where the page says that it had no answer. js: the page's function that makes what is
+        asked of the values of ``inputs``, or nothing where nothing is to be asked.
         """
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
-        ask = f"(...values) => window.explorer.move({self.name!r}, {len(self.calls)}, {numbers}, values)"
+        ask = f"(...values) => window.explorer.move({self.name!r}, {len(self.calls)}, {numbers}, ({js})(...values))"
         self.calls.append(Call(function, inputs, outputs))
         for move in moves:  # an event each: Gradio searches the page for all that start one, whenever one of them does
             move(None, inputs, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")
@@ -58,7 +70,14 @@ class Live(Piece):
             held = frozenset(map(str, asked.get("held", ())))
         except (LookupError, TypeError, ValueError, AttributeError, gr.Error) as error:
             return answer({"error": f"this is no move of the tab {self.name}: {error}"}, 400)
-        return answer([sent(*pair, held) for pair in zip(outputs, fn(*values), strict=True)])
+        shown = [sent(*pair, held) for pair in zip(outputs, fn(*values), strict=True)]
+        return answer(shown, keep=not shown[-1])  # what was refused may have failed for once
+
+    def kept_as(self, asked: Any) -> str | None:
+        """What names the answer to a move for everyone; None if it may not be kept: pictures of a visitor's own are
+        nobody else's."""
+        told = json.dumps(asked, sort_keys=True) if self.keeps else ""
+        return told if 0 < len(told) <= LONGEST and '"data:' not in told else None
 
 
 def sent(piece: Any, value: Any, held: Collection[str]) -> Any:
@@ -68,5 +87,7 @@ def sent(piece: Any, value: Any, held: Collection[str]) -> Any:
     return piece.postprocess(value, held) if getattr(piece, "holds", False) else piece.postprocess(value)
 
 
-def answer(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")
+def answer(value: Any, status: int = 200, *, keep: bool = False) -> Response:
+    headers = {} if keep else {"cache-control": "no-store"}
+    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, status, headers, media_type="application/json")

@@ -91,22 +91,26 @@ function show(step) {
   draws.forEach((draw, panel) => draw((step * count + panel) * size));
 }
 
-// Of steps of which one moves, the others as they came last; their hash is told with every move, and they do not come again.
+// The steps as they came last, but for the one that moves; their hash is told with every move, and they do not come again.
 let rest = { hash: null, data: null };
 function whole(value, sent, size) {
   if (!value.rest) return sent;
   const from = value.moving * size, count = value.shape[0] * size;
   if (sent.length < count) {
     if (rest.hash !== value.rest) return null;
+    if (value.moving === null) return rest.data;
     const all = new sent.constructor(count);
     all.set(rest.data.subarray(0, from));
     all.set(sent, from);
     all.set(rest.data.subarray(from), from + size);
     return all;
   }
-  const others = new sent.constructor(count - size);
-  others.set(sent.subarray(0, from));
-  others.set(sent.subarray(from + size), from);
+  let others = sent;
+  if (value.moving !== null) {
+    others = new sent.constructor(count - size);
+    others.set(sent.subarray(0, from));
+    others.set(sent.subarray(from + size), from);
+  }
   rest = { hash: value.rest, data: others };
   root.dataset.held = rest.hash;
   return sent;

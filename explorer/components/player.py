@@ -28,12 +28,13 @@ MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in
 class Trajectory:
     """What a Player shows.
 
-    frames: float (steps, panels, H, W), or (steps, panels, H, W, 3) for colour.
+    frames: float (steps, panels, H, W), or (steps, panels, H, W, 3) for colour; or pixels as bytes, as `shades` gives.
     titles: one per panel. labels: one per step, shown under the scrub bar.
     range: the values shown as black and white ("pixels"), or whose larger size is full colour ("cells").
     at: the step to open with; None keeps the step on the screen.
     start: the number of the first of these frames; those before it are kept from the value before (a stream).
-    moving: the one step that a control moves among others that stay; a page that has those is sent this one alone.
+    moving: the one step that a control moves among others that stay; a page that has those is sent this one alone, and
+        of steps that all stay none.
     """
 
     frames: np.ndarray
@@ -122,29 +123,37 @@ def animation(frames: np.ndarray, *, side: int = 320) -> bytes:
     return out.getvalue()
 
 
+def shades(frames: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Values as bytes, 0 and 255 at the limits and beyond; bytes stay as they are, what is no number is black."""
+    if frames.dtype == np.uint8:
+        return frames
+    low, high = limits
+    scale = 255 / (high - low)
+    out = frames.astype(np.float32, order="C")
+    out *= scale
+    out += 0.5 - low * scale
+    return np.fmin(np.fmax(out, 0, out=out), 255, out=out).astype(np.uint8)
+
+
 def payload(value: Trajectory, held: Collection[str] = ()) -> dict[str, Any]:
     """A trajectory as JSON: pixels as bytes 0..255, cells as float32.
 
-    With a step that moves, "rest" is a hash of all the others; if that is ``held``, they are not sent again.
+    "rest" is a hash of all steps but the one that moves; if that is ``held``, they are not sent again.
     """
     frames = np.asarray(value.frames)
-    low, high = value.range
-    sent = frames.astype(np.float32, order="C")
-    if value.kind == "pixels":
-        scale = 255 / (high - low)
-        sent *= scale
-        sent += 0.5 - low * scale
-        sent = np.fmin(np.fmax(sent, 0, out=sent), 255, out=sent).astype(np.uint8)  # what is no number is black
+    sent = shades(frames, value.range) if value.kind == "pixels" else frames.astype(np.float32, order="C")
     rest, at = None, value.moving
-    if at is not None:
-        rest = digest(sent[:at], sent[at + 1 :])
-        sent = sent[at] if rest in held else sent
+    if value.start == 0:
+        still = (sent,) if at is None else (sent[:at], sent[at + 1 :])
+        rest = value.kind + digest(*still)
+        if rest in held:
+            sent = sent[:0] if at is None else sent[at]
     return {
         "kind": value.kind,
         "shape": [*frames.shape, 1][:5],
         "titles": list(value.titles),
         "labels": list(value.labels),
-        "range": [low, high],
+        "range": list(value.range),
         "at": value.at,
         "start": value.start,
         "moving": value.moving,

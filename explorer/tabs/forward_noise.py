@@ -19,7 +19,7 @@ from explorer import frame
 from explorer.components.live_plot import LivePlot
 from explorer.components.picture_rows import PictureRows, Rows
 from explorer.components.pictures import Picture, Pictures
-from explorer.components.player import Player, Trajectory
+from explorer.components.player import Player, Trajectory, shades
 from explorer.components.points import Cloud, Points
 from explorer.components.views import Showing, Views
 from explorer.figures import forward_noise as figures
@@ -130,6 +130,23 @@ def chain_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed:
     return kept(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))
 
 
+@lru_cache(maxsize=12)  # 4 MB each at most
+def shades_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> np.ndarray:
+    """The jump and the chain at the kept times, as a player shows them."""
+    chain, schedule = chain_of(name, size, grey, schedule_name, T, seed), named_schedule(schedule_name, T=T)
+    x0 = chain.states[0]
+    eps = randn_like(x0, chance(seed, 0))
+    every = len(chain.times), *x0.shape
+    jumps = add_noise(x0.expand(every), eps.expand(every), torch.tensor(chain.times), schedule)
+    return shades(panels(jumps, torch.stack(chain.states)), (-1, 1))
+
+
+def panels(*of: torch.Tensor) -> np.ndarray:
+    """Pictures (steps, C, H, W), a panel each, as a player takes them."""
+    x = torch.stack(of, dim=1)
+    return (x.permute(0, 1, 3, 4, 2) if x.shape[2] == 3 else x[:, :, 0]).numpy()
+
+
 def kept(x0: torch.Tensor, schedule: NoiseSchedule, n: int, g: torch.Generator) -> Chain:
     """A chain from x0, kept at 0 and at n times more, evenly to T."""
     keep = set(np.linspace(0, schedule.T, n + 1).round().astype(int).tolist())
@@ -193,7 +210,7 @@ def play(s: Settings) -> View:
     return screen(
         s,
         {
-            0: trajectory(x0, eps, chain, walked, schedule, t),
+            0: trajectory(s, chain.times, x_t, walked),
             1: figures.pixel_values(x_t.numpy(), walked.numpy()),
             2: figures.amplitudes(schedule.signal.numpy(), schedule.noise.numpy(), t),
             3: figures.steps(schedule.beta.numpy(), t),
@@ -210,19 +227,20 @@ def amounts(schedule: NoiseSchedule, t: int) -> dict[str, float]:
     return {name: float(getattr(schedule, name)[t]) for name in ("alpha_bar", "signal", "noise", "beta")}
 
 
-def trajectory(x0, eps, chain: Chain, walked: torch.Tensor, schedule: NoiseSchedule, t: int) -> Trajectory:
+def trajectory(s: Settings, times: tuple[int, ...], x_t: torch.Tensor, walked: torch.Tensor) -> Trajectory:
     """The jump and the chain at the kept times and at t."""
-    states = dict(zip(chain.times, chain.states, strict=True)) | {t: walked}
-    times = sorted(states)
-    every = len(times), *x0.shape
-    jumps = add_noise(x0.expand(every), eps.expand(every), torch.tensor(times), schedule)
-    both = torch.stack([jumps, torch.stack([states[time] for time in times])], dim=1)
+    schedule, at = named_schedule(s.schedule, T=s.T), int(np.searchsorted(times, s.t))
+    steps, moves = shades_of(s.picture, s.size, s.grey, s.schedule, s.T, s.seed), s.t not in times
+    if moves:
+        times = (*times[:at], s.t, *times[at:])
+        steps = np.insert(steps, at, shades(panels(x_t[None], walked[None])[0], (-1, 1)), axis=0)
+    signal, noise = schedule.signal.tolist(), schedule.noise.tolist()
     return Trajectory(
-        (both.permute(0, 1, 3, 4, 2) if len(x0) == 3 else both[:, :, 0]).numpy(),
+        steps,
         titles=("in one jump", "step by step"),
-        labels=tuple(f"t = {u}: signal {schedule.signal[u]:.3f}, noise {schedule.noise[u]:.3f}" for u in times),
-        at=times.index(t),
-        moving=None if t in chain.times else times.index(t),
+        labels=tuple(f"t = {u}: signal {signal[u]:.3f}, noise {noise[u]:.3f}" for u in times),
+        at=at,
+        moving=at if moves else None,
     )
 
 

@@ -7,6 +7,7 @@ Run: uv run python tests/benchmarks/load.py            # all; some ten minutes o
 
 import argparse
 import asyncio
+import gzip
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -95,37 +97,52 @@ def defaults(url: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def pieces(url: str) -> dict[str, int]:
-    """By tab, the number of the piece that answers its moves (`explorer.components.live`)."""
-    scripts = {
-        one["id"]: one["props"].get("js_on_load") or "" for one in httpx.get(f"{url}/config").json()["components"]
-    }
-    lives = {piece: re.match(r"const NAME = '(\w+)'", js) for piece, js in scripts.items() if "moves.set(" in js}
-    return {named[1]: piece for piece, named in lives.items() if named}
+@dataclass(frozen=True)
+class Tab:
+    """The number of the piece that answers a tab's moves (`explorer.components.live`), and which call opens the tab."""
+
+    piece: int
+    opens: int
 
 
-def request(name: str, data: list, lives: dict[str, int], session: str, held: list[str]) -> tuple[str, dict]:
-    """Address and body: of a move of a tab as the page asks for it, or, of what is no tab, of the endpoint."""
-    if name not in lives:
+def tabs_of(url: str) -> dict[str, Tab]:
+    """The light tabs: those that are opened as they are moved."""
+    config = httpx.get(f"{url}/config").json()
+    scripts = {one["id"]: one["props"].get("js_on_load") or "" for one in config["components"]}
+    lives = {re.search(r"const NAME = '(\w+)'", js)[1]: piece for piece, js in scripts.items() if "moves.set(" in js}
+    asked = [
+        re.search(r"explorer\.move\('(\w+)', (\d+),.*\.opened\(", one["js"] or "") for one in config["dependencies"]
+    ]
+    return {found[1]: Tab(lives[found[1]], int(found[2])) for found in asked if found}
+
+
+def request(
+    name: str, data: list, tabs: dict[str, Tab], session: str, held: list[str], *, opens: bool = False
+) -> tuple[str, dict]:
+    """Address and body: of a move of a tab, or of its opening, as the page asks for it, or, of what is no tab, of the
+    endpoint."""
+    if name not in tabs:
         return f"/gradio_api/run/{name}", {"data": data, "session_hash": session}
-    move = {"component_id": lives[name], "fn_name": "move", "data": {"call": 0, "values": data, "held": held}}
+    asked = {"call": tabs[name].opens, "values": [f"tab={name}"]} if opens else {"call": 0, "values": data}
+    move = {"component_id": tabs[name].piece, "fn_name": "move", "data": asked | {"held": held}}
     return "/gradio_api/component_server/", move | {"session_hash": session}
 
 
 async def visit(
-    host: str, port: int, moves: Callable[[], tuple[str, list]], lives: dict[str, int], until: float, took: dict
+    host: str, port: int, moves: Callable[[], tuple[str, list]], tabs: dict[str, Tab], until: float, took: dict
 ) -> None:
-    """One visitor, as a page with a connection and a session of its own; bare HTTP: the client shares the cores."""
+    """One visitor, as a page with a connection and a session of its own, that opens a tab before it moves anything
+    there; bare HTTP: the client shares the cores."""
     await asyncio.sleep(random.random() * THOUGHT)
     reader, writer = await asyncio.open_connection(host, port)
     session, held = secrets.token_hex(6), {}
     while time.perf_counter() < until:
         name, data = moves()
-        path, asked = request(name, data, lives, session, held.get(name, []))
+        path, asked = request(name, data, tabs, session, held.get(name, []), opens=name not in held)
         body = json.dumps(asked)
         began = time.perf_counter()
         writer.write(
-            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
@@ -133,7 +150,8 @@ async def visit(
         if b" 200 " not in head.partition(b"\r\n")[0]:
             raise SystemExit(f"{name} was answered with {head!r}")
         took.setdefault(name, []).append(time.perf_counter() - began)
-        if told := HELD.findall(answer):
+        told = HELD.findall(gzip.decompress(answer) if b"content-encoding: gzip" in head.lower() else answer)
+        if told or name not in held:
             held[name] = [one.decode() for one in told]
         await asyncio.sleep(THOUGHT * random.uniform(0.5, 1.5))
     writer.close()
@@ -152,8 +170,8 @@ async def crowd(url: str, visitors: int, seconds: float, light: dict[str, dict])
         return name, list((light[name] | {field: random.choice(values)}).values())
 
     until = time.perf_counter() + seconds
-    lives = pieces(url)
-    await asyncio.gather(*(visit(at.host, at.port or 80, moves, lives, until, took) for _ in range(visitors)))
+    tabs = tabs_of(url)
+    await asyncio.gather(*(visit(at.host, at.port or 80, moves, tabs, until, took) for _ in range(visitors)))
     return took
 
 
@@ -259,7 +277,7 @@ def memory(quick: bool) -> None:
     """
     total = 200 if quick else 2000
     with Served() as page, httpx.Client(base_url=page.url, timeout=120) as web:
-        known, lives, session = defaults(page.url), pieces(page.url), ""
+        known, tabs, session = defaults(page.url), tabs_of(page.url), ""
         from gradio_client import Client
 
         client = Client(page.url, verbose=False)
@@ -277,7 +295,7 @@ def memory(quick: bool) -> None:
             elif i % 10 == 8:
                 web.post(f"/gradio_api/run/{name}", json={"data": data}).raise_for_status()
             else:
-                path, asked = request(name, data, lives, session, [])
+                path, asked = request(name, data, tabs, session, [])
                 web.post(path, json=asked).raise_for_status()
             if (i + 1) % (total // 8) == 0:
                 held.append(page.memory())

@@ -59,6 +59,7 @@ def test_pictures_that_stay_come_once_and_stand_as_they_were(page, url, settled,
     looks = "[...document.querySelectorAll('#tab-deconvolution .pictures canvas')].map((one) => one.toDataURL())"
     panel = opened(page, url, "deconvolution", n=96)
     number = panel.get_by_label("Regularisation λ, number")
+    sizes.clear()
     for value in ("0.01", "0.02", "0.03"):
         number.fill(value)
         page.wait_for_function(f"location.search.includes('r={value}')")

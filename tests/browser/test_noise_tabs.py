@@ -106,18 +106,25 @@ def test_a_plot_out_of_sight_is_drawn_when_it_comes_near(forward):
 
 def test_a_preset_has_the_last_word(forward):
     """One move is under way and one waits when a preset is chosen: neither shows after it."""
-    held = []
-    forward.route(MOVES, lambda route: held.append(route))
+    held, others = [], []
+
+    def hold(route):
+        (others if held else held).append(route)
+        if others:
+            route.continue_()
+
+    forward.route(MOVES, hold)
     slide(forward, FORWARD, "Noise amount t", 300)
     forward.wait_for_timeout(100)
     slide(forward, FORWARD, "Noise amount t", 400)
     forward.wait_for_timeout(100)
-    assert len(held) == 1
+    assert len(held) == 1 and not others
     forward.locator(f"{FORWARD} .chip", has_text="T = 150").click()
     forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 150:')")
-    forward.unroute(MOVES)  # lets the one go that was held
+    held[0].continue_()
     forward.wait_for_timeout(600)
-    assert forward.evaluate(caption(FORWARD)).startswith("t = 150:")
+    assert forward.evaluate(caption(FORWARD)).startswith("t = 150:") and len(others) == 1
+    forward.unroute(MOVES)
     assert "t=150" in forward.evaluate("location.search")
     slide(forward, FORWARD, "Noise amount t", 140)  # and the next move is answered as ever
     forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 140:')")

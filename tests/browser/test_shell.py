@@ -48,7 +48,7 @@ def test_all_tabs_in_turn_and_back(page, url):
 def test_the_tab_asked_for_is_computed_and_no_other(page, url):
     """The start page, which Gradio brings into view before, is computed when it is wanted; and so are its numbers."""
     calls = []
-    page.on("request", lambda request: calls.append(request.post_data or "") if "/run/" in request.url else None)
+    page.on("request", lambda request: calls.append(request.post_data or "") if "/gradio_api/" in request.url else None)
     page.goto(f"{url}?tab=coin_flips&n=7")
     page.wait_for_selector(SHOWN.format("coin_flips"))
     page.wait_for_timeout(500)

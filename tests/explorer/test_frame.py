@@ -133,7 +133,9 @@ def built(module):
     with gr.Blocks() as demo, gr.Tabs():
         frame.tab(module, stage=[LivePlot("plot")])
     [live] = [piece for piece in demo.blocks.values() if isinstance(piece, Live)]
-    return live, {fn.name: fn for fn in demo.fns.values()} | {"moved": live.calls[0]}
+    return live, {fn.name: fn for fn in demo.fns.values()} | {
+        call.fn.__name__: call for call in live.calls if hasattr(call.fn, "__name__")
+    }
 
 
 def test_tab_moves_restores_and_follows_presets(small_tab):

@@ -83,8 +83,25 @@ def test_steps_that_changed_are_sent_again():
         told = json.loads(sent(player, other, held))
         size = 4 if other.kind == "cells" else 1
         assert told["rest"] not in held and len(base64.b64decode(told["data"])) == other.frames.size * size
-    whole = json.loads(sent(player, walk(FRAMES, moving=None), held))
-    assert whole["rest"] is None and pixels(whole).shape == (5, 2, 4, 4, 1)
+    later = json.loads(sent(player, walk(FRAMES, moving=None, start=3), held))
+    assert later["rest"] is None and pixels(later).shape == (5, 2, 4, 4, 1)
+
+
+def test_a_walk_that_is_held_takes_one_step_more_and_comes_back():
+    """As a control leaves a step that is among the others, moves between them, and returns."""
+    player, still = Player("x"), walk(FRAMES, moving=None)
+    first = json.loads(player.postprocess(still))
+    assert pixels(first).shape == (5, 2, 4, 4, 1)
+    between = np.insert(FRAMES, 2, 0.25, axis=0)
+    second = json.loads(sent(player, walk(between, 2), {first["rest"]}))
+    assert second["rest"] == first["rest"] and len(pixels(second)) == 1 and second["shape"][0] == 6
+    back = json.loads(sent(player, still, {second["rest"]}))
+    assert back["data"] == "" and back["rest"] == first["rest"] and back["shape"] == first["shape"]
+
+
+def test_bytes_are_sent_as_they_are():
+    frames = np.random.default_rng(1).integers(0, 256, (3, 2, 4, 4), dtype=np.uint8)
+    assert np.array_equal(pixels(json.loads(Player("x").postprocess(walk(frames, None))))[..., 0], frames)
 
 
 def test_a_picture_that_stays_is_sent_once():
