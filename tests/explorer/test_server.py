@@ -74,6 +74,36 @@ def test_a_move_is_answered_past_gradio_and_nothing_else_is(web, demo, monkeypat
     assert move(web, demo).json() == short.json()
 
 
+def test_what_a_class_asks_is_computed_once(web, demo, monkeypatch, tmp_path):
+    """But what is refused, asked with a picture of one's own, or of a tab whose answers hang on more, is each time."""
+    [live] = [one for one in demo.blocks.values() if isinstance(one, Live)]
+    asked, answer = [], live.move
+    monkeypatch.setattr(live, "move", lambda data: asked.append(data) or answer(data))
+    file = tmp_path / "log"
+    server.write_log(str(file))
+
+    def values(**changes):
+        return {"call": 0, "values": list(asdict(coin_flips.Settings(n=23, **changes)).values())}
+
+    one, other = (move(web, demo, data=values(), session_hash=visitor) for visitor in ("one", "other"))
+    server.write_log()
+    assert one.json() == other.json() and len(asked) == 1 and "cache-control" not in other.headers
+    assert one.headers["x-request-id"] != other.headers["x-request-id"]
+    computed, kept = (json.loads(line) for line in file.read_text().splitlines())
+    assert (computed["outcome"], kept["outcome"]) == ("ok", "kept") and kept["id"] == other.headers["x-request-id"]
+    assert computed.keys() == kept.keys() and kept["tab"] == "coin_flips" and 0 <= kept["ms"] < computed["ms"]
+
+    assert move(web, demo, data=values(k=3)).json() != one.json() and len(asked) == 2
+    refused = values() | {"values": [10**6, *values()["values"][1:]]}
+    for unkept in (refused, values() | {"call": 99}, values() | {"held": ["data:image/png;base64,"]}):
+        told = len(asked)
+        assert move(web, demo, data=unkept).text == move(web, demo, data=unkept).text and len(asked) == told + 2
+    monkeypatch.setattr(live, "keeps", False)
+    for _ in range(2):
+        told = len(asked)
+        assert move(web, demo, data=values()).json() == one.json() and len(asked) == told + 1
+
+
 def test_a_run_without_a_number_is_ended_without_complaint(web):
     asked = {"session_hash": "one", "fn_index": 0}
     for path in ("/gradio_api/cancel", "/gradio_api/reset"):

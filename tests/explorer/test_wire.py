@@ -208,6 +208,59 @@ def test_what_has_a_key_is_made_once_and_the_oldest_go():
     assert refused.asked == 2
 
 
+@pytest.mark.parametrize(("said", "times"), [([], 1), ([(b"cache-control", b"no-store")], 5)])
+def test_who_asks_while_an_answer_is_made_waits_for_it(said, times):
+    """Of five who ask at once one is the reason that it is made; what may not be kept is made for each, in turn."""
+    asked, at_once = [], []
+
+    async def app(scope, receive, send):
+        asked.append(scope)
+        at_once.append(len(asked) - len(done))
+        await asyncio.sleep(0.02)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/css"), *said]})
+        await send({"type": "http.response.body", "body": b"a" * 2000})
+        done.append(scope)
+
+    done, bodies = [], []
+
+    async def five():
+        async def send(message):
+            if message["type"] == "http.response.body":
+                bodies.append(message["body"])
+
+        kept, scope = wire.Wire(app, levels=wire.QUICK), {"path": "/", "headers": [(b"accept-encoding", b"gzip")]}
+        return await asyncio.gather(*(kept(scope, None, send, key="one") for _ in range(5)))
+
+    with ThreadPoolExecutor(1) as thread:
+        known = thread.submit(asyncio.run, five()).result()
+    assert len(asked) == times and sum(known) == 5 - times and max(at_once) == 1
+    assert {gzip.decompress(one) for one in bodies} == {b"a" * 2000} and len(bodies) == 5
+
+
+def test_what_failed_for_one_is_asked_again_by_those_who_waited():
+    async def app(scope, receive, send):
+        app.asked += 1
+        await asyncio.sleep(0.02)
+        if app.asked == 1:
+            raise RuntimeError("this one")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    app.asked, got = 0, []
+
+    async def three():
+        async def send(message):
+            got.append(message.get("body"))
+
+        kept, scope = wire.Wire(app), {"path": "/", "headers": []}
+        return await asyncio.gather(*(kept(scope, None, send, key="one") for _ in range(3)), return_exceptions=True)
+
+    with ThreadPoolExecutor(1) as thread:
+        failed, made, waited = thread.submit(asyncio.run, three()).result()
+    assert isinstance(failed, RuntimeError) and (made, waited) == (False, True) and app.asked == 2
+    assert got.count(b"fine") == 2
+
+
 def test_what_was_broken_off_is_not_kept():
     """Who leaves in the middle of a file: Gradio then ends without the rest of it."""
 
