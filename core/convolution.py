@@ -138,9 +138,12 @@ def convolve(
     image, kernel = _operands(image, kernel)
     kernel = kernel.flip(-2, -1) if flip else kernel
     windows = _windows(image, kernel, stride, padding, dilation, padding_mode)
-    if kernel.ndim == 2:
-        return torch.einsum("...hwij,ij->...hw", windows, kernel)
-    return torch.einsum("chwij,ocij->ohw", windows, kernel)
+    if kernel.ndim == 4:
+        return torch.einsum("chwij,ocij->ohw", windows, kernel)
+    output = torch.zeros_like(windows[..., 0, 0])
+    for i, j in product(*map(range, kernel.shape)):  # all windows' tap (i, j) at once: the picture, shifted
+        output += kernel[i, j] * windows[..., i, j]
+    return output
 
 
 def convolution_steps(
@@ -161,10 +164,10 @@ def convolution_steps(
     image, kernel = _operands(image, kernel)
     kernel = kernel.flip(-2, -1) if flip else kernel
     windows = _windows(image, kernel, stride, padding, dilation, padding_mode)
-    for row, col in product(range(windows.shape[-4]), range(windows.shape[-3])):
-        window = windows[..., row, col, :, :]
-        products = window * kernel
-        yield WindowStep(row, col, window, products, products.sum((-2, -1) if kernel.ndim == 2 else (-3, -2, -1)))
+    products = windows * (kernel if kernel.ndim == 2 else kernel[:, :, None, None])
+    values = products.sum((-2, -1) if kernel.ndim == 2 else (1, -2, -1))
+    for row, col in product(*map(range, values.shape[-2:])):
+        yield WindowStep(row, col, windows[..., row, col, :, :], products[..., row, col, :, :], values[..., row, col])
 
 
 def insert_zeros(image: Tensor, stride: Pair) -> Tensor:

@@ -1,12 +1,13 @@
 """A window that slides, or a kernel that stamps: one step per cell, scrubbed in the browser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from core.convolution import Pair, ScatterStep, WindowStep
 from explorer.components.base import Piece, payload, script
@@ -48,6 +49,7 @@ def gather(
     titles: tuple[str, str, str],
 ) -> Windows:
     """The steps of a convolution over ``source``, which is the picture as padded."""
+    values = stacked(steps, "value")
     return Windows(
         kind="gather",
         source=source,
@@ -55,13 +57,19 @@ def gather(
         target=placed(steps),
         ghost=ghost,
         patches=windows_of(steps, source.shape[1], kernel.shape, stride, dilation),
-        products=np.array([step.products.numpy().ravel() for step in steps]),
-        after=np.array([[float(step.value)] for step in steps]),
+        products=stacked(steps, "products"),
+        after=values,
         titles=titles,
         labels=tuple(
-            f"output[{s.row}, {s.col}] = {_sum(s, kernel)} = {_digits(float(s.value), bare=True)}" for s in steps
+            f"output[{step.row}, {step.col}] = {total} = {_digits(value, bare=True)}"
+            for step, total, (value,) in zip(steps, _sums(steps, kernel), values.tolist(), strict=True)
         ),
     )
+
+
+def stacked(steps: Sequence[Any], name: str) -> np.ndarray:
+    """One tensor of every step, flat, as rows."""
+    return torch.stack([getattr(step, name) for step in steps]).reshape(len(steps), -1).numpy()
 
 
 def windows_of(
@@ -70,15 +78,16 @@ def windows_of(
     """Index of every cell that each step's window reads of a source so many cells wide: int (steps, k * k)."""
     (down, across), apart = _pair(stride), _pair(dilation)
     taps_y, taps_x = (a.ravel() * d for a, d in zip(np.indices(taps), apart, strict=True))
-    return np.array([(s.row * down + taps_y) * width + s.col * across + taps_x for s in steps])
+    rows, cols = np.array([(step.row, step.col) for step in steps]).T[:, :, None]
+    return (rows * down + taps_y) * width + cols * across + taps_x
 
 
 def placed(steps: Sequence[WindowStep]) -> np.ndarray:
     """The value of every step where the step says it stands: (..., H', W'), NaN where there is none."""
-    rows, cols = (1 + max(getattr(step, axis) for step in steps) for axis in ("row", "col"))
-    target = np.full((*steps[0].value.shape, rows, cols), np.nan)
-    for step in steps:
-        target[..., step.row, step.col] = step.value
+    rows, cols = np.array([(step.row, step.col) for step in steps]).T
+    values = torch.stack([step.value for step in steps], dim=-1).numpy()
+    target = np.full((*values.shape[:-1], rows.max() + 1, cols.max() + 1), np.nan)
+    target[..., rows, cols] = values
     return target
 
 
@@ -108,7 +117,7 @@ def scatter(
         target=target,
         ghost=np.zeros(source.shape, dtype=bool),
         patches=np.array(patches),
-        products=np.array([step.stamp.numpy().ravel() for step in steps]),
+        products=stacked(steps, "stamp"),
         after=np.array(after),
         titles=titles,
         labels=tuple(
@@ -145,14 +154,17 @@ def _pair(value: Pair) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _sum(step: WindowStep, kernel: np.ndarray) -> str:
-    """The sum as far as it fits a line: factors and all, the products alone, or their number."""
-    window, products = step.window.numpy().ravel(), step.products.numpy().ravel()
-    if kernel.size <= 4:
-        return " + ".join(f"{_digits(a)}·{_digits(b)}" for a, b in zip(window, kernel.ravel(), strict=True))
-    if kernel.size <= 9:
-        return " + ".join(_digits(product) for product in products)
-    return f"the sum of {kernel.size} products"
+def _sums(steps: Sequence[WindowStep], kernel: np.ndarray) -> Iterator[str]:
+    """Each step's sum as far as it fits a line: factors and all, the products alone, or their number."""
+    if kernel.size > 9:
+        yield from [f"the sum of {kernel.size} products"] * len(steps)
+    elif kernel.size > 4:
+        for row in stacked(steps, "products").tolist():
+            yield " + ".join(map(_digits, row))
+    else:
+        taps = kernel.ravel().tolist()
+        for row in stacked(steps, "window").tolist():
+            yield " + ".join(f"{_digits(a)}·{_digits(b)}" for a, b in zip(row, taps, strict=True))
 
 
 @lru_cache(maxsize=4096)  # a picture has far fewer values than its windows have products
