@@ -70,9 +70,10 @@ function show(step) {
   canvases.forEach((canvas, panel) => {
     const c = canvas.getContext('2d'), W = canvas.width, H = canvas.height, size = Math.max(1.5, Math.min(W, H) / 220) * (N > 1500 ? 0.8 : 1.2);
     const place = (x, y) => [((x - x0) / (x1 - x0)) * W, ((y1 - y) / (y1 - y0)) * H];
+    const share = (steps) => (steps === 65535 ? NaN : (3 * steps) / 65534 - 1);  // of the extent, see points.py
     const at = (s, i) => {
       const k = ((s * count + panel) * N + i) * 2;
-      return place(data[k], data[k + 1]);
+      return [share(data[k]) * W, (1 - share(data[k + 1])) * H];
     };
     const f = behind ? behind[step * count + panel] : 0, many = now.paths.length > 12;
     c.clearRect(0, 0, W, H);
@@ -125,9 +126,9 @@ function show(step) {
 
 function load() {
   if (!props.value) return;
-  const same = now && JSON.stringify(now.titles) === JSON.stringify(props.value.titles);
-  now = props.value;
-  data = unpack(now.data, Float32Array);
+  const value = JSON.parse(props.value), same = now && JSON.stringify(now.titles) === JSON.stringify(value.titles);
+  now = value;
+  data = unpack(now.data, Uint16Array);
   colours = now.colours && unpack(now.colours, Uint8Array);
   behind = now.behind && unpack(now.behind, Uint8Array);
   arrows = now.arrows && unpack(now.arrows, Float32Array);

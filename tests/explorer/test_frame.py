@@ -53,9 +53,22 @@ def test_player_sends_cells_as_they_are():
 
 def test_points_send_positions_panels_and_field():
     cloud = Cloud(np.ones((3, 7, 2)), ("0", "1", "2"), (-1, 1, -1, 1), colours=np.zeros(7), field=np.eye(4))
-    sent = Points("x").postprocess(cloud)
+    sent = json.loads(Points("x").postprocess(cloud))
     assert sent["shape"] == [3, 1, 7, 2] and sent["field_shape"] == [4, 4]
     assert decoded(sent["field"], "u1", (4, 4)).max() == 255
+
+
+def test_points_are_sent_to_a_thirtieth_of_a_pixel():
+    extent, rng = (-3.0, 2.0, 10.0, 11.0), np.random.default_rng(0)
+    low, size = np.array(extent[::2]), np.array([5.0, 1.0])
+    positions = low + size * rng.uniform(-1, 2, (2, 40, 2))  # as far to each side as the extent is long
+    positions[1, :4] = [[np.nan, 10.5], [np.inf, 10.5], [-np.inf, 1e300], [-3.0, -1e300]]
+    sent = json.loads(Points("x").postprocess(Cloud(positions, ("0", "1"), extent)))
+    steps = decoded(sent["data"], "<u2", (2, 40, 2)).astype(float)
+    expected = np.clip(positions, low - size, low + 2 * size)
+    off = np.abs(low + size * (3 * steps / 65534 - 1) - expected) / size
+    assert np.nanmax(off) < 1.51 / 65534 and steps[1, 0, 0] == 65535 and (steps == 65535).sum() == 1
+    assert (700 * 1.51 / 65534) < 1 / 30
 
 
 @pytest.mark.parametrize(
