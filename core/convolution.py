@@ -138,12 +138,9 @@ def convolve(
     image, kernel = _operands(image, kernel)
     kernel = kernel.flip(-2, -1) if flip else kernel
     windows = _windows(image, kernel, stride, padding, dilation, padding_mode)
-    if kernel.ndim == 4:
-        return torch.einsum("chwij,ocij->ohw", windows, kernel)
-    output = torch.zeros_like(windows[..., 0, 0])
-    for i, j in product(*map(range, kernel.shape)):  # all windows' tap (i, j) at once: the picture, shifted
-        output += kernel[i, j] * windows[..., i, j]
-    return output
+    if kernel.ndim == 2:
+        return torch.einsum("...hwij,ij->...hw", windows, kernel)
+    return torch.einsum("chwij,ocij->ohw", windows, kernel)
 
 
 def convolution_steps(

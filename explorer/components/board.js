@@ -1,6 +1,6 @@
 // Grids of numbers whose cells are touched only when they change: SVG, or a canvas where there are many, which the page
 // would take long to build as elements. cell: CSS pixels a cell has on the screen.
-const NS = 'http://www.w3.org/2000/svg', SIDE = 48, EDGE = 3, MANY = 100;
+const NS = 'http://www.w3.org/2000/svg', SIDE = 48, EDGE = 3, MANY = 48;
 let cell = 0;
 const make = (parent, tag, attributes) => {
   const node = parent.appendChild(document.createElementNS(NS, tag));
