@@ -38,22 +38,30 @@ function read() {
   return figure;
 }
 
-// Often nothing but marked points has moved, traces of one point each. They are moved where they stand, within what plotly
-// has computed of them: to draw all of a plot anew takes far longer.
-let rest = '';  // the figure that is drawn, without the places of its points
-function pointed({ data, layout }) {
-  const single = ({ mode, x }) => mode === 'markers' && x.length === 1, before = rest;
-  rest = JSON.stringify([data.map((trace) => single(trace) ? { ...trace, x: null, y: null } : trace), layout]);
+// Often nothing but marks has moved, traces of one point or of one line from point to point. They are moved where they
+// stand, within what plotly has computed of them: to draw all of a plot anew takes far longer.
+let rest = '';  // the figure that is drawn, without the places of its marks
+function marked({ data, layout }) {
+  const mark = ({ mode, x, fill }) => (mode === 'markers' && x.length === 1) || (mode === 'lines' && x.length === 2 && !fill);
+  const before = rest;
+  rest = JSON.stringify([data.map((trace) => mark(trace) ? { ...trace, x: null, y: null } : trace), layout]);
   if (rest !== before) return false;
-  for (const [i, trace] of data.entries()) {
-    if (!single(trace)) continue;
+  for (const [i, { mode, x, y }] of data.entries()) {
+    if (!mark(data[i])) continue;
     const { uid, xaxis, yaxis } = div._fullData[i], { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis];
-    const [x] = trace.x, [y] = trace.y, left = across.d2p(x), top = up.d2p(y), point = div.querySelector(`.trace${uid} .point`);
-    if (!point || !Number.isFinite(left + top)) return false;
-    div.data[i].x[0] = div.calcdata[i][0].x = x;
-    div.data[i].y[0] = div.calcdata[i][0].y = y;
-    point.setAttribute('transform', `translate(${left},${top})`);
-    point.setAttribute('display', left >= 0 && left <= across._length && top >= 0 && top <= up._length ? 'inline' : 'none');
+    const places = x.map((_, k) => [across.d2p(x[k]), up.d2p(y[k])]);
+    const drawn = div.querySelector(`.trace${uid} ${mode === 'lines' ? '.js-line' : '.point'}`);
+    if (!drawn || !places.flat().every(Number.isFinite)) return false;
+    x.forEach((_, k) => {
+      div.data[i].x[k] = div.calcdata[i][k].x = x[k];
+      div.data[i].y[k] = div.calcdata[i][k].y = y[k];
+    });
+    if (mode === 'lines') drawn.setAttribute('d', `M${places.join('L')}`);
+    else {
+      const [[left, top]] = places;
+      drawn.setAttribute('transform', `translate(${left},${top})`);
+      drawn.setAttribute('display', left >= 0 && left <= across._length && top >= 0 && top <= up._length ? 'inline' : 'none');
+    }
   }
   return true;
 }
@@ -63,7 +71,7 @@ async function draw() {
   if (!props.value) return;
   stale = false;
   const Plotly = await plotly(), figure = read();
-  if (pointed(figure)) return;
+  if (marked(figure)) return;
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }

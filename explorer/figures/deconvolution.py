@@ -27,7 +27,7 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
             y=[level, level],
             mode="lines",
             line={"color": colour, "width": 2, "dash": "dash"},
-            hovertemplate=f"{text}: {level:.3g}<extra></extra>",
+            hovertemplate=f"{text}: %{{y:.3g}}<extra></extra>",
         )
         # in the corner that neither the falling curve nor a level reaches
         style.label(fig, 0.02, 0.07 + 0.09 * place, f"╌ {text}", colour, xref="paper", yref="paper")
