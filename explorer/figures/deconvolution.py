@@ -20,8 +20,8 @@ def gains(values: np.ndarray, levels: dict[str, tuple[float, str]], *, x: str) -
         line={"color": style.SIGNAL, "width": 3},
         hovertemplate="pattern %{x}: gain %{y:.3g}<extra></extra>",
     )
-    shown = sorted(((level, text, colour) for text, (level, colour) in levels.items() if level >= FLOOR), reverse=True)
-    for place, (level, text, colour) in enumerate(reversed(shown)):
+    shown = {text: level for text, level in levels.items() if level[0] >= FLOOR}
+    for place, (text, (level, colour)) in enumerate(shown.items()):
         fig.add_scatter(
             x=[0, len(values)],
             y=[level, level],
