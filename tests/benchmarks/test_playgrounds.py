@@ -18,6 +18,7 @@ import gradio as gr
 import pytest
 
 from explorer.app import build, launch
+from explorer.components.live import Live
 from explorer.frame import LIGHT
 from explorer.settings import to_query
 from explorer.tabs import (
@@ -121,8 +122,11 @@ async (selector) => {
 
 @pytest.fixture(scope="module")
 def url():
-    """The whole page, with one slider more, whose callback does nothing."""
+    """The whole page, with one slider more, whose callback does nothing; no answer is kept, every move is computed."""
     demo = build()
+    for piece in demo.blocks.values():
+        if isinstance(piece, Live):
+            piece.keeps = False
     with demo:
         with gr.Column(elem_id="empty"):
             slider, answer = gr.Slider(0, 1000, 0, step=1), gr.HTML("0", elem_id="empty-answer")
