@@ -138,7 +138,8 @@ class Guard:
             return await answer.json(200, self.health())
         if path == "/plotly.min.js":
             answer.cached = b"public, max-age=86400"
-            return await self.wire(scope, receive, answer, key=path, app=FileResponse(plotly_js()))
+            await self.wire(scope, receive, answer, key=path, app=FileResponse(plotly_js()))
+            return
         if not OPEN.fullmatch(path) or ".." in path.split("/"):
             return await answer.refuse(404, "there is nothing at this address")
         if scope["method"] == "POST":
