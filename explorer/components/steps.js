@@ -47,7 +47,7 @@ new ResizeObserver(() => {
 }).observe(place);
 new MutationObserver(() => {  // light or dark: canvases take the page's colours when they are made
   if (!now) return;
-  build();
+  build(true);
   cross();
   show(bar.step());
 }).observe(document.body, { attributes: true, attributeFilter: ['class'] });

@@ -43,16 +43,26 @@ stage?.addEventListener('cells-marked', ({ detail: { root: from, kind, size, out
   if (now.kind === 'scatter') boards[0].reach(now.labels.flatMap((_, step) => (patch(step).includes(outputs[0]) ? [step] : [])));
 });
 
-function build() {
+// A slider moves among few sizes: the boards of those stay, with what is drawn on them.
+let made = new Map();
+function build(anew) {
+  if (anew || made.size > 20) made = new Map();
   place.replaceChildren();
   boards = now.titles.map((title, i) => {
     if (i) place.appendChild(Object.assign(document.createElement('span'), { className: 'sign', textContent: (now.kind === 'gather' ? ['∗', '='] : ['×', '→'])[i - 1] }));
-    return board(place, title, sizes()[i]);
+    const key = [now.kind, i, title, ...sizes()[i]].join(), known = made.get(key) ?? listening(board(place, title, sizes()[i]), i);
+    made.set(key, known);
+    place.appendChild(known.figure);
+    known.reach([]);
+    return known;
   });
-  const [one, many] = [single(), spread()];
-  pick(one);
-  pointed(many, (i) => one.reach(now.labels.flatMap((_, step) => (patch(step).includes(i) ? [step] : []))), () => one.reach([]));
   fit();
+}
+function listening(one, i) {
+  const [alone, many] = now.kind === 'gather' ? [2, 0] : [0, 2];
+  if (i === alone) pick(one);
+  if (i === many) pointed(one, (at) => single().reach(now.labels.flatMap((_, step) => (patch(step).includes(at) ? [step] : []))), () => single().reach([]));
+  return one;
 }
 
 // All cells of one size, in one row if they stay readable there; else the source above, or the output below, or all stacked.
