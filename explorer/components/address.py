@@ -1,11 +1,24 @@
 """The two small pieces of a tab's heading: its address with Copy link, and its preset chips."""
 
 import html
+from typing import Any
 
 from explorer.components.base import Piece, script
 
 
-class Address(Piece):
+class Word(Piece):
+    """A piece whose value is text."""
+
+    def preprocess(self, payload: Any) -> str:
+        if not isinstance(payload, str):
+            raise ValueError(f"wanted text, got {type(payload).__name__}")
+        return payload
+
+    def api_info(self) -> dict[str, str]:
+        return {"type": "string"}
+
+
+class Address(Word):
     """Holds the query part of the tab's address, keeps the browser's address bar current, and copies the link.
 
     Its input event asks the tab to read the address anew.
@@ -20,11 +33,8 @@ class Address(Piece):
             render=True,
         )
 
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}
 
-
-class Chips(Piece):
+class Chips(Word):
     """Preset names as buttons; the value is the chosen one, or "" when the settings are no preset's."""
 
     def __init__(self, names: tuple[str, ...]):
@@ -39,6 +49,3 @@ class Chips(Piece):
             value=names[0],
             render=True,
         )
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}
