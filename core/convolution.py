@@ -164,8 +164,8 @@ def convolution_steps(
     products = windows * (kernel if kernel.ndim == 2 else kernel[:, :, None, None])
     values = products.sum((-2, -1) if kernel.ndim == 2 else (1, -2, -1))
     of_all = windows.flatten(-4, -3).unbind(-3), products.flatten(-4, -3).unbind(-3), values.flatten(-2).unbind(-1)
-    for (row, col), window, its_products, value in zip(product(*map(range, values.shape[-2:])), *of_all, strict=True):
-        yield WindowStep(row, col, window, its_products, value)
+    for (row, col), *held in zip(product(*map(range, values.shape[-2:])), *of_all, strict=True):
+        yield WindowStep(row, col, *held)
 
 
 def insert_zeros(image: Tensor, stride: Pair) -> Tensor:

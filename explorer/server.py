@@ -207,14 +207,14 @@ class Guard:
         import gradio as gr
         from gradio.context import LocalContext
 
-        async def moved(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        async def computed(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
             LocalContext.request.set(gr.Request(Request(scope)))
             shown = await to_thread.run_sync(piece.move, data, limiter=self.demo.limiter)
             await shown(scope, receive, send)
 
         began, told = time.perf_counter(), piece.kept_as(data)
         key = None if told is None else (piece._id, told)
-        if await self.moves(scope, receive, answer, key=key, app=moved):
+        if await self.moves(scope, receive, answer, key=key, app=computed):
             ms = round(1000 * (time.perf_counter() - began), 1)
             said = {"id": answer.number, "tab": piece.name, "event": "move", "ms": ms, "outcome": "kept"}
             LOG.info("event", extra=said)

@@ -100,20 +100,21 @@ class Wire:
             return True
         made = self._making[key] = asyncio.Event()
 
+        def done() -> None:
+            if self._making.get(key) is made:
+                del self._making[key]
+            made.set()
+
         def keep(answer: "Squeezed") -> None:
             headers = answer.start["headers"]
             if answer.start["status"] == 200 and header(headers, b"cache-control") != b"no-store":
                 self.kept.put(key, (headers, answer.body))
-            self._making.pop(key, None)
-            made.set()
+            done()  # before it is sent: others do not wait for who reads slowly
 
-        answer = Squeezed(send, name, self.levels, run=run, whole=keep)
         try:
-            await (app or self.app)(scope, receive, answer)
-        finally:  # also of someone who leaves before the end: Gradio sends no more then
-            if self._making.get(key) is made:
-                del self._making[key]
-            made.set()
+            await (app or self.app)(scope, receive, Squeezed(send, name, self.levels, run=run, whole=keep))
+        finally:
+            done()  # also of who leaves before the end: Gradio sends no more then
         return False
 
 

@@ -76,8 +76,10 @@ class Live(Piece):
     def kept_as(self, asked: Any) -> str | None:
         """What names the answer to a move for everyone; None if it may not be kept: pictures of a visitor's own are
         nobody else's."""
-        told = json.dumps(asked, sort_keys=True) if self.keeps else ""
-        return told if 0 < len(told) <= LONGEST and '"data:' not in told else None
+        if not self.keeps:
+            return None
+        told = json.dumps(asked, sort_keys=True)
+        return None if len(told) > LONGEST or '"data:' in told else told
 
 
 def sent(piece: Any, value: Any, held: Collection[str]) -> Any:

@@ -210,7 +210,7 @@ def play(s: Settings) -> View:
     return screen(
         s,
         {
-            0: trajectory(s, chain.times, x_t, walked),
+            0: trajectory(s, schedule, chain.times, x_t, walked),
             1: figures.pixel_values(x_t.numpy(), walked.numpy()),
             2: figures.amplitudes(schedule.signal.numpy(), schedule.noise.numpy(), t),
             3: figures.steps(schedule.beta.numpy(), t),
@@ -227,10 +227,12 @@ def amounts(schedule: NoiseSchedule, t: int) -> dict[str, float]:
     return {name: float(getattr(schedule, name)[t]) for name in ("alpha_bar", "signal", "noise", "beta")}
 
 
-def trajectory(s: Settings, times: tuple[int, ...], x_t: torch.Tensor, walked: torch.Tensor) -> Trajectory:
+def trajectory(
+    s: Settings, schedule: NoiseSchedule, times: tuple[int, ...], x_t: torch.Tensor, walked: torch.Tensor
+) -> Trajectory:
     """The jump and the chain at the kept times and at t."""
-    schedule, at = named_schedule(s.schedule, T=s.T), int(np.searchsorted(times, s.t))
-    steps, moves = shades_of(s.picture, s.size, s.grey, s.schedule, s.T, s.seed), s.t not in times
+    at, moves = int(np.searchsorted(times, s.t)), s.t not in times
+    steps = shades_of(s.picture, s.size, s.grey, s.schedule, s.T, s.seed)
     if moves:
         times = (*times[:at], s.t, *times[at:])
         steps = np.insert(steps, at, shades(panels(x_t[None], walked[None])[0], (-1, 1)), axis=0)

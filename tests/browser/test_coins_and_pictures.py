@@ -219,7 +219,7 @@ def test_values_by_keyboard(page, url):
 
 
 LEVELS = """async (anew) => {
-    const plot = document.querySelector('#tab-deconvolution .live-plot'), { data, calcdata } = plot;
+    const plot = document.querySelector('#tab-deconvolution .live-plot');
     if (anew) await Plotly.redraw(plot);
     const marks = plot.calcdata.filter(({ length }) => length === 2);
     return [...plot.querySelectorAll('.js-line')].slice(-marks.length).map((line, i) => [

@@ -272,26 +272,29 @@ def test_forward_noise_numbers(t):
 
 
 def same_shades(shown, x):
-    """Whether these bytes are the values x, black at -1 and white at 1, but for a few on the edge of a shade."""
+    """Whether these bytes are the shades nearest to the values x, black at -1 and white at 1."""
     expected = (np.clip(np.asarray(x, dtype=np.float64), -1, 1) + 1) * 127.5
     return np.abs(shown - expected).max() < 0.51
 
 
-def test_forward_noise_frames_are_the_pictures():
+def test_forward_noise_frames_are_the_pictures(monkeypatch):
     """The chain gone on from a kept time is the chain walked from the start, and the jump is its equation."""
+    shown, values = forward_noise.trajectory, []
+    monkeypatch.setattr(forward_noise, "trajectory", lambda *of: values.extend(of[-2:]) or shown(*of))
     view = forward_noise.update(forward_noise.Settings(picture="letter", t=137, T=500))
-    trajectory = view.stage[0]
+    trajectory, (x_t, at_t) = view.stage[0], values
     assert trajectory.labels[trajectory.at].startswith("t = 137:")
     jump, walked = trajectory.frames[trajectory.at]
     x0, a = picture("letter", 64), linear(137, 500)
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
-    assert same_shades(jump, (a**0.5 * x0 + (1 - a) ** 0.5 * eps)[0])
+    assert np.allclose(x_t, a**0.5 * x0 + (1 - a) ** 0.5 * eps, atol=1e-5) and same_shades(jump, x_t[0])
+    assert np.allclose(forward_noise.chain_of("letter", 64, False, "linear", 500, 0).states[0], x0)
     assert same_shades(trajectory.frames[0], x0.expand(2, -1, -1)) and len(trajectory.labels) == 42
     x, g = x0, torch.Generator().manual_seed(100_000)
     for t in range(1, 138):
         beta = 1 - linear(t, 500) / linear(t - 1, 500)
         x = (1 - beta) ** 0.5 * x + beta**0.5 * torch.randn(x0.shape, generator=g)
-    assert same_shades(walked, x[0])
+    assert np.allclose(at_t, x, atol=1e-4) and same_shades(walked, at_t[0])
     assert not same_shades(jump, x[0])
 
 
@@ -304,7 +307,10 @@ def test_forward_noise_keeps_little():
         kept = forward_noise.chain_of(s.picture, size, grey, s.schedule, 60, 0)
         assert sum(x.numel() for x in kept.states) <= forward_noise.BUDGET
         assert 4 * sum(x.numel() for x in kept.states) + sum(g.numel() for g in kept.generators) <= 9e6  # bytes
-    assert forward_noise.chain_of.cache_parameters()["maxsize"] == 12
+        shades = forward_noise.shades_of(s.picture, size, grey, s.schedule, 60, 0)
+        assert shades.nbytes <= forward_noise.BUDGET + 2 * shades[0].nbytes
+    for cached in (forward_noise.chain_of, forward_noise.shades_of):
+        assert cached.cache_parameters()["maxsize"] == 12
 
 
 def test_forward_noise_says_when_too_much_signal_is_left():
