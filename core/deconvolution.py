@@ -4,11 +4,14 @@ A is ``convolve(x, kernel)``: valid, stride 1, not flipped, so every answer to a
 (H + k - 1, W + k - 1), and there are more unknowns than equations. Its transpose A' is `transposed_convolve`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
@@ -149,7 +152,7 @@ def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor
     full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
     if max(full) > LARGEST_SVD:
         stop = {"atol": 1e-12, "btol": 1e-12, "conlim": 0, "maxiter": STEPS}
-        x = lsmr(_Blur(y.shape, full, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
+        x = lsmr(_Blur(y.shape, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
         return torch.from_numpy(x).reshape(full).to(y)
     shape = (y.shape[0], y.shape[1])
     u, s, vt = svd(shape, kernel)
@@ -174,14 +177,16 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
         raise ValueError("Richardson-Lucy needs a kernel with no negative tap and at least one above 0")
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations must be a whole number of at least 1, got {iterations!r}")
-    half = kernel.shape[0] // 2, kernel.shape[1] // 2
-    spare = 4 * max(kernel.shape)
-    seen = pad(y.double().clamp(min=0), (half[0] + spare, half[1] + spare), "replicate")
-    x = torch.full_like(seen, 0.5)
+    (down, across), spare = (k // 2 for k in kernel.shape), 4 * max(kernel.shape)
+    seen = pad(y.double().clamp(min=0), (down + spare, across + spare), "replicate").numpy()
+    A = _Blur(seen.shape, kernel)
+    around = np.zeros(A.full)
+    inside = slice(down, down + seen.shape[0]), slice(across, across + seen.shape[1])
+    around[inside] = 0.5
+    x = around[inside]  # a view: beyond it all stays 0
     for _ in range(iterations):
-        ratio = seen / (convolve(x, kernel.double(), padding=half) + 1e-12)
-        x = x * convolve(ratio, kernel.double(), padding=half, flip=True)
-    return x[spare:-spare, spare:-spare].to(y)
+        x *= A.back(seen / (A.forward(around) + 1e-12))[inside].clip(min=0)  # spectra have -1e-17 for 0
+    return torch.from_numpy(x[spare:-spare, spare:-spare]).to(y)
 
 
 def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
@@ -190,19 +195,31 @@ def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Blur(LinearOperator):
-    """A, for scipy's solvers, by spectra: what goes around is cut off, or was 0."""
+    """A and its transpose by spectra: what goes around is cut off, or was 0.
 
-    def __init__(self, shape: torch.Size, full: list[int], kernel: Tensor):
-        super().__init__(np.float64, (shape.numel(), full[0] * full[1]))
-        self.seen, self.full = shape, full
-        self.gain = np.fft.rfft2(kernel.double().numpy(), full)
+    seen, full: the sides (H, W) of a y and of its x. For scipy's solvers, pictures are rows of pixels.
+    """
+
+    def __init__(self, seen: Sequence[int], kernel: Tensor):
+        (height, width), (tall, wide) = seen, kernel.shape
+        self.seen, self.full = (height, width), (height + tall - 1, width + wide - 1)
+        self.sides: Any = [next_fast_len(n, real=True) for n in self.full]
+        self.gain = np.fft.rfft2(kernel.double().numpy(), self.sides)
+        super().__init__(np.float64, (prod(self.seen), prod(self.full)))
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        around = np.fft.irfft2(np.fft.rfft2(x, self.sides) * self.gain.conj(), self.sides)
+        return around[: self.seen[0], : self.seen[1]]
+
+    def back(self, y: np.ndarray) -> np.ndarray:
+        around = np.fft.irfft2(np.fft.rfft2(y, self.sides) * self.gain, self.sides)
+        return around[: self.full[0], : self.full[1]]
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
-        around = np.fft.irfft2(np.fft.rfft2(x.reshape(self.full)) * self.gain.conj(), self.full)
-        return around[: self.seen[0], : self.seen[1]].ravel()
+        return self.forward(x.reshape(self.full)).ravel()
 
     def _rmatvec(self, x: np.ndarray) -> np.ndarray:
-        return np.fft.irfft2(np.fft.rfft2(x.reshape(self.seen), self.full) * self.gain, self.full).ravel()
+        return self.back(x.reshape(self.seen)).ravel()
 
 
 def _rounding(shape: tuple[int, int], kernel: Tensor) -> float:
