@@ -14,7 +14,9 @@ LONGEST_CAPTION = 24  # tokens
 COLOURS = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
 COLOUR_NAMES = tuple(BACKGROUNDS)
 # How often a caption says keywords instead of the name: more for people, of whom some words ("nurse") are no name.
-LOOSE, LOOSE_BY_GROUP = 0.15, {"People": 0.35}
+LOOSE, LOOSE_BY_GROUP = 0.2, {"People": 0.35}
+# How often the style is said, and how often nothing but it and the background: so that it is learnt apart from names.
+STYLED, STYLE_ALONE = 0.9, 0.12
 # Style names as a caption says them.
 STYLES = {
     "noto": "noto",
@@ -119,9 +121,11 @@ def caption(
     if rng.random() < 0.2:
         thing = f"{'an' if thing[:1] in 'aeiou' else 'a'} {thing}"
     parts = [thing]
-    if rng.random() < 0.75:
+    if rng.random() < STYLED:
         said = f"{STYLES[style]} style"
-        if rng.random() < 0.25:
+        if rng.random() < STYLE_ALONE:
+            parts[0] = said
+        elif rng.random() < 0.25:
             parts[0] = f"{said} {thing}" if rng.random() < 0.5 else f"{thing} in {said}"
         else:
             parts.append(said)

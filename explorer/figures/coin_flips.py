@@ -135,7 +135,8 @@ def convergence(n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: in
 
 
 def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
-    """The particles' variance at every time (steps + 1,), and the straight line it should follow."""
+    """The particles' variance at every time (steps + 1,), of which every third has a dot, and the straight line it
+    should follow."""
     t = np.arange(len(measured))
     top = ceiling(1.15 * max(expected[-1], 1e-12))
     fig = Figure(style.layout(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top]))
@@ -147,10 +148,10 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
         hovertemplate="t s² = %{y:.3g}<extra></extra>",
     )
     fig.add_scatter(
-        x=t,
-        y=measured,
+        x=t[::3],
+        y=measured[::3],
         mode="markers",
-        marker={"color": style.SIGNAL, "size": 6},
+        marker={"color": style.SIGNAL, "size": 7},
         hovertemplate="measured %{y:.4g} at t = %{x}<extra></extra>",
     )
     middle = len(t) // 2

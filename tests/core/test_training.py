@@ -453,12 +453,24 @@ def test_captions_name_every_background_but_white():
                 kinds.add(("style" in said, "background" in said, "red apple" in said, "," in said))
     assert len(kinds) > 10
     without = [batches.caption("cat", (), "noto", "white", rng) for _ in range(50)]
-    assert all("cat" in said for said in without)
+    assert all("cat" in said or said.startswith("noto style") for said in without)
+
+
+def test_captions_name_the_style_mostly_and_sometimes_nothing_else():
+    n, rng = 4000, np.random.default_rng(0)
+    said = [batches.caption("cat", (), "fluent3d", "white", rng) for _ in range(n)]
+    styled, alone = (
+        sum(map(kind, said)) / n for kind in (lambda one: "fluent 3d style" in one, lambda one: "cat" not in one)
+    )
+    assert all("cat" in one or "fluent 3d style" in one for one in said)
+    for share, expected in ((styled, 0.9), (alone, 0.9 * 0.12)):
+        assert abs(share - expected) < 4 * (expected / n) ** 0.5
 
 
 def test_captions_of_people_name_their_keywords_more_often():
     """ "nurse" is no name but a keyword: so that it is learnt, people's names give way to keywords more often."""
-    n, shares = 4000, {"People": 0.35, "Objects": 0.15}
+    thing = 1 - 0.9 * 0.12  # the others say a style alone
+    n, shares = 4000, {"People": 0.35 * thing, "Objects": 0.2 * thing}
     data = datasets.Emoji(
         images=torch.zeros(2, 4, 64, 64, dtype=torch.uint8), names=("worker", "syringe"), styles=("noto", "noto"),
         keywords=(("nurse",), ("nurse",)), groups=tuple(shares),
