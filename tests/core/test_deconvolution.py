@@ -107,6 +107,15 @@ def test_richardson_lucy_is_scikit_images(shape, taps, iterations, seed):
     assert checks.richardson_lucy(answer, y, kernel, iterations).ok
 
 
+@pytest.mark.parametrize("iterations", (1, 2, 9))
+def test_richardson_lucys_light_is_never_below_0(iterations):
+    """Where nothing is seen there is no light: spectra alone would leave -1e-17 for it."""
+    y = random(9, 7, low=-0.1)
+    y[:, :4] = 0
+    answer = richardson_lucy(y, blur("gaussian", 5), iterations)
+    assert answer.min() >= 0 and answer[:, :4].max() < 1e-12 and answer.max() > 0.1
+
+
 def test_what_was_never_seen_and_what_was_make_the_picture():
     x, kernel = random(14, 15), random(3, 4, seed=1)
     lost = never_seen(x, kernel)
