@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core each; read when torch is imported, here and in what a test starts
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -52,6 +53,19 @@ def afresh():
             return printed
 
         yield run
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Waits for something to be true, for a minute at most; whether it is."""
+
+    def wait(true):
+        end = time.monotonic() + 60
+        while not true() and time.monotonic() < end:
+            time.sleep(0.05)
+        return true()
+
+    return wait
 
 
 @pytest.fixture(scope="session")

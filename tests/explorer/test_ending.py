@@ -31,14 +31,7 @@ def walking():
     demo.close()
 
 
-def until(true):
-    end = time.monotonic() + 60
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
-
-
-def test_a_run_without_a_number_ends(walking):
+def test_a_run_without_a_number_ends(walking, until):
     url, number, done = walking
     with httpx.Client(base_url=url, timeout=60) as client:
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def test_a_move_is_answered_past_gradio_and_nothing_else_is(web, demo, monkeypat
     assert move(web, demo).json() == short.json()
 
 
-def test_what_a_class_asks_is_computed_once(web, demo, monkeypatch, tmp_path):
+def test_what_a_class_asks_is_computed_once(web, demo, until, monkeypatch, tmp_path):
     """But what is refused, asked with a picture of one's own, or of a tab whose answers hang on more, is each time."""
     [live] = [one for one in demo.blocks.values() if isinstance(one, Live)]
     asked, answer = [], live.move
@@ -87,9 +86,7 @@ def test_what_a_class_asks_is_computed_once(web, demo, monkeypatch, tmp_path):
         return {"call": 0, "values": list(asdict(coin_flips.Settings(n=23, **changes)).values())}
 
     one, other = (move(web, demo, data=values(), session_hash=visitor) for visitor in ("one", "other"))
-    end = time.monotonic() + 60
-    while len(file.read_text().splitlines()) < 2 and time.monotonic() < end:  # it is written after the answer is sent
-        time.sleep(0.01)
+    assert until(lambda: len(file.read_text().splitlines()) == 2)  # it is written after the answer is sent
     server.write_log()
     assert one.json() == other.json() and len(asked) == 1 and "cache-control" not in other.headers
     assert one.headers["x-request-id"] != other.headers["x-request-id"]
