@@ -98,6 +98,19 @@ def guided(cond: Denoiser, uncond: Denoiser, scale: float | Callable[[int], floa
     return denoiser
 
 
+def added(whole: Denoiser, more: Denoiser, less: Denoiser, weight: float) -> Denoiser:
+    """A denoiser that says what ``whole`` says, and ``weight`` times what ``more`` says over ``less``.
+
+    Source: Liu et al. (2022), arXiv 2206.01714, equation 11, for one more concept.
+    """
+
+    def denoiser(x: torch.Tensor, t: int) -> Prediction:
+        p, a, b = whole(x, t), more(x, t), less(x, t)
+        return Prediction(p.x0 + weight * (a.x0 - b.x0), p.eps + weight * (a.eps - b.eps))
+
+    return denoiser
+
+
 def classifier_guided(
     denoiser: Denoiser,
     gradient: Callable[[torch.Tensor, int], torch.Tensor],

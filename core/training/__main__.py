@@ -1,4 +1,7 @@
-"""Train one part of a model: ``python -m core.training RECIPE``; ``prepare``: data of a U-Net; ``evaluate``."""
+"""Train one part of a model: ``python -m core.training RECIPE``.
+
+Before it, ``prepare`` and ``compose`` lay out what a U-Net learns from; after it, ``evaluate`` scores a model.
+"""
 
 import argparse
 import os
@@ -36,6 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["prepare"]:
         prepare.main(arguments[1:])
+    elif arguments[:1] == ["compose"]:
+        from core.training import compose
+
+        compose.main(arguments[1:])
     elif arguments[:1] == ["evaluate"]:
         from core.training import evaluate
 

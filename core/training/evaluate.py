@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from core import datasets, weights
+from core.denoiser import Denoiser
 from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan
 from core.samplers import named_sampler
 from core.training.batches import STYLES
@@ -45,24 +46,45 @@ def load_classifier(folder: Path) -> tuple[Classifier, Card]:
 
 
 @torch.no_grad()
-def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, batch: int = 50) -> Tensor:
-    """One picture of each prompt, from the noise of its seed, as the card's defaults say: (N, 3, H, W) in [-1, 1]."""
-    times, scale = sampling_plan(model.scheduler, model.default("steps"))
-    walk, c = named_sampler(model.default("sampler")), model.unet.config
-    empty = model.text([""]).to(model.unet.conv_in.weight)
-    drawn = []
-    for start in tqdm(range(0, len(prompts), batch), desc="pictures"):
-        rows = range(start, min(start + batch, len(prompts)))
-        context = model.text([prompts[i] for i in rows]).to(empty)
-        denoiser = network_denoiser(
-            model.unet, model.schedule, model.scheduler["prediction_type"], context, empty, model.default("guidance")
-        )  # fmt: skip
+def walk(
+    model: TextToImage,
+    ask: Callable[[range], Denoiser],
+    seeds: Sequence[int],
+    *,
+    steps: int | None = None,
+    batch: int = 50,
+) -> Iterator[Tensor]:
+    """Latents (B, C, h, w), ``batch`` at a time, from the noise of each seed, by the card's sampler.
+
+    ask: the denoiser of some of the rows. steps: the card's if None.
+    """
+    times, scale = sampling_plan(model.scheduler, model.default("steps") if steps is None else steps)
+    sampler, c = named_sampler(model.default("sampler")), model.unet.config
+    for start in tqdm(range(0, len(seeds), batch), desc="pictures"):
+        rows = range(start, min(start + batch, len(seeds)))
         noises = [torch.Generator().manual_seed(seeds[i]) for i in rows]
         shape = (1, c.in_channels, c.sample_size, c.sample_size)
         x = torch.cat([torch.randn(shape, generator=noise) for noise in noises]).to(model.device)
-        *_, last = walk(denoiser, model.schedule, scale * x, times, generator=noises)
-        drawn.append(model.decode(last.x_next).clamp(-1, 1).cpu())
-    return torch.cat(drawn)
+        *_, last = sampler(ask(rows), model.schedule, scale * x, times, generator=noises)
+        yield last.x_next
+
+
+def asking(model: TextToImage, prompts: Sequence[str], guidance: float) -> Denoiser:
+    """The model's U-Net, told one prompt a row."""
+    empty = model.text([""]).to(model.unet.conv_in.weight)
+    return network_denoiser(
+        model.unet, model.schedule, model.scheduler["prediction_type"], model.text(prompts).to(empty), empty, guidance
+    )
+
+
+@torch.no_grad()
+def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, batch: int = 50) -> Tensor:
+    """One picture of each prompt, from the noise of its seed, as the card's defaults say: (N, 3, H, W) in [-1, 1]."""
+
+    def ask(rows: range) -> Denoiser:
+        return asking(model, [prompts[i] for i in rows], model.default("guidance"))
+
+    return torch.cat([model.decode(z).clamp(-1, 1).cpu() for z in walk(model, ask, seeds, batch=batch)])
 
 
 @dataclass(frozen=True)

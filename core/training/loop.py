@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
 
 from core.denoiser import velocity
 from core.forward import add_noise, randn_like
@@ -202,7 +203,20 @@ class Muon(torch.optim.Muon):
     def step(self, closure: None = None) -> None:
         for weight, matrix in zip(self.weights, self.param_groups[0]["params"], strict=True):
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad, weight)
-        super().step(closure)
+        slow = self.weights[0].device.type == "cpu" and not bf16_units()
+        with InFloat32() if slow else nullcontext():
+            super().step(closure)
+
+
+class InFloat32(TorchFunctionMode):
+    """Who asks for bfloat16, as torch's Muon does, gets float32: where a CPU multiplies bfloat16 in software, a step
+    would take ten times longer than the network's own work."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if kwargs.get("dtype") is torch.bfloat16:
+            kwargs["dtype"] = torch.float32
+        return func(*args, **kwargs)
 
 
 def as_matrix(x: Tensor, like: Tensor) -> Tensor:

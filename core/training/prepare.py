@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.training import batches
+from core.training.loop import bf16_units
 
 SHEET = ("red apple", "cat face", "rocket", "pizza", "blue heart", "red apple, on a blue background", "house", "fish")
 # Groups that the judge of `evaluate` reads least often come more often.
@@ -33,8 +34,8 @@ MOVE = 0.25
 class Prepared:
     """Latents with captions.
 
-    latents: float16 (N, C, h, w), unit variance per channel. picture: (N,), which picture each shows. weight: (N,), how
-    often it is trained on, relative to the others.
+    latents: float16 (N, C, h, w), unit variance per channel. picture: (N,), which picture each shows, -1 for
+    one that `compose` drew. weight: (N,), how often it is trained on, relative to the others.
     caption: (N, V) numbers of the captions that fit it. states: float16 (M, D), the token states of all captions, one
     after the other, start to end mark. ids: (M,), their token ids. offset: (captions + 1,), where each begins.
     Caption 0 is empty; those after it are `SHEET`.
@@ -104,7 +105,7 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
             x, which, ground = next(
                 batches.pictures(emoji.images, 0, generator, flip=False, white=0.3, chosen=which, every=True, move=MOVE)
             )
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16_units()):
                 latents.append(vae.encode(x).half())
             pictures.append(which.int())
             texts = [batches.captions(emoji, which, ground, rng) for _ in range(captions)]

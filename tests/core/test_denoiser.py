@@ -4,8 +4,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from core.denoiser import Prediction, classifier_guided, guide, guided, velocity
+from core.denoiser import Prediction, added, classifier_guided, guide, guided, velocity
 from core.forward import add_noise
+from core.mixtures import GaussianMixture
 from core.schedule import NoiseSchedule, linear, scaled_linear
 from core.toys import mixture
 
@@ -99,6 +100,23 @@ def test_guided_pair_still_fits_together():
     assert torch.allclose(p.eps, e2 + 4 * (e1 - e2))
     falling = guided(cond, uncond, lambda t: t / 100)
     assert torch.allclose(falling(x, 300).eps, e2 + 3 * (e1 - e2))
+
+
+@pytest.mark.parametrize("t", [1, 50, 400, 1000])
+def test_what_says_nothing_of_each_other_adds_up(t):
+    """Rows and columns of a lattice are independent: q(x | row, column) = q(x | row) q(x | column) / q(x), up to a
+    factor, so a place in it that nobody has shown is reached exactly."""
+    schedule, where = linear(), torch.tensor([-1.5, -0.2, 1.0], dtype=torch.float64)
+    points = GaussianMixture(
+        torch.cartesian_prod(where, where / 2), torch.full((9,), 0.2, dtype=torch.float64),
+        torch.outer(torch.tensor([0.2, 0.3, 0.5]), torch.tensor([0.6, 0.1, 0.3])).flatten().double(),
+    )  # fmt: skip
+    row, column = torch.arange(9) // 3 == 1, torch.arange(9) % 3 == 2
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    told = [points.only(chosen).denoiser(schedule) for chosen in (row, column, row & column)]
+    said, wanted = added(*told[:2], points.denoiser(schedule), 1.0)(x, t), told[2](x, t)
+    assert torch.allclose(said.x0, wanted.x0) and torch.allclose(said.eps, wanted.eps)
+    assert torch.allclose(added(*told[:2], told[2], 0.0)(x, t).x0, told[0](x, t).x0)
 
 
 @pytest.mark.parametrize("t", [1, 50, 400, 1000])

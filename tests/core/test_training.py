@@ -6,6 +6,7 @@ import math
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -20,19 +21,21 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from core import datasets, weights
+from core.denoiser import Prediction
 from core.mixtures import GaussianMixture
 from core.networks.layers import timestep_embedding
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
 from core.pipeline import ClassToImage, TextToImage
+from core.samplers import SAMPLERS
 from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
-from core.training import batches, prepare
+from core.training import batches, compose, evaluate, loop, prepare
 from core.training.evaluate import Asked, frechet_distance, load_classifier, spread
 from core.training.loop import Denoising, TrainConfig, optimizers_of, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
 from core.training.recipes import RECIPES, ClassifierConfig, CLIPConfig
-from core.training.runs import prepare_run
+from core.training.runs import Labels, prepare_run
 
 SCHEDULE = scaled_linear()
 
@@ -186,9 +189,12 @@ def test_learning_rate_is_that_of_torch():
     assert schedule_lr(10_000, 1.0, config) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("units", [True, False])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_muon_steps_along_singular_directions_alone(layout):
-    """A kernel moves as torch's Muon moves it as a matrix; the first step is nearly U V^T of its gradient U S V^T."""
+def test_muon_steps_along_singular_directions_alone(layout, units, monkeypatch):
+    """A kernel moves as torch's Muon moves it as a matrix, on CPUs without bfloat16 units as in numpy's full precision;
+    the first step is nearly U V^T of its gradient U S V^T."""
+    monkeypatch.setattr(loop, "bf16_units", lambda: units)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(32, 24, 3), nn.Conv2d(24, 4, 3)).to(memory_format=layout)
     kernel, gradient = network[0].weight, torch.randn(24, 32, 3, 3)
@@ -198,7 +204,15 @@ def test_muon_steps_along_singular_directions_alone(layout):
     kernel.grad, alone.grad = gradient.to(memory_format=layout), gradient.flatten(1).clone()
     muon.step()
     same.step()
-    assert torch.allclose(kernel.detach().contiguous().flatten(1), alone.detach(), atol=1e-6)
+    wanted = alone.detach()
+    if not units:  # Jordan et al.'s five steps, by hand
+        x = gradient.flatten(1).double().numpy()
+        x /= np.linalg.norm(x)
+        for _ in range(5):
+            square = x @ x.T
+            x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
+        wanted = before.contiguous().flatten(1) * (1 - 1e-5) - 1e-3 * 0.2 * math.sqrt(32 * 9) * torch.from_numpy(x)
+    assert torch.allclose(kernel.detach().contiguous().flatten(1), wanted.float(), atol=1e-6 if units else 1e-7)
     moved = (before - kernel.detach() - 1e-5 * before).contiguous().flatten(1)
     stretch = torch.linalg.svdvals(moved) / (1e-3 * 0.2 * math.sqrt(32 * 9))
     u, _, vh = torch.linalg.svd(gradient.flatten(1), full_matrices=False)
@@ -636,6 +650,75 @@ def test_denoising_batches(trained):
             row = (data.latents.float() == one).flatten(1).all(1).nonzero()[0, 0]
             assert any(torch.equal(words, said) for said in own[row])
     assert 70 < without < 130
+
+
+def test_missing_styles_are_drawn_and_added(trained, emoji_folder, tmp_path, monkeypatch):
+    """Of the names that lack a style, those that no score asks for are drawn, said in captions and trained on."""
+    out, prepared = trained
+    folder, fewer = tmp_path / "prepared", tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    shutil.copytree(emoji_folder, fewer)
+    with open(fewer / "emoji64.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    # In alphabetical order: styles blob, fx, noto, twemoji; names blue heart (0), cat face (1), pizza (2), ...
+    # Asked for are styles i and i + 3 mod 4: of a blue heart blob and twemoji, of a cat face fx and blob.
+    gone = [("blue heart", "noto"), ("blue heart", "twemoji"), ("cat face", "twemoji")]
+    with open(fewer / "emoji64.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header] + [r for r in rows if (r[3].lower(), r[6]) not in gone])
+    labels = Labels.of(datasets.emoji(fewer))
+    assert compose.missing(labels) == [(0, 2), (1, 3)]
+    before = prepare.read(folder)
+    options = ["--data", str(fewer), "--model", str(out), "--out", str(folder), "--each", "3", "--often", "2"]
+    command.main(["compose", *options])
+    after = prepare.read(folder)
+    for name, value in vars(before).items():
+        assert torch.equal(getattr(after, name)[: len(value)], value), name
+    assert after.latents.shape == (66, 4, 8, 8) and after.latents.isfinite().all() and after.caption.shape == (66, 2)
+    # 51 pictures, once each, show 18 pairs; two pairs twice as often as one picture, over three latents each.
+    assert after.weight[60:].tolist() == pytest.approx([2 * 1.5 * 60 / 51 / 3] * 6)
+    assert Image.open(folder / "drawn.png").height % 64 == 0
+    text, _ = weights.load(out / "text_encoder")
+    from core.text import tokenizer
+
+    new = after.caption[60:].flatten().tolist()
+    assert new == list(range(len(before.offset) - 1, len(after.offset) - 1))
+    for place, number in enumerate(new):
+        ids = after.ids[after.offset[number] : after.offset[number + 1]].tolist()
+        prompt = tokenizer().decode(ids[1:-1]).strip()
+        assert not {"blob", "fx", "noto" if place >= 6 else "twemoji"} & set(prompt.split()), prompt
+        assert torch.allclose(after.context(torch.tensor([number])), text([prompt]), atol=5e-3), prompt
+    with pytest.raises(ValueError, match=r"has drawn pictures already: run `python -m core\.training prepare` again"):
+        command.main(["compose", *options])
+    with pytest.raises(ValueError, match="there is nothing to draw"):
+        command.main(["compose", "--data", str(emoji_folder), "--model", str(out), "--out", str(prepared)])
+
+
+def test_a_style_asked_for_twice(trained):
+    """With weight 0 a picture is drawn as ever; with 1 the U-Net's four answers are put together as written."""
+    out, _ = trained
+    model = TextToImage.load(out, device="cpu")
+    prompts, seeds = (
+        ["kiss: a, b, fx style, on a red background", "red apple, noto style, on a blue background"],
+        [4, 5],
+    )
+    plain = evaluate.walk(
+        model, lambda rows: evaluate.asking(model, [prompts[i] for i in rows], 3.0), seeds, steps=compose.STEPS
+    )
+    assert torch.allclose(compose.draw(model, prompts, seeds, 0.0), next(plain))
+    told = ["", *prompts, "fx style, on a red background", "noto style, on a blue background"]
+    told += ["on a red background", "on a blue background"]
+    context = model.text(told)
+
+    def by_hand(x, t):
+        v = model.unet(x[[0, 0, 1, 0, 1, 0, 1]], torch.full((7,), t - 1), context)
+        none = model.unet(x[1:], torch.full((1,), t - 1), context[:1])
+        empty = torch.cat([v[:1], none])
+        return Prediction.from_v(x, empty + 3 * (v[1:3] - empty) + v[3:5] - v[5:7], model.schedule.alpha_bar[t])
+
+    x = torch.cat([torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(s)) for s in seeds])
+    with torch.no_grad():
+        *_, last = SAMPLERS["dpmpp_2m"](by_hand, model.schedule, x, model.schedule.times(compose.STEPS))
+    assert torch.allclose(compose.draw(model, prompts, seeds, 1.0), last.x_next, atol=1e-4)
 
 
 def test_what_the_words_do(trained):
