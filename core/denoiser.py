@@ -99,9 +99,10 @@ def guided(cond: Denoiser, uncond: Denoiser, scale: float | Callable[[int], floa
 
 
 def added(whole: Denoiser, more: Denoiser, less: Denoiser, weight: float) -> Denoiser:
-    """A denoiser that says what ``whole`` says, and ``weight`` times what ``more`` says over ``less``.
+    """A denoiser that says what ``whole`` says, and ``weight`` times what ``more`` says over ``less``:
+    eps = eps_whole + weight (eps_more - eps_less), and the same for x0.
 
-    Source: Liu et al. (2022), arXiv 2206.01714, equation 11, for one more concept.
+    Source: Liu et al. (2022), arXiv 2206.01714, the conjunction of concepts, here for one concept more.
     """
 
     def denoiser(x: torch.Tensor, t: int) -> Prediction:
