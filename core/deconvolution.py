@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
+from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
@@ -45,12 +45,19 @@ def blur(name: str, width: int) -> Tensor:
     return taps / taps.sum()
 
 
-class SVD(NamedTuple):
-    """A = U diag(s) V': u (HW, HW), s (HW,) descending, vt (HW, H'W')."""
+Factors = tuple[Tensor, Tensor, Tensor]  # u, s, vt with M = u diag(s) vt, s descending
 
-    u: Tensor
+
+class SVD(NamedTuple):
+    """A = D ⊗ C, down the columns and across the rows of a picture: A x is D x C' for x as a picture.
+
+    s: the singular values of A, (HW,), descending, which are all products of those of D and C. Where the kernel is no
+    column times a row, D is A itself, C the number 1, and "a picture" is one column of all pixels.
+    """
+
     s: Tensor
-    vt: Tensor
+    down: Factors
+    across: Factors
 
 
 def matrix(shape: tuple[int, int], kernel: Tensor) -> Tensor:
@@ -81,13 +88,12 @@ def _svd(shape: tuple[int, int], kernel: tuple[tuple[float, ...], ...]) -> SVD:
     taps = torch.tensor(kernel, dtype=torch.float64)
     u, s, vt = torch.linalg.svd(taps)
     if len(s) > 1 and s[1] > 1e-14 * s[0]:
-        return SVD(*torch.linalg.svd(matrix(shape, taps), full_matrices=False))
-    # Rows and columns are blurred apart, so A is a Kronecker product and so is each of its factors.
-    size = s[0].sqrt()
-    lines = ((shape[0], u[:, 0] * size), (shape[1], vt[0] * size))
-    down, across = (torch.linalg.svd(matrix((1, n), line[None]), full_matrices=False) for n, line in lines)
-    values, order = torch.kron(down[1], across[1]).sort(descending=True)
-    return SVD(torch.kron(down[0], across[0])[:, order], values, torch.kron(down[2], across[2])[order])
+        D, C = matrix(shape, taps), torch.ones(1, 1, dtype=torch.float64)
+    else:
+        size = s[0].sqrt()
+        D, C = (matrix((1, n), size * line[None]) for n, line in zip(shape, (u[:, 0], vt[0]), strict=True))
+    down, across = (torch.linalg.svd(factor, full_matrices=False) for factor in (D, C))
+    return SVD(torch.kron(down.S, across.S).sort(descending=True).values, tuple(down), tuple(across))
 
 
 def rank(shape: tuple[int, int], kernel: Tensor) -> int:
@@ -155,9 +161,10 @@ def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor
         x = lsmr(_Blur(y.shape, kernel), y.double().flatten().numpy(), damp=noise**0.5, **stop)[0]
         return torch.from_numpy(x).reshape(full).to(y)
     shape = (y.shape[0], y.shape[1])
-    u, s, vt = svd(shape, kernel)
-    gain = torch.where(s > _rounding(shape, kernel) * s[0], s / (s**2 + noise), 0)
-    return (vt.T @ (gain * (u.T @ y.double().flatten()))).reshape(full).to(y)
+    largest, (u, down, vt), (w, across, zt) = svd(shape, kernel)
+    s = torch.outer(down, across)
+    gain = torch.where(s > _rounding(shape, kernel) * largest[0], s / (s**2 + noise), 0)
+    return (vt.T @ (gain * (u.T @ y.double().reshape(len(u), len(w)) @ w)) @ zt).reshape(full).to(y)
 
 
 def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
@@ -204,15 +211,15 @@ class _Blur(LinearOperator):
         (height, width), (tall, wide) = seen, kernel.shape
         self.seen, self.full = (height, width), (height + tall - 1, width + wide - 1)
         self.sides: Any = [next_fast_len(n, real=True) for n in self.full]
-        self.gain = np.fft.rfft2(kernel.double().numpy(), self.sides)
+        self.gain = rfft2(kernel.double().numpy(), self.sides)
         super().__init__(np.float64, (prod(self.seen), prod(self.full)))
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        around = np.fft.irfft2(np.fft.rfft2(x, self.sides) * self.gain.conj(), self.sides)
+        around = irfft2(rfft2(x, self.sides) * self.gain.conj(), self.sides)
         return around[: self.seen[0], : self.seen[1]]
 
     def back(self, y: np.ndarray) -> np.ndarray:
-        around = np.fft.irfft2(np.fft.rfft2(y, self.sides) * self.gain, self.sides)
+        around = irfft2(rfft2(y, self.sides) * self.gain, self.sides)
         return around[: self.full[0], : self.full[1]]
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
