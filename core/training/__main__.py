@@ -1,6 +1,7 @@
 """Train one part of a model: ``python -m core.training RECIPE``.
 
-Before it, ``prepare`` and ``compose`` lay out what a U-Net learns from; after it, ``evaluate`` scores a model.
+Before it, ``prepare`` and ``compose`` lay out what a U-Net learns from; after it, ``average`` keeps some of the weights
+it started from, and ``evaluate`` scores a model.
 """
 
 import argparse
@@ -43,6 +44,10 @@ def main(argv: list[str] | None = None) -> None:
         from core.training import compose
 
         compose.main(arguments[1:])
+    elif arguments[:1] == ["average"]:
+        from core.training import average
+
+        average.main(arguments[1:])
     elif arguments[:1] == ["evaluate"]:
         from core.training import evaluate
 

@@ -721,6 +721,31 @@ def test_a_style_asked_for_twice(trained):
     assert torch.allclose(compose.draw(model, prompts, seeds, 1.0), last.x_next, atol=1e-4)
 
 
+def test_halfway_between_two_trainings(trained, tmp_path):
+    """Against numpy's mean of the numbers in the files; the losses on its card are those of the saved weights."""
+    out, prepared = trained
+    second, middle = tmp_path / "second", tmp_path / "middle"
+    learn("emoji-unet", prepared, second, "--resume", str(out), "--lr", "0.01", seconds=0.5)
+    command.main(["average", str(out), str(second), "--data", str(prepared), "--out", str(middle), "--share", "0.25"])
+    a, b, c = (weights.read_state(folder / "unet") for folder in (out, second, middle))
+    assert any(not torch.equal(a[key], b[key]) for key in a)
+    for key, value in c.items():
+        expected = 0.75 * a[key].numpy().astype(float) + 0.25 * b[key].numpy().astype(float)
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-3, atol=1e-6)  # saved in float16
+    card, of_first = weights.read_card(middle / "unet"), weights.read_card(out / "unet")
+    assert card.recipe["averaged"] == {
+        "share": 0.25,
+        "with": {"steps": of_first.steps, "pictures": of_first.pictures, "seed": of_first.seed},
+    }
+    job = prepare_run(RECIPES["emoji-unet"], data=str(prepared), out=out, resume=middle, device=torch.device("cpu"))
+    assert card.measured == pytest.approx(job.measure(job.network.eval()), rel=0.01)
+    with pytest.raises(ValueError, match=r"from 0 to 1, got 1\.5"):
+        command.main(["average", str(out), str(second), "--share", "1.5"])
+    (second / "unet" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="are not of one build"):
+        command.main(["average", str(out), str(second)])
+
+
 def test_what_the_words_do(trained):
     """The losses on the card come back from the saved weights; deaf to the words, all are one; and where they enter by
     cross-attention alone, that says as much as both ways."""
