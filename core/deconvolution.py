@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.fft import next_fast_len
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
@@ -211,15 +211,15 @@ class _Blur(LinearOperator):
         (height, width), (tall, wide) = seen, kernel.shape
         self.seen, self.full = (height, width), (height + tall - 1, width + wide - 1)
         self.sides: Any = [next_fast_len(n, real=True) for n in self.full]
-        self.gain = rfft2(kernel.double().numpy(), self.sides)
+        self.gain = np.fft.rfft2(kernel.double().numpy(), self.sides)
         super().__init__(np.float64, (prod(self.seen), prod(self.full)))
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        around = irfft2(rfft2(x, self.sides) * self.gain.conj(), self.sides)
+        around = np.fft.irfft2(np.fft.rfft2(x, self.sides) * self.gain.conj(), self.sides)
         return around[: self.seen[0], : self.seen[1]]
 
     def back(self, y: np.ndarray) -> np.ndarray:
-        around = irfft2(rfft2(y, self.sides) * self.gain, self.sides)
+        around = np.fft.irfft2(np.fft.rfft2(y, self.sides) * self.gain, self.sides)
         return around[: self.full[0], : self.full[1]]
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
