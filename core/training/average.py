@@ -18,11 +18,13 @@ def average(first: Path, second: Path, data: str | None, out: Path, *, share: fl
     """Write the U-Net (1 - share) ``first`` + share ``second``, number by number, into the model folder ``out``.
 
     data: what `prepare` wrote, on which its losses are measured, for its card.
-    Raises: ValueError if share is not from 0 to 1, or the two are not of one build.
+    Raises: ValueError if share is not from 0 to 1, the two are not of one build, or ``out`` is one of them.
     Source: Wortsman et al. (2022), arXiv 2109.01903, "WiSE-FT".
     """
     if not 0 <= share <= 1:
         raise ValueError(f"the share of the second must be from 0 to 1, got {share}")
+    if out.resolve() in (first.resolve(), second.resolve()):
+        raise ValueError(f"{out} would lose its own weights: give another --out")
     if weights.read_json(first / "unet/config.json") != weights.read_json(second / "unet/config.json"):
         raise ValueError(f"{first} and {second} are not of one build: their unet/config.json differ")
     (before, old), new = weights.load(first / "unet"), weights.read_card(second / "unet")
@@ -45,6 +47,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("second", type=Path, help="model folder that it wrote")
     parser.add_argument("--share", type=float, default=0.5, help="of the second")
     parser.add_argument("--data", help="what `prepare` wrote")
-    parser.add_argument("--out", type=Path, default=Path("runs/emoji"), help="model folder to write the U-Net into")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/emoji-average"), help="model folder to write the U-Net into"
+    )
     options = parser.parse_args(argv)
     average(options.first, options.second, options.data, options.out, share=options.share)

@@ -741,6 +741,8 @@ def test_halfway_between_two_trainings(trained, tmp_path):
     assert card.measured == pytest.approx(job.measure(job.network.eval()), rel=0.01)
     with pytest.raises(ValueError, match=r"from 0 to 1, got 1\.5"):
         command.main(["average", str(out), str(second), "--share", "1.5"])
+    with pytest.raises(ValueError, match="would lose its own weights"):
+        command.main(["average", str(out), str(second), "--out", str(second)])
     (second / "unet" / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="are not of one build"):
         command.main(["average", str(out), str(second)])
