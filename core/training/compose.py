@@ -49,14 +49,13 @@ def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], weigh
 
 
 def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: float, often: float, seed: int) -> None:
-    """Add ``each`` drawn pictures of every missing pair to what `prepare` wrote into ``folder``.
+    """Add ``each`` drawn pictures of every missing pair to what `prepare` wrote into ``folder``, and `compose` before.
 
-    weight: of what the style changes. often: how often a missing pair is trained on, relative to a shown one.
-    Raises: ValueError if nothing is missing, or drawn pictures are there already.
+    weight: of what the style changes. often: how often a missing pair is trained on, relative to a shown one; its
+    pictures, those drawn before too, share it.
+    Raises: ValueError if nothing is missing.
     """
     emoji, prepared, pipeline = datasets.emoji(data), prepare.read(folder), TextToImage.load(model, device="cpu")
-    if (prepared.picture < 0).any():
-        raise ValueError(f"{folder} has drawn pictures already: run `python -m core.training prepare` again first")
     labels, rng = Labels.of(emoji), np.random.default_rng(seed)
     pairs = [pair for pair in missing(labels) for _ in range(each)]
     if not pairs:
@@ -77,14 +76,16 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: f
     ids, states, lengths = zip(
         *(prepare.token_states(pipeline.text, said[i : i + 512]) for i in range(0, len(said), 512)), strict=True
     )
-    variants = len(prepared.latents) / len(emoji.images)
+    drawn = prepared.picture < 0
+    variants = int((~drawn).sum()) / len(emoji.images)
+    share = len(pairs) / (len(pairs) + int(drawn.sum()))
     weights = torch.tensor([prepare.WEIGHTS.get(emoji.groups[about[labels.names[n]]], 1.0) for n in name.tolist()])
     before = len(prepared.offset) - 1
     more = replace(
         prepared,
         latents=torch.cat([prepared.latents, latents.half()]),
         picture=torch.cat([prepared.picture, torch.full((len(pairs),), -1, dtype=torch.int32)]),
-        weight=torch.cat([prepared.weight, often * variants / each * weights]),
+        weight=torch.cat([torch.where(drawn, 1 - share, 1) * prepared.weight, share * often * variants / each * weights]),
         caption=torch.cat([prepared.caption, before + torch.arange(len(said)).reshape(len(pairs), -1).int()]),
         states=torch.cat([prepared.states, *states]),
         ids=torch.cat([prepared.ids, *ids]),

@@ -687,8 +687,12 @@ def test_missing_styles_are_drawn_and_added(trained, emoji_folder, tmp_path, mon
         prompt = tokenizer().decode(ids[1:-1]).strip()
         assert not {"blob", "fx", "noto" if place >= 6 else "twemoji"} & set(prompt.split()), prompt
         assert torch.allclose(after.context(torch.tensor([number])), text([prompt]), atol=5e-3), prompt
-    with pytest.raises(ValueError, match=r"has drawn pictures already: run `python -m core\.training prepare` again"):
-        command.main(["compose", *options])
+    command.main(["compose", *options[:-3], "1", "--often", "4", "--seed", "1"])
+    more = prepare.read(folder)
+    assert len(more.latents) == 68 and torch.equal(more.latents[:66], after.latents)
+    # Of the four latents of a pair now, three keep three quarters of twice, and one has a quarter of four times.
+    assert torch.equal(more.weight[:60], before.weight)
+    assert more.weight[60:].tolist() == pytest.approx([2 * 1.5 * 60 / 51 / 4] * 6 + [4 * 1.5 * 60 / 51 / 4] * 2)
     with pytest.raises(ValueError, match="there is nothing to draw"):
         command.main(["compose", "--data", str(emoji_folder), "--model", str(out), "--out", str(prepared)])
 
