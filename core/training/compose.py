@@ -78,14 +78,15 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: f
     )
     drawn = prepared.picture < 0
     variants = int((~drawn).sum()) / len(emoji.images)
-    share = len(pairs) / (len(pairs) + int(drawn.sum()))
+    share = len(pairs) / (len(pairs) + int(drawn.sum()))  # of the pictures of a pair, those drawn now
+    kept = torch.where(drawn, 1 - share, 1) * prepared.weight
     weights = torch.tensor([prepare.WEIGHTS.get(emoji.groups[about[labels.names[n]]], 1.0) for n in name.tolist()])
     before = len(prepared.offset) - 1
     more = replace(
         prepared,
         latents=torch.cat([prepared.latents, latents.half()]),
         picture=torch.cat([prepared.picture, torch.full((len(pairs),), -1, dtype=torch.int32)]),
-        weight=torch.cat([torch.where(drawn, 1 - share, 1) * prepared.weight, share * often * variants / each * weights]),
+        weight=torch.cat([kept, share * often * variants / each * weights]),
         caption=torch.cat([prepared.caption, before + torch.arange(len(said)).reshape(len(pairs), -1).int()]),
         states=torch.cat([prepared.states, *states]),
         ids=torch.cat([prepared.ids, *ids]),
