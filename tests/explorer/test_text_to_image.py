@@ -163,10 +163,17 @@ def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
         assert np.abs(np.array(picture).astype(int) - alone.pixels[0]).max() <= 1
         assert f"Seed: {5 + i}," in picture.text["parameters"]
     assert view.numbers["sha256"] == draw.draw(settings, model, 0.0).numbers["sha256"]
-    frame_of_all = piece(view, "player").frames[-1, 0]  # two beside each other, the third below, 2 pixels between
-    assert frame_of_all.shape == (130, 130, 3)
+    frame_of_all = piece(view, "player").frames[-1, 0]  # beside each other, 2 pixels between
+    assert frame_of_all.shape == (64, 196, 3)
     third = np.array(Image.open(io.BytesIO(files[2]))) / 127.5 - 1
-    assert np.abs(frame_of_all[66:, :64] - third).max() < 0.01
+    assert np.abs(frame_of_all[:, 132:] - third).max() < 0.01
+
+
+@pytest.mark.parametrize(("many", "rows", "columns"), [(4, 2, 2), (5, 2, 3), (6, 2, 3), (7, 2, 4), (8, 2, 4)])
+def test_as_few_places_as_can_be_stay_empty(many, rows, columns):
+    white = draw.sheet(torch.ones(many, 3, 8, 8))
+    assert white.shape == (10 * rows - 2, 10 * columns - 2, 3)
+    assert (white == 1).all(-1).sum() == many * 64 and (white[:8, :8] == 1).all()
 
 
 def test_larger_pictures_and_what_the_player_shows_of_them(model):

@@ -140,7 +140,8 @@ def sheet(pictures: torch.Tensor) -> np.ndarray:
     """Pictures (B, 3, H, W) in [-1, 1] as one (H', W', 3), beside and below each other, reduced to fit the player."""
     many, side = len(pictures), pictures.shape[2]
     pictures = avg_pool2d(pictures.clamp(-1, 1), math.ceil(side / (FRAME if many == 1 else FRAME // 2)))
-    side, columns = pictures.shape[2], math.ceil(math.sqrt(many))
+    side, square = pictures.shape[2], math.ceil(math.sqrt(many))
+    columns = min(square, square + 1, key=lambda c: -many % c)  # the fewest empty places
     step = side + 2  # a thin line between them
     out = np.zeros((math.ceil(many / columns) * step - 2, columns * step - 2, 3), np.float32)
     for i, one in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
