@@ -172,7 +172,7 @@ def insert_zeros(image: Tensor, stride: Pair) -> Tensor:
     """The picture with stride - 1 zeros between neighbours: (..., (H - 1) stride + 1, (W - 1) stride + 1).
 
     Raises: ValueError if stride is below 1.
-    Source: Dumoulin & Visin (2016), section 4.4.
+    Source: Dumoulin & Visin (2016), section 4.5.
     """
     _check_image(image)
     (down, across), (height, width) = _pair("stride", stride), image.shape[-2:]

@@ -56,6 +56,9 @@ class Emoji:
     groups: tuple[str, ...]
 
 
+RAW = [f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
 def find(name: str, path: str | Path | None = None) -> Path:
     """The folder that holds data set ``name`` ("emoji" or "fashion").
 
@@ -68,7 +71,7 @@ def find(name: str, path: str | Path | None = None) -> Path:
     for folder in looked:
         if all((folder / file).is_file() for file in wanted[name]):
             return folder
-        if name == "fashion" and (folder / "FashionMNIST" / "raw").is_dir():
+        if name == "fashion" and all((folder / "FashionMNIST" / "raw" / file).is_file() for file in RAW):
             return folder
     places = ", ".join(map(str, looked)) or "no folder named"
     if name == "fashion" and path is None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from core import datasets
 from core.denoiser import Prediction, velocity
 from core.forward import add_noise
+from core.mixtures import mean_distance
 from core.pipeline import READINGS, ClassToImage
 from core.schedule import NoiseSchedule
 
@@ -65,7 +66,7 @@ def ask(
     said = torch.tensor(list(times if told is None else told))
     labels = None if label is None else [label] * len(x)
     context = model.context(labels, len(x))
-    answer = model.unet(x.to(context), said - 1, context)  # networks count from 0
+    answer = model.unet(x.to(context), (said - 1).to(context.device), context)  # networks count from 0
     return READINGS[model.prediction_type](x, answer.to(x), model.schedule.alpha_bar[said])
 
 
@@ -84,15 +85,12 @@ def losses(prediction: Prediction, x0: Tensor, eps: Tensor, alpha_bar_t: float |
     return {name: (said[name] - true[name]).square().flatten(1).mean(1) for name in said}
 
 
-def psnr(image: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in [-1, 1]: 10 log10(2^2 / mean squared error)."""
-    return float(10 * torch.log10(4 / (image - reference).double().square().mean()))
-
-
 def apart(x: Tensor) -> float:
-    """Mean root mean square distance between two different pictures of a batch (B, ...): 0 where all are one."""
-    far = torch.cdist(x.flatten(1).double(), x.flatten(1).double(), compute_mode="donot_use_mm_for_euclid_dist")
-    return float(far.sum() / (len(x) * (len(x) - 1)) / x[0].numel() ** 0.5)
+    """Mean root mean square distance between two different pictures of a batch (B, ...): 0 where all are one.
+
+    Raises: ValueError unless there are two pictures at least.
+    """
+    return mean_distance(x.flatten(1)) / x[0].numel() ** 0.5
 
 
 def nearest(x: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,6 @@ if TYPE_CHECKING:
     from core.pipeline import TextToImage
 
 
-def psnr(image: Tensor, reference: Tensor) -> float:
-    """10 log10(4 / mean squared error) in decibels, for pictures in [-1, 1]; infinite if they are equal."""
-    error = float((image.double() - reference.double()).square().mean())
-    return float("inf") if error == 0 else 10 * float(torch.tensor(4 / error, dtype=torch.float64).log10())
-
-
 def angle(a: Tensor, b: Tensor) -> float:
     """The angle between two tensors read as vectors, in radians."""
     a, b = a.double().flatten(), b.double().flatten()

@@ -31,6 +31,11 @@ class NoiseSchedule:
             raise ValueError(f"alpha_bar must have shape (T + 1,) with T at least 1, got {tuple(a.shape)}")
         if not a.isfinite().all():
             raise ValueError("alpha_bar must be finite, got NaN or infinity")
+        if a[0] == 1 and (a >= 0).all() and (a == 0).sum() > 1:
+            raise ValueError(
+                f"alpha_bar must fall strictly, but is 0 from t = {int((a == 0).nonzero()[0])} on: what is left of the "
+                "picture there is less than float64 holds; fewer steps or smaller betas would fit"
+            )
         if a[0] != 1 or a[-1] < 0 or not (a.diff() < 0).all():
             raise ValueError(
                 f"alpha_bar must fall strictly from 1 and stay at or above 0, got {a[0]:g} ... {a[-1]:g}; "
@@ -66,6 +71,12 @@ class NoiseSchedule:
     def sigma(self) -> torch.Tensor:
         """Noise beside a signal of amplitude 1, (T + 1,): sqrt((1 - alpha_bar) / alpha_bar) (Karras et al. 2022)."""
         return ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
+
+    @cached_property
+    def half(self) -> int | None:
+        """The first time at which more of the variance is noise than picture: alpha_bar < 1/2. None: there is none."""
+        first = int((self.alpha_bar >= 0.5).sum())
+        return first if first <= self.T else None
 
     def to(self, device: torch.device | str) -> "NoiseSchedule":
         """The same schedule with its numbers on another device (training looks times up there)."""

@@ -1,5 +1,6 @@
 """CLIP's text side: words to tokens to the vectors that a U-Net attends to, through open_clip."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +30,11 @@ class Token:
 
 @cache
 def tokenizer() -> SimpleTokenizer:
-    return SimpleTokenizer(context_length=LENGTH)
+    """open_clip's, but a start or end mark that is typed is words like others, so that a prompt ends once."""
+    read = SimpleTokenizer(context_length=LENGTH)
+    clean = read.clean_fn
+    read.clean_fn = lambda x: re.sub(r"<((start|end)_of_text)>", r"< \1 >", clean(x))
+    return read
 
 
 def token_ids(prompts: Sequence[str], length: int = LENGTH) -> Tensor:

@@ -8,6 +8,7 @@ window.explorer = (() => {
   };
   const pieces = new Map();  // by number: how each takes a value
   const queries = new Map(asked.get('tab') ? [[asked.get('tab'), own(location.search)]] : []), tabs = new Map(), shows = new Map(), listeners = [];
+  const due = new Set();  // tabs that came into view before they could read their address
   let current = asked.get('tab'), settled = false, writing = null, select = () => {};
 
   function link(query) {
@@ -26,7 +27,7 @@ window.explorer = (() => {
   function show(name) {
     const inView = name === current;
     current = name;
-    if (inView) tabs.get(name)?.();
+    if (inView) explorer.comes(name);
     else select();
     settle();
   }
@@ -65,7 +66,10 @@ window.explorer = (() => {
     listen: (hear) => listeners.push(hear),
     // How to bring the current tab into view, and how one in view reads its address anew.
     selects: (act) => (select = act),
-    reads: (name, act) => tabs.set(name, act),
+    reads(name, act) {
+      tabs.set(name, act);
+      if (due.delete(name)) setTimeout(act);
+    },
     // Called once when the page stands: go to the tab that was asked for.
     start(names, titles = []) {
       explorer.names = names;
@@ -74,7 +78,7 @@ window.explorer = (() => {
       if (!names.includes(current)) current = names[0];
       settled = true;
       settle();
-      if (unknown) tabs.get(current)?.();
+      if (unknown) explorer.comes(current);
       dress();
       document.documentElement.classList.remove('opening');
       return { selected: current, __type__: 'update' };
@@ -88,17 +92,19 @@ window.explorer = (() => {
       history.pushState(null, '', link(query(name)));
       settle();
     },
-    // A tab came into view, or reads its address: the query it is to show; nothing if it shows that already, perhaps
-    // with what no address holds.
-    opened(name) {
+    // A tab came into view, or its address has changed: it reads it, unless it shows that already, perhaps with what no
+    // address holds.
+    comes(name) {
       if (current && name !== current) {  // early, as the first tab before the one asked for; or late, as it was left
         if (settled) select();
-        return '';
+        return;
       }
-      const wanted = query(name), stands = shows.get(name) === wanted;
-      if (!stands) explorer.moves.get(name)?.overtaken();
+      const wanted = query(name);
+      if (shows.get(name) === wanted) return;
+      explorer.moves.get(name)?.overtaken();
       shows.set(name, wanted);
-      return stands ? '' : wanted;
+      if (tabs.has(name)) tabs.get(name)();
+      else due.add(name);
     },
     // A tab's settings changed. A drag changes them many times a second, and browsers refuse an address that does.
     write(query) {

@@ -2,10 +2,12 @@
 
 
 def tex(value: float, digits: int = 4) -> str:
-    """A number in TeX: 0.7239, or 2.1 times a power of ten where it is smaller than 0.001."""
-    if value == 0 or abs(value) >= 1e-3:
-        return f"{value:.{digits}g}"
-    mantissa, power = f"{value:.1e}".split("e")
+    """A number in TeX: 0.7239, or 2.1 times a power of ten where it is smaller than 0.001 or has more digits."""
+    small = 0 < abs(value) < 1e-3
+    text = f"{value:.1e}" if small else f"{value:.{digits}g}"
+    if "e" not in text:
+        return text
+    mantissa, power = text.split("e")
     return rf"{mantissa}\cdot10^{{{int(power)}}}"
 
 

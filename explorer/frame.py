@@ -149,8 +149,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *show(settings)]
 
     def opened(query: str) -> list[Any]:
-        if not query:  # it stands as it was left
-            return [gr.skip()] * len([*inputs, *shown])
         settings, complaint = read(query)
         try:
             screen = screen_of(settings)
@@ -170,8 +168,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *about_of(settings)]
 
     def set_opened(query: str) -> list[Any]:
-        if not query:
-            return [gr.skip()] * len([*inputs, *about])
         settings, complaint = read(query)
         return [*values_of(settings), *about_of(settings)[:-1], complaint]
 
@@ -220,19 +216,19 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     moves = [field.input for name, field in fields.items() if name not in followed][both:]
     live.on(moves, react, inputs, answer)
     for name, follow in followed.items():
-        live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer])
-    wanted = f"window.explorer.opened({module.NAME!r})"
+        live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
+    comes = f"() => window.explorer.comes({module.NAME!r})"
+    page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
+    opens = f"() => [window.explorer.query({module.NAME!r})]"
     if not hasattr(module, "stream"):
-        live.on([chips.input], choose, [chips], [*inputs, *answer], js=live.overtaken)
-        opens = f"() => {{ const query = {wanted}; return query && [query]; }}"
-        live.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opens)
+        live.on([chips.input], choose, [chips], [*inputs, *answer], js=live.overtaken, sets=True)
+        live.on([address.input], open_, [address], [*inputs, *answer], js=opens, sets=True)
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
     by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.overtaken, **LIGHT)
-    opens = f"() => [{wanted}]"
-    by_address = gr.on([page.select, address.input], open_, [address], [*inputs, *answer], js=opens, **LIGHT)
+    by_address = address.input(open_, [address], [*inputs, *answer], js=opens, **LIGHT)
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, js=live.overtaken, **LIGHT)
@@ -326,6 +322,23 @@ def badge_html(check: Check | None) -> str:
 
 def sensible(value: float) -> str:
     """A number as one reads it: 0, 0.375, 1234, 2.2e-16."""
-    if 1e3 <= abs(value) < 1e5:
+    if 999.5 <= abs(value) < 1e5:
         return f"{value:.0f}"
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.1e}"
+
+
+def counted(many: int, what: str) -> str:
+    """0 steps, 1 step, 2 steps."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """A share as one reads it: 0 %, 5e-05 %, 0.74 %, 12 %, 99.96 %, 180 %."""
+    value = 100 * abs(share)
+    if 99 < value < 100:  # how much is missing says more than that it is nearly all
+        digits = f"{100 - float(f'{100 - value:.1g}'):.12g}"
+    elif 100 <= value < 1e5:
+        digits = f"{value:.0f}"
+    else:
+        digits = f"{value:.2g}" if value == 0 or 0.01 <= value < 100 else f"{value:.0e}"
+    return f"{'-' * (share < 0)}{digits} %"

@@ -2,14 +2,16 @@
 
 import base64
 import binascii
+import contextlib
 import io
 import re
+import threading
 import warnings
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from core.photographs import picture, square
@@ -19,6 +21,7 @@ from explorer.settings import is_own
 MOST_BYTES, MOST_PIXELS = 2_000_000, 16_000_000
 SIDE = 256  # of an own picture, where a tab works with squares of pixels
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+ONE_AT_A_TIME = threading.Lock()  # a picture of 16 million pixels is 0.4 GB until it is reduced
 
 
 def read_picture(data: bytes) -> tuple[Tensor, str]:
@@ -32,30 +35,33 @@ def read_picture(data: bytes) -> tuple[Tensor, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise ValueError("this file is no picture that can be read; a PNG, JPEG, WebP or BMP file would fit") from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         raise _too_large(int(pixels[0]) if pixels else None) from error
+    except Exception as error:  # Pillow's readers raise many kinds where a file is cut short
+        raise ValueError("this file is no picture that can be read; a PNG, JPEG, WebP or BMP file would fit") from error
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(image.width * image.height)
     if image.format not in FORMATS or getattr(image, "is_animated", False):
         raise ValueError(f"a {image.format} can hold more than one picture; save one of them as PNG or JPEG")
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
         raise ValueError(f"the file says it is a {image.format}, but it is damaged or cut short") from error
-    image = ImageOps.exif_transpose(image)
+    with contextlib.suppress(Exception):  # where it cannot be read which way is up, the picture stays as it is
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         grey = np.asarray(image, dtype=np.float64) / 65535
-        return torch.tensor(grey).clamp(0, 1).expand(3, -1, -1), "16 bits a pixel: read at full depth, 65535 is white"
+        return torch.from_numpy(grey).clamp(0, 1).expand(
+            3, -1, -1
+        ), "16 bits a pixel: read at full depth, 65535 is white"
     note = ""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         note = "the see-through parts were laid on white"
     pixels = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
-    return torch.tensor(pixels).movedim(2, 0), note
+    return torch.from_numpy(pixels).movedim(2, 0), note
 
 
 def received(file: Any) -> bytes:
@@ -77,8 +83,9 @@ def own_square(data: bytes) -> tuple[Tensor, str]:
 
     Raises: ValueError as `read_picture` does.
     """
-    planes, note = read_picture(data)
-    return square(planes, min(SIDE, *planes.shape[1:])).mul(255).round() / 255, note
+    with ONE_AT_A_TIME:
+        planes, note = read_picture(data)
+        return square(planes, min(SIDE, *planes.shape[1:])).mul(255).round() / 255, note
 
 
 def pictured(name: str, side: int) -> Tensor:

@@ -121,7 +121,7 @@ class TextEmbedding(nn.Module):
     """What the whole text adds to the time embedding, so that every residual block is told of it, not attention alone.
 
     Shapes: (B, L, D) -> (B, time_channels). It starts at 0, so that a network can learn with it or go on without.
-    Source: Saharia et al. (2022), arXiv 2205.11487, section 2.2: "pooled embedding vector, added to the diffusion
+    Source: Saharia et al. (2022), arXiv 2205.11487, section 2.5: "pooled embedding vector, added to the diffusion
     timestep embedding".
     """
 

@@ -102,10 +102,13 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     )
     text = CLIPTextCfg(width=c.text_width, heads=c.text_heads, layers=c.text_layers)
     clip = CustomTextCLIP(c.embed_dim, vision, text)
+    known = torch.zeros(c.vocab_size, dtype=torch.bool)
+    known[0] = True
     if resume is not None:
         weights.fill(clip.visual, weights.read_state(resume / "image_encoder"), resume / "image_encoder")
         encoder, _ = weights.load(f"{resume}/text_encoder")
         clip.text.load_state_dict(encoder.tower.state_dict())
+        known |= encoder.known
     batches.read_captions_only(clip.text)
     clip.to(device)
     emoji = datasets.emoji(data)
@@ -117,9 +120,6 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         for x, which, ground in batches.pictures(images, recipe.batch, generator, flip=False, white=0.3, chosen=pool):
             ids = token_ids(batches.captions(emoji, which, ground, rng), batches.LONGEST_CAPTION)
             yield x, ids.to(device)
-
-    known = torch.zeros(c.vocab_size, dtype=torch.bool)
-    known[0] = True
 
     def noted(pairs: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         for x, ids in pairs:  # which rows of the vocabulary a caption has used

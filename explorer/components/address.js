@@ -1,7 +1,8 @@
 const button = element.querySelector('button');
 button.addEventListener('click', async () => {
   const link = window.explorer.link(props.value);
-  const done = await navigator.clipboard.writeText(link).then(() => true, () => false);
+  const copied = navigator.clipboard?.writeText(link) ?? Promise.reject();  // there is none where the page came by http
+  const done = await copied.then(() => true, () => false);
   if (!done) window.prompt('The link to this screen', link);
   button.textContent = done ? 'Copied' : 'Copy link';
   setTimeout(() => (button.textContent = 'Copy link'), 1500);

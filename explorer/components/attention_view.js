@@ -116,7 +116,7 @@ const again = () => now && bar.go(bar.step());
 layer.addEventListener('change', again);
 head.addEventListener('change', again);
 bare.addEventListener('click', () => { alone = !alone; bare.setAttribute('aria-pressed', alone); bare.textContent = alone ? 'over the picture' : 'map alone'; again(); });
-large.addEventListener('pointermove', (event) => {
+for (const kind of ['pointerdown', 'pointermove']) large.addEventListener(kind, (event) => {
   const box = large.getBoundingClientRect();
   pointed = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width].map((v) => Math.max(0, Math.min(0.999, v)));
   again();

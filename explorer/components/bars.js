@@ -126,7 +126,7 @@ function show(step) {
 }
 
 // Under the pointer: the bar's own number, and what was expected of it.
-canvas.addEventListener('pointermove', (event) => {
+for (const kind of ['pointerdown', 'pointermove']) canvas.addEventListener(kind, (event) => {
   if (!now || !box) return;
   const step = bar.step(), x = now.x_range[0] + ((event.offsetX - box.left) / (box.right - box.left)) * (now.x_range[1] - now.x_range[0]);
   const i = Math.round((x - now.first[step]) / now.apart[step]);

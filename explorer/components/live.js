@@ -1,21 +1,22 @@
 // One move at a time; of those that come while it is under way the last one follows, and the others show nothing.
 const panel = element.closest('[id^="tab-"]');
-let running = null, waiting = null, era = 0;  // running: the era of the move under way
+let running = null, waiting = null, era = 0;  // running: the move under way, and its era
 const follows = (it) => {
   const go = waiting;
   waiting = null;
   go?.(it);
 };
 window.explorer.moves.set(NAME, {
-  // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does.
-  async move(call, numbers, values) {
-    if (!values) return [];
+  // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does; sets: whether it
+  // sets controls, too.
+  async move({ call, numbers, sets }, values) {
     const mine = era;
-    if (running === mine) {
+    if (running?.era === mine) {
+      if (running.sets && running.call !== call) return [];
       follows(false);
       if (!(await new Promise((go) => (waiting = go)))) return [];
     }
-    running = mine;
+    running = { era: mine, call, sets };
     const held = [...panel.querySelectorAll('[data-held]')].flatMap((piece) => piece.dataset.held.split(' '));
     const shown = await server.move({ call, values, held });  // nothing if it failed: Gradio's client keeps the reason to itself
     if (mine !== era) return [];

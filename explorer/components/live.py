@@ -46,14 +46,17 @@ class Live(Piece):
         outputs: list[Any],
         *,
         js: str = "(...values) => values",
+        sets: bool = False,
     ) -> None:
         """Answer ``moves`` with ``outputs`` = function(*inputs), as `gradio.on` does.
 
         The last of the outputs is where the page says that it had no answer. js: the page's function that makes what is
-        asked of the values of ``inputs``, or nothing where nothing is to be asked.
+        asked of the values of ``inputs``. sets: whether the answer sets controls, so that other moves made before it
+        comes would be of what they then no longer say.
         """
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
-        ask = f"(...values) => window.explorer.move({self.name!r}, {len(self.calls)}, {numbers}, ({js})(...values))"
+        call = f"{{ call: {len(self.calls)}, numbers: {numbers}, sets: {str(sets).lower()} }}"
+        ask = f"(...values) => window.explorer.move({self.name!r}, {call}, ({js})(...values))"
         self.calls.append(Call(function, inputs, outputs))
         for move in moves:  # an event each: Gradio searches the page for all that start one, whenever one of them does
             move(None, inputs, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")

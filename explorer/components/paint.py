@@ -9,7 +9,7 @@ from gradio.components.base import server
 
 from explorer.components.table import Table
 from explorer.settings import Spec
-from explorer.uploads import MOST_BYTES, read_picture, received, reduced
+from explorer.uploads import MOST_BYTES, ONE_AT_A_TIME, read_picture, received, reduced
 
 
 class PaintInput(Table):
@@ -45,7 +45,9 @@ class PaintInput(Table):
         try:
             if not all(isinstance(side, int) and 1 <= side <= self.most for side in (rows, cols)):
                 raise ValueError(f"the picture can be reduced to 1 to {self.most} rows and columns")
-            picture, note = read_picture(received(asked.get("file")))
-            return {"cells": reduced(picture, rows, cols), "note": note}
+            file = received(asked.get("file"))
+            with ONE_AT_A_TIME:
+                picture, note = read_picture(file)
+                return {"cells": reduced(picture, rows, cols), "note": note}
         except ValueError as error:
             return {"error": str(error)}

@@ -47,7 +47,7 @@ function figure(index) {
   one.figure.innerHTML = '<figcaption></figcaption><canvas role="img"></canvas><p class="note"></p>';
   one.canvas = one.figure.querySelector('canvas');
   one.source = document.createElement('canvas');
-  one.canvas.addEventListener('pointermove', (event) => {
+  for (const kind of ['pointerdown', 'pointermove']) one.canvas.addEventListener(kind, (event) => {
     const box = one.canvas.getBoundingClientRect();
     look([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
   });

@@ -26,7 +26,7 @@ async function animate() {
   save.disabled = true;
   save.textContent = '…';
   const asked = { shape: [chosen.length, ...rest], data: btoa(text) };
-  const answer = await server.animate(asked).catch(() => ({ error: 'the pictures did not reach the server; try again' }));
+  const answer = (await server.animate(asked)) ?? { error: 'the pictures did not reach the server; try again' };
   save.disabled = false;
   save.textContent = 'GIF';
   if (answer.error) return (save.title = answer.error);

@@ -9,7 +9,7 @@ const patch = (step) => Array.from(data.patches.subarray(step * data.taps, (step
 // What is done with the cell of a board that is pointed at, once for each.
 function pointed({ svg, at }, over, away) {
   let last;
-  svg.addEventListener('pointermove', (event) => {
+  for (const kind of ['pointerdown', 'pointermove']) svg.addEventListener(kind, (event) => {
     const i = at(event);
     if (i !== undefined && i !== last) over(last = i);
   });

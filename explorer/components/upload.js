@@ -19,7 +19,9 @@ function upload(root, asked, take, zone = root) {
     if (event.type === 'drop' && event.dataTransfer.files[0]) read(event.dataTransfer.files[0]);
   };
   for (const kind of ['dragover', 'dragleave', 'drop']) zone.addEventListener(kind, over);
+  let turns = 0;
   async function read(chosen) {
+    const turn = ++turns;
     if (chosen.size > BYTES) return tell(`a picture may have at most ${BYTES / 1e6} MB, this file has ${(chosen.size / 1e6).toFixed(1)}: save it smaller`, true);
     tell(`reading ${chosen.name} …`);
     const url = await new Promise((done) => {
@@ -27,7 +29,9 @@ function upload(root, asked, take, zone = root) {
       reader.onload = () => done(reader.result);
       reader.readAsDataURL(chosen);
     });
-    const answer = await server.reduce({ file: url.slice(url.indexOf(',') + 1), ...asked() }).catch(() => ({ error: 'the picture did not reach the server; try again' }));
+    const sent = await server.reduce({ file: url.slice(url.indexOf(',') + 1), ...asked() });  // nothing if it failed
+    if (turn !== turns) return;
+    const answer = sent ?? { error: 'the picture did not reach the server; try again' };
     if (answer.error) tell(answer.error, true);
     else tell(`${chosen.name} ${take(answer)}${answer.note ? '; ' + answer.note : ''}`);
   }

@@ -97,7 +97,7 @@ function go(y, x) {
   at = [clip(y, now.shapes[1][0]), clip(x, now.shapes[1][1])];
   show();
 }
-newCanvas.addEventListener('pointermove', (event) => {
+for (const kind of ['pointerdown', 'pointermove']) newCanvas.addEventListener(kind, (event) => {
   const box = newCanvas.getBoundingClientRect(), [H, W] = now.shapes[1];
   go(Math.floor(((event.clientY - box.top) / box.height) * H), Math.floor(((event.clientX - box.left) / box.width) * W));
 });

@@ -64,10 +64,10 @@ def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, str
     return fig
 
 
-def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -> Figure:
+def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int, least: int) -> Figure:
     """The size of a picture before and after the forward convolution; those that come out as ``size`` in yellow.
 
-    chosen: the size that the transposed convolution on the screen leads back to.
+    chosen: the size that the transposed convolution on the screen leads back to; least: that without out padding.
     """
     before_, after_ = np.array(before), np.array(after)
     same = after_ == size
@@ -84,8 +84,8 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int) -
         },
         hovertemplate="%{x} rows become %{y}<extra></extra>",
     )
-    for extra, n in enumerate(before_[same]):
-        mine = n == chosen
+    for n in before_[same]:
+        mine, extra = n == chosen, n - least
         fig.add_annotation(
             x=n,
             y=size,

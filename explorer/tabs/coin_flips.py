@@ -183,7 +183,7 @@ def pmf_line(s: Settings, numbers: dict) -> str:
 
 
 def bell_line(s: Settings, numbers: dict) -> str:
-    k, mean, std = s.k, frame.sensible(numbers["mean"]), frame.sensible(numbers["std"])
+    k, mean, std = s.k, f"{numbers['mean']:.6g}", frame.sensible(numbers["std"])
     if numbers["z"] is None:
         return (
             rf"z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{{k}-{mean}}}{{0}}\quad\text{{has no value: no chance left}}"
@@ -205,23 +205,17 @@ def stirling_line(n: int, numbers: dict) -> str:
     if value is None:
         short = rf"{numbers['log_stirling']:.2f}\quad\text{{too small by a factor of }}{ratio}"
         return rf"\ln {n}!\;\approx\;\tfrac12\ln(2\pi\cdot{n})+{n}\ln{n}-{n}={short}"
-    stirling = rf"\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={large(value)}={ratio}\cdot{n}!"
-    lost = rf"\quad(\text{{the slide's root has no }}n\text{{: }}{large(value / math.sqrt(n))})"
+    stirling = rf"\sqrt{{2\pi\cdot{n}}}\left(\tfrac{{{n}}}{{e}}\right)^{{{n}}}={tex(value)}={ratio}\cdot{n}!"
+    lost = rf"\quad(\text{{the slide's root has no }}n\text{{: }}{tex(value / math.sqrt(n))})"
     return rf"{n}!\;\approx\;{stirling}{lost}"
 
 
-def large(value: float) -> str:
-    """Four digits, and a power of ten from a million on."""
-    mantissa, power = f"{value:.3e}".split("e")
-    return f"{value:.4g}" if abs(value) < 1e6 else rf"{mantissa}\cdot10^{{{int(power)}}}"
-
-
 def bars_notice(s: Settings, numbers: dict) -> str:
-    n, k = s.n, s.k
+    n, k, heads = s.n, s.k, frame.counted(s.k, "head")
     chance, height = numbers["probability"], numbers["bell"]
     if k > n:
         return (
-            f"You asked for **{k}** heads in **{n}** flips: that cannot happen, and the bar is missing.\n"
+            f"You asked for **{heads}** in **{frame.counted(n, 'flip')}**: that cannot happen, the bar is missing.\n"
             f"The bell does not know it and still gives {frame.sensible(height)}."
         )
     if numbers["z"] is None:
@@ -229,19 +223,17 @@ def bars_notice(s: Settings, numbers: dict) -> str:
     short = numbers["fraction"]
     says = f"**{short} = {chance:.4g}**" if short else f"**{frame.sensible(chance)}**"
     off = (
-        f"{100 * abs(height / chance - 1):.2g} % too {'high' if height > chance else 'low'}"
+        f"{frame.percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
         if chance > 0
         else "too high"
     )
     return (
-        f"{k} heads in {n} flips come up with chance {says}; the bell says **{frame.sensible(height)}**, {off}.\n"
-        f"Over all counts, bars and bell disagree on **{percent(numbers['total_variation'])}** of the probability: "
+        f"{heads} in {frame.counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
+        f"**{frame.sensible(height)}**, {off}.\n"
+        f"Over all counts, bars and bell disagree on **{frame.percent(numbers['total_variation'])}** of the "
+        "probability: "
         f"{'raise n and watch it shrink' if n < 100 else 'with this many flips the two can hardly be told apart'}."
     )
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share >= 1e-4 else f"{100 * share:.0e} %"
 
 
 def tail(s: Settings) -> View:
@@ -259,7 +251,7 @@ def tail(s: Settings) -> View:
         "mean": mean,
         "std": std,
     }
-    at = frame.sensible(mean), frame.sensible(std)
+    at = f"{mean:.6g}", frame.sensible(std)
     forms = [rf"P(X\ge {k})=\sum_{{j={k}}}^{{{n}}}\binom{{{n}}}{{j}}\,{p:g}^j\,{1 - p:.12g}^{{{n}-j}}={tex(sure)}"]
     if std:
         forms += [
@@ -268,12 +260,13 @@ def tail(s: Settings) -> View:
         ]
 
     def off(value: float) -> str:
-        return f"**{frame.sensible(value)}**" + (f" ({100 * (value / sure - 1):+.2g} %)" if sure > 0 else "")
+        relative = f" ({'+' * (value > sure)}{frame.percent(value / sure - 1)})" if sure > 0 else ""
+        return f"**{frame.sensible(value)}**{relative}"
 
     says = (
-        f"{k} heads or more in {n} flips: **{frame.sensible(sure)}**. Cut at the edge of k's bar, at k − ½, the bell "
-        f"gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide and half of k's stands left of k: that half "
-        f"is what the **continuity correction** adds."
+        f"{frame.counted(k, 'head')} or more in {frame.counted(n, 'flip')}: **{frame.sensible(sure)}**. Cut at the "
+        f"edge of k's bar, at k − ½, the bell gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide "
+        "and half of k's stands left of k: that half is what the **continuity correction** adds."
     )
     return screen(
         s,
@@ -366,7 +359,7 @@ def one_bell(s: Settings) -> View:
     return screen(
         s,
         {1: shown},
-        rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{frame.sensible(n * p)}}}{{{frame.sensible(std)}}}\qquad "
+        rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{n * p:.6g}}}{{{frame.sensible(std)}}}\qquad "
         rf"P(X=k)\,\sqrt{{np(1-p)}}\;\to\;\frac{{e^{{-z^2/2}}}}{{\sqrt{{2\pi}}}}$$",
         frame.weakest(
             checks.binomial(bars, n, p),
@@ -376,7 +369,7 @@ def one_bell(s: Settings) -> View:
             checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
         ),
         f"In units of the deviation, **{frame.sensible(std)}** heads here, the {n + 1} bars of n = {n} stand under a "
-        f"bell that does not depend on n; they disagree with it on **{percent(apart_here)}**.\n"
+        f"bell that does not depend on n; they disagree with it on **{frame.percent(apart_here)}**.\n"
         f"Play: from 1 flip to 1000 the bars grow narrower and settle on it{skew(p)}.",
         numbers,
         ("n", "p"),
@@ -426,9 +419,9 @@ def how_fast(s: Settings) -> View:
             checks.berry_esseen_bound(bound, n, p),
             checks.berry_esseen(pmf, n, p),
         ),
-        f"At n = {n} bars and bell disagree on **{percent(apart)}** of the probability, and their sums are never more "
-        f"than **{frame.sensible(gap)}** apart; the bound allows {frame.sensible(bound)}.\nFor p = {p:g} the blue line "
-        f"falls like **{fall}**: "
+        f"At n = {n} bars and bell disagree on **{frame.percent(apart)}** of the probability, and their sums are never "
+        f"more than **{frame.sensible(gap)}** apart; the bound allows {frame.sensible(bound)}.\nFor p = {p:g} the blue "
+        f"line falls like **{fall}**: "
         + (
             "no lean, so one power faster than the others."
             if p == 0.5
@@ -467,8 +460,8 @@ def real_coins(s: Settings) -> View:
         "p_value": fit.p_value,
     }
     labels = tuple(
-        f"{m:,} trial{'' if m == 1 else 's'}: the last has {end} head{'' if end == 1 else 's'}"
-        + (f"; χ² = {fit.statistic:.3g} on {fit.degrees} degrees" if fit.degrees else "")
+        f"{m:,} trial{'' if m == 1 else 's'}: the last has {frame.counted(end, 'head')}"
+        + (f"; χ² = {fit.statistic:.3g} on {frame.counted(fit.degrees, 'degree')}" if fit.degrees else "")
         for m, end, fit in zip(so_far, ends, fits, strict=True)
     )
     shown = Bars(
@@ -488,19 +481,22 @@ def real_coins(s: Settings) -> View:
     ]
     if n * p * (1 - p) * trials >= 100:  # below, five standard errors are no rare event
         found.append(checks.coin_flips(heads, n, p))
+    freedom = f"{frame.counted(fit.degrees, 'degree')} of freedom"
     if fit.degrees:
-        chance = f"**{100 * fit.p_value:.2g} %**"
+        chance = f"**{frame.percent(fit.p_value)}**"
         verdict = (
-            f"χ² = **{fit.statistic:.3g}** on {fit.degrees} degrees of freedom: honest coins stray this far or further "
+            f"χ² = **{fit.statistic:.3g}** on {freedom}: honest coins stray this far or further "
             f"in {chance} of all such runs."
         )
+    elif p in (0, 1):
+        verdict = "There is no chance left, and χ² has nothing to compare."
     else:
         verdict = "χ² needs at least two cells with 5 trials expected in each: raise the trials."
     pegs = "" if n <= MOST_PEGS else f" The pegs are drawn up to n = {MOST_PEGS}."
     return screen(
         s,
         {1: shown},
-        rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{fit.degrees} degrees of freedom}},\quad P={tex(fit.p_value)}$$",
+        rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{freedom}}},\quad P={tex(fit.p_value)}$$",
         frame.weakest(*found),
         f"{trials:,} trials of {n} flips, each really flipped: **{numbers['mean']:.4g}** heads on average, {n * p:.4g} "
         f"expected; the stepped line is the exact chance of each count.{pegs}\n{verdict}",
@@ -553,7 +549,8 @@ def any_steps(s: Settings) -> View:
     shown = Bars(
         frames,
         tuple(
-            f"sum of {n} step{'s' * (n > 1)}: bars and bell disagree on {percent(tv)}" for n, tv in enumerate(apart, 1)
+            f"sum of {n} step{'s' * (n > 1)}: bars and bell disagree on {frame.percent(tv)}"
+            for n, tv in enumerate(apart, 1)
         ),
         (-4.5, 4.5),
         (0, 0.8),
@@ -562,6 +559,9 @@ def any_steps(s: Settings) -> View:
         curve=bell_over_z(),
     )
     half = apart[TIMES // 4 - 1]
+    one = f"One step looks nothing like a bell, it disagrees on **{frame.percent(apart[0])}**"
+    if apart[0] < apart[1]:  # two equal bars
+        one = f"One step is two bars, on the bell by chance; two steps disagree on **{frame.percent(apart[1])}**"
     return screen(
         s,
         {1: shown},
@@ -575,8 +575,8 @@ def any_steps(s: Settings) -> View:
             checks.total_variation(apart[-1], sums[-1], bell / bell.sum()),  # type: ignore[possibly-undefined]
             checks.z_score(z, np.arange(len(sums[-1])), TIMES * mean, wide),  # type: ignore[possibly-undefined]
         ),
-        f"One step looks nothing like a bell, it disagrees on **{percent(apart[0])}**; after {TIMES // 4} steps "
-        f"it is {percent(half)}, after {TIMES} **{percent(apart[-1])}**.\nOnly the step's mean and deviation are left: "
+        f"{one}; after {TIMES // 4} steps it is {frame.percent(half)}, after {TIMES} **{frame.percent(apart[-1])}**.\n"
+        "Only the step's mean and deviation are left: "
         "this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
         numbers,
         ("step", *(["p"] if s.step == COIN else []), *(["drawn"] if s.step == DRAWN else [])),

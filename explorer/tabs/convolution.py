@@ -385,7 +385,7 @@ def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[s
         top = n + 2 * padding - dilation * (k - 1) - 1
         lines.append(
             rf"{name}=\left\lfloor\frac{{{n}+2\cdot{padding}-{dilation}\,({k}-1)-1}}{{{stride}}}\right\rfloor+1"
-            rf"=\lfloor {frame.sensible(top / stride)}\rfloor+1={out}"
+            rf"=\lfloor {top / stride:.6g}\rfloor+1={out}"
         )
     return lines
 

@@ -35,7 +35,7 @@ from explorer.figures import style
 from explorer.figures.deconvolution import gains
 from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import choice, number
+from explorer.settings import choice, is_own, number
 from explorer.uploads import in_code, pictured
 
 NAME = "deconvolution"
@@ -98,7 +98,14 @@ PRESETS = {
 def update(settings: Settings) -> View:
     s = settings
     x, kernel, clean, y = seen(s)
-    likeliest, as_skimage = by_richardson_lucy(replace(s, regularisation=0.0))
+    if float(x.var(correction=0)) < 1e-12:
+        raise ValueError(
+            "the picture is of one grey, and a blur takes nothing from it: one with light and dark would do"
+        )
+    kept = (
+        by_richardson_lucy.__wrapped__ if is_own(s.picture) else by_richardson_lucy
+    )  # a visitor's picture is not kept
+    likeliest, as_skimage = kept(replace(s, regularisation=0.0))
     mean = float(y.mean())  # the kernel adds up to 1, so this is about x's
     answers = {
         "adjoint": adjoint(y, kernel),
@@ -154,7 +161,7 @@ def update(settings: Settings) -> View:
             checks.singular_values(values, shape, kernel),
             rank_check(numbers["rank"], shape, s.blur, width_of(s)),
         ]
-        share = f"{100 * numbers['lost_share']:.2g} % of x"
+        share = f"{frame.percent(numbers['lost_share'])} of x"
         pictures.append(Picture(0.5 + lost.numpy(), "never seen (grey is 0)", share))
         title = "singular values of A"
     else:
@@ -219,18 +226,10 @@ def formula(s: Settings, numbers: dict) -> str:
         if least > 1e-12:
             kept = least / (least**2 + s.regularisation)
             lines.append(
-                rf"\text{{weakest }}s={big(least)}:\quad A^{{+}}:\ \tfrac1s={big(1 / least)}\qquad "
-                rf"\text{{Wiener}}:\ \tfrac{{s}}{{s^2+{lam}}}={big(kept)}"
+                rf"\text{{weakest }}s={tex(least)}:\quad A^{{+}}:\ \tfrac1s={tex(1 / least)}\qquad "
+                rf"\text{{Wiener}}:\ \tfrac{{s}}{{s^2+{lam}}}={tex(kept)}"
             )
     return "\n\n".join(f"$${line}$$" for line in lines)
-
-
-def big(value: float) -> str:
-    """A number in TeX, small or large."""
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}"
-    mantissa, power = f"{value:.1e}".split("e")
-    return rf"{mantissa}\cdot10^{{{int(power)}}}"
 
 
 def decibels(value: float) -> str:
@@ -251,7 +250,7 @@ def notice(s: Settings, numbers: dict) -> str:
         )
     lost = (
         f"{numbers['unknowns'] - numbers['rank']} of {numbers['unknowns']} patterns are never seen "
-        f"(**{100 * numbers['lost_share']:.2g} %** of this picture), with or without noise"
+        f"(**{frame.percent(numbers['lost_share'])}** of this picture), with or without noise"
     )
     if s.noise == 0:
         return (

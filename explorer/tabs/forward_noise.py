@@ -273,7 +273,7 @@ def play_notice(s: Settings, numbers: dict) -> str:
     if t == 0:
         return "At t = 0 nothing has happened yet: both histograms are the picture's own.\nRaise t, or press play."
     step = (
-        f"Step {t} takes {100 * (1 - (1 - numbers['beta']) ** 0.5):.2g} % off the mean and adds noise of spread "
+        f"Step {t} takes {frame.percent(1 - (1 - numbers['beta']) ** 0.5)} off the mean and adds noise of spread "
         f"√β = **{numbers['beta'] ** 0.5:.4f}**; over the picture's pixels it was {numbers['added_std']:.4f}, with the "
         f"mean {numbers['added_mean']:.4f}."
     ).replace("-", "−")
@@ -282,10 +282,9 @@ def play_notice(s: Settings, numbers: dict) -> str:
             f"**Too few steps:** at T = {T} this schedule still leaves **{100 * left:.0f} %** of the picture's "
             f"amplitude at the end, so a sampler must not start from pure noise here.\n{step}"
         )
-    share = 100 * numbers["alpha_bar"]
     return (
-        f"After {t} of {T} steps **{share:.2g} %** of the variance is the picture's. The two noisy pictures differ, "
-        f"for their noise does, but both are draws of one distribution: see “{PROOF}”.\n{step}"
+        f"After {t} of {T} steps **{frame.percent(numbers['alpha_bar'])}** of the variance is the picture's. The two "
+        f"noisy pictures differ, for their noise does, but both are draws of one distribution: see “{PROOF}”.\n{step}"
     )
 
 
@@ -384,7 +383,10 @@ def strip(s: Settings) -> View:
             ("std", lambda t: float(made[t].std())),
         )
     }
-    half = int((schedule.alpha_bar >= 0.5).sum())
+    half = schedule.half or s.T
+    when = f"From **t = {half}** of {s.T} on more of the variance is noise than picture; the formula has"
+    if schedule.half is None:
+        when = "At **no time** more of the variance is noise than picture; the formula is of the last, t = T, and has"
     shown = [
         [Picture(pixels(made[t]), f"t = {t}", signal_left(schedule, t)) for t in times] for times in strips.values()
     ]
@@ -393,12 +395,11 @@ def strip(s: Settings) -> View:
         s,
         {7: shown[0], 8: shown[1]},
         ("picture", "size", "grey"),
-        formula=formula(half, amounts(schedule, half)) if half <= s.T else formula(s.T, amounts(schedule, s.T)),
+        formula=formula(half, amounts(schedule, half)),
         check=max(found, key=lambda check: check.residual),
         notice=(
             f"Above, times apart by equal steps; below, by equal factors: the first steps change almost nothing that "
-            f"can be seen, and fine detail drowns first.\nFrom **t = {half}** of {s.T} on more of the variance is "
-            "noise than picture; the formula has the numbers of that time."
+            f"can be seen, and fine detail drowns first.\n{when} the numbers of that time."
         ),
         numbers=numbers,
     )

@@ -198,10 +198,9 @@ def where(s: Settings, row: int) -> list[str]:
         first, last = row * n // m, -((row + 1) * -n // m) - 1
         return [rf"{new}=\text{{the mean of rows }}{first}\text{{ to }}{last}\text{{ of }}{n}"]
     if s.align_corners:
-        centre = rf"c={row}\cdot\tfrac{{{n}-1}}{{{m}-1}}={frame.sensible(row * (n - 1) / (m - 1))}"
+        centre = rf"c={row}\cdot\tfrac{{{n}-1}}{{{m}-1}}={row * (n - 1) / (m - 1):.6g}"
     else:
-        place = frame.sensible((row + 0.5) * n / m - 0.5)
-        centre = rf"c=({row}+\tfrac12)\cdot\tfrac{{{n}}}{{{m}}}-\tfrac12={place}"
+        centre = rf"c=({row}+\tfrac12)\cdot\tfrac{{{n}}}{{{m}}}-\tfrac12={(row + 0.5) * n / m - 0.5:.6g}"
     wide = s.antialias and n > m
     weight = rf"w_i=h\!\left(\tfrac{{i-c}}{{{frame.sensible(n / m)}}}\right)" if wide else "w_i=h(i-c)"
     h = FILTERS.get(s.method) or bicubic(float(s.a))
@@ -239,10 +238,11 @@ def pixel_notice(s: Settings, numbers: dict) -> str:
         )
     if s.large < s.small and not s.antialias and s.method in FILTERED:
         read = len(rows) * s.large / s.small
+        unread = "most" if read < 0.5 else "half" if read == 0.5 else "some"
         return (
             f"{made}\nShrinking without antialias, each new row reads {len(rows)} old ones of every "
-            f"{s.small / s.large:.2g}{': most are never read' if read < 1 else ''}, and fine stripes turn into coarse "
-            "ones that were never there."
+            f"{s.small / s.large:.3g}{f': {unread} are never read' if read < 1 else ''}, and fine stripes turn into "
+            "coarse ones that were never there."
         )
     return (
         f"{made}\nNo weight lies below 0, so no new pixel leaves the range of the old ones: soft, and free of ringing."
@@ -362,20 +362,29 @@ def side_formula(s: Settings, numbers: dict, chosen: str) -> str:
 
 def side_notice(s: Settings, numbers: dict) -> str:
     methods = {name: of for name, of in numbers["methods"].items() if of["psnr"] is not None}
-    if not methods:
+    exact = [name for name in numbers["methods"] if name not in methods]
+    if s.small == s.middle == s.large:
         return "Nothing was resized: all three sizes are one.\nChange one of them."
+    if not methods:
+        return "Every method gives back the very original: it has one value alone.\nChoose a picture with edges."
     best, worst = max(methods, key=lambda m: methods[m]["psnr"]), min(methods, key=lambda m: methods[m]["psnr"])
     way = f"{s.small} → {s.middle} → {s.large} pixels"
     way = f"Made small and enlarged again, {s.large} → {way}" if s.large > s.small else way
+    closest = f"**{best}** comes closest to the original"
+    if exact:
+        names = " and ".join(filter(None, (", ".join(exact[:-1]), exact[-1])))
+        closest = f"**{names}** give back the very original; of the others {best} comes closest"
     first = (
-        f"{way}: **{best}** comes closest to the original ({methods[best]['psnr']:.2f} dB), "
+        f"{way}: {closest} ({methods[best]['psnr']:.2f} dB), "
         f"{worst} stays furthest from it ({methods[worst]['psnr']:.2f} dB)."
     )
-    if FITTED not in methods:
+    if FITTED not in numbers["methods"]:
         return (
             f"{first}\nNo transposed convolution is fitted here: it enlarges by whole factors, and "
             f"{s.large} / {s.small} is {s.large / s.small:.3g}."
         )
+    if FITTED not in methods or len(methods) == 1:
+        return first
     rival = max((m for m in methods if m != FITTED), key=lambda m: methods[m]["psnr"])
     gain = methods[FITTED]["psnr"] - methods[rival]["psnr"]
     return (

@@ -303,14 +303,13 @@ def definition(s: Settings, t: int) -> str:
 
 def notice(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, numbers: dict) -> str:
     t, left = numbers["t"], numbers["signal_at_T"]
-    half = int((schedule.alpha_bar >= 0.5).sum())  # the first time with more noise than picture
-    first = (
-        f"At t = {t} **{100 * numbers['alpha_bar']:.3g} %** of the variance is the picture's; from t = {half} of {s.T} "
-        f"on, noise has the larger part"
-    )
+    half, when = schedule.half, "at no time has noise the larger part"
+    if half:
+        when = f"from t = {half} of {s.T} on, noise has the larger part"
+    first = f"At t = {t} **{100 * numbers['alpha_bar']:.3g} %** of the variance is the picture's; {when}"
     if other is not None:
-        theirs = int((other.alpha_bar >= 0.5).sum())
-        first += f" (with {other_title(s)}: {100 * numbers['other']['alpha_bar']:.3g} %, from t = {theirs} on)"
+        when = f"from t = {other.half} on" if other.half else "at no time"
+        first += f" (with {other_title(s)}: {100 * numbers['other']['alpha_bar']:.3g} %, {when})"
     if left > MUCH:
         end = (
             f"**Too much is left at T:** {100 * left:.0f} % of the picture's amplitude. Sampling from pure noise would "
@@ -322,7 +321,7 @@ def notice(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, nu
             "read a picture's brightness from it, and finds the wrong one in pure noise: tick the repair."
         )
     elif left:
-        end = f"At T **{100 * left:.2g} %** of the amplitude is left: sampling may start from pure noise."
+        end = f"At T **{frame.percent(left)}** of the amplitude is left: sampling may start from pure noise."
     else:
         end = (
             "At T **nothing** is left, and the noise says nothing about the picture: a network must not be trained to "

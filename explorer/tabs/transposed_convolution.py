@@ -323,7 +323,7 @@ def which_size(s: Settings) -> View:
         else f"only **{''.join(map(str, same))}** rows become **{rows}**"
     )
     return screen(
-        {5: figures.sizes(before, after, rows, back)},
+        {5: figures.sizes(before, after, rows, back, back - s.output_padding)},
         (),
         rf"$$\left\lfloor\frac{{H+2\cdot{crop}-{s.dilation}\,({k}-1)-1}}{{{s.stride}}}\right\rfloor+1={rows}"
         rf"\quad\text{{for}}\quad H\in\{{{', '.join(map(str, same))}\}}\qquad "
@@ -396,6 +396,11 @@ def formula(s: Settings, numbers: dict) -> str:
     return "\n\n".join(f"$${line}$$" for line in lines)
 
 
+def stamps_by_place(k: int, s: Settings) -> set[int]:
+    """How many of k taps reach a place of the stride, far from the edge: one number if all get as many."""
+    return {sum(u * s.dilation % s.stride == place for u in range(k)) for place in range(s.stride)}
+
+
 def notice(s: Settings, numbers: dict) -> str:
     (height, width), (high, wide) = shape(s.image), numbers["output_size"]
     counts = sorted({count for row in numbers["overlap"] for count in row})
@@ -406,10 +411,13 @@ def notice(s: Settings, numbers: dict) -> str:
         grows += f"an output cell gets between **{counts[0]}** and **{counts[-1]}** stamps, "
         if any(s.dilation * (k - 1) + 1 < s.stride for k in shape(s.kernel)):
             grows += "for the stamps are smaller than the stride and leave gaps."
-        elif s.dilation == 1 and any(k % s.stride for k in shape(s.kernel)):
-            grows += (
-                "and as the stride does not divide the kernel they alternate far from the edge too: a checkerboard."
+        elif any(len(stamps_by_place(k, s)) > 1 for k in shape(s.kernel)):
+            reason = (
+                "the stride does not divide the kernel"
+                if s.dilation == 1
+                else f"taps {s.dilation} apart do not reach every place of the stride {s.stride} as often"
             )
+            grows += f"and as {reason} they alternate far from the edge too: a checkerboard."
         else:
             grows += "fewer only towards the edge."
     call = numbers["pytorch"]

@@ -210,7 +210,7 @@ def test_values_by_keyboard(page, url):
     page.keyboard.press("End")
     panel.locator(".prose.notice", has_text="2 heads in 1000 flips").wait_for()
     page.keyboard.press("Home")
-    panel.locator(".prose.notice", has_text="2 heads in 1 flips").wait_for()
+    panel.locator(".prose.notice", has_text="2 heads in 1 flip").wait_for()
     panel = opened(page, url, "resizing")
     view = panel.locator(".weights")
     view.focus()

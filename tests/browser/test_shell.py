@@ -81,7 +81,7 @@ def test_back_and_forward_at_any_pace(page, url):
         page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{TABS[at]}'")
         assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]
     # Told late of a tab that was in view once, as a busy page is: no visitor has chosen it.
-    page.evaluate(f"window.explorer.opened('{TABS[1]}')")
+    page.evaluate(f"window.explorer.comes('{TABS[1]}')")
     page.wait_for_timeout(500)
     assert page.evaluate(IN_VIEW) == [f"tab-{TABS[at]}"] and page.evaluate("history.length") == entries
     assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]

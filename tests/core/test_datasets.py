@@ -156,6 +156,18 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path, monkeypatch, er
     assert str(tmp_path / "home") in said
 
 
+def test_a_download_broken_off_is_no_data_set(tmp_path, monkeypatch):
+    def broken(self):
+        Path(self.raw_folder).mkdir(parents=True)
+        (Path(self.raw_folder) / "train-images-idx3-ubyte").write_bytes(b"half")
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "download", broken)
+    with pytest.raises(ConnectionError):
+        datasets.fashion()
+    assert datasets.at_hand("fashion") is None
+
+
 @pytest.mark.parametrize("where", ["environment", "home"])
 def test_what_is_fetched_is_read(tmp_path, monkeypatch, where):
     """torchvision's own code fetches, checks and unpacks; here the files come from a folder instead of its mirrors."""

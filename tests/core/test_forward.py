@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from core.forward import add_noise, forward_chain, posterior, randn_like
-from core.schedule import NoiseSchedule, linear
+from core.schedule import NoiseSchedule, karras, linear
 
 
 def seeded(seed=0):
@@ -82,6 +82,12 @@ def test_posterior_per_sample_and_from_pure_noise():
         one, v = posterior(x0[i : i + 1], x_t[i : i + 1], t, s, schedule)
         assert torch.allclose(mean[i], one[0]) and variance[i].item() == pytest.approx(float(v))
     assert torch.allclose(mean[2], 0.8**0.5 * x0[2])  # nothing of x0 is in x_T
+    fine, t, s = karras(), torch.tensor([2, 2, 2]), torch.tensor([1, 1, 1])  # 1 - alpha_bar is 1e-5 there
+    for x in (x0, x0.half()):
+        mean, variance = posterior(x, x, t, s, fine)
+        one, v = posterior(x.double(), x.double(), 2, 1, fine)
+        assert torch.allclose(mean.double(), one, rtol=4 * torch.finfo(x.dtype).eps, atol=1e-3)
+        assert torch.allclose(variance.double(), v.expand(3, 1), rtol=torch.finfo(x.dtype).eps, atol=6e-8)
 
 
 def test_noise_is_the_same_in_every_dtype():

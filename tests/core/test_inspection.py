@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import distance
-from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
 from core import inspection
@@ -34,11 +33,6 @@ def test_three_readings_are_one_error_in_three_units():
     assert got["eps"] == pytest.approx(square)
     assert got["x0"] == pytest.approx(square * (1 - a) / a)
     assert got["v"] == pytest.approx(square / a)
-
-
-def test_psnr_is_skimages():
-    x, y = draw(1, 5, 5), draw(1, 5, 5, seed=1)
-    assert inspection.psnr(x, y) == pytest.approx(peak_signal_noise_ratio(y.numpy(), x.numpy(), data_range=2))
 
 
 def test_nearest_and_apart_are_scipys():

@@ -188,6 +188,9 @@ def test_psnr_and_ssim_are_scikit_images():
     expected = metrics.structural_similarity(near.numpy(), image.numpy(), data_range=1.0, channel_axis=0)
     assert math.isclose(ssim(near, image), expected, rel_tol=1e-12)
     assert math.isclose(psnr(near, image), metrics.peak_signal_noise_ratio(image.numpy(), near.numpy(), data_range=1))
+    x, y = (image.float() * 2 - 1 for image in (image, near))
+    expected = metrics.peak_signal_noise_ratio(x.double().numpy(), y.double().numpy(), data_range=2)
+    assert math.isclose(psnr(y, x, peak=2), expected)
     assert psnr(image, image) == math.inf and math.isclose(ssim(image, image), 1)
     assert checks.psnr(psnr(near, image), near, image).ok and checks.ssim(ssim(near, image), near, image).ok
     assert not checks.psnr(psnr(near, image) + 1e-6, near, image).ok

@@ -253,6 +253,10 @@ def test_at_reads_one_time_or_one_per_sample():
         (lambda: NoiseSchedule(torch.tensor([1, 0.5, 0.5])), "strictly"),
         (lambda: NoiseSchedule(torch.tensor([1, 0.5, -0.1])), "above 0"),
         (lambda: NoiseSchedule(torch.tensor([1, float("nan")])), "finite"),
+        (
+            lambda: linear(1000, 1e-4, 0.999),
+            r"is 0 from t = \d+ on: .* less than float64 holds; fewer steps or smaller",
+        ),
         (lambda: linear().times(0), "1..1000, got 0"),
         (lambda: linear().times(1_000_000), "got 1000000"),
         (lambda: linear().times(20.0), "got 20.0"),

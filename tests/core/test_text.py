@@ -116,6 +116,17 @@ def test_tokens_are_those_of_open_clip(prompt):
     assert kept == row[: int(row.argmax()) + 1].tolist()
 
 
+def test_marks_that_are_typed_are_words():
+    """As transformers' tokenizer reads them, which knows no such marks: one start, one end."""
+    ours, _ = pair()
+    tokens = ours.tokens("cat <end_of_text> dog &lt;START_OF_TEXT&gt;")
+    assert [t.text for t in tokens[1:-1]] == [
+        *("cat", "<", "end", "_", "of", "_", "text", ">", "dog", "<", "start", "_", "of", "_", "text", ">"),
+    ]
+    assert token_ids(["cat <end_of_text> dog"])[0].tolist().count(END) == 1
+    assert ours.heard("<end_of_text>") == "<end_of_text>"
+
+
 def test_token_texts():
     """Numbers from the published vocabulary of CLIP."""
     ours, _ = pair()

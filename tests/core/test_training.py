@@ -798,9 +798,12 @@ def test_resuming_the_two_towers(trained, emoji_folder, tmp_path):
     job = prepare_run(
         RECIPES["emoji-clip"], data=str(emoji_folder), out=tmp_path, resume=out, device=torch.device("cpu")
     )
-    text, _ = weights.load(out / "text_encoder")
+    text, card = weights.load(out / "text_encoder")
     for key, value in job.network.text.state_dict().items():
         assert torch.equal(value, text.tower.state_dict()[key]), key
+    job.save(job.network, card)
+    again, _ = weights.load(tmp_path / "text_encoder")
+    assert again.known[text.known].all() and text.known.sum() > 9  # words that this run has not met, too
 
 
 def test_resuming_from_another_size_is_refused(trained, emoji_folder, tmp_path):

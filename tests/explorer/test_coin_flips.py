@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import signal, special, stats
 
 from core import probability
+from explorer import frame
 from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import coin_flips
@@ -241,6 +242,22 @@ def test_beyond_170_flips_stirling_is_written_in_logarithms(n, form):
 def test_the_fraction_is_the_probability(n, p, k):
     above, below = map(int, exact(n, p, k).split("/"))
     assert above / below == pytest.approx(stats.binom.pmf(k, n, p), rel=1e-12)
+
+
+def test_sentences_and_formulas_say_their_numbers_right():
+    one = update(Settings(n=1, p=0.5, k=1))
+    assert one.notice.startswith("1 head in 1 flip comes up with chance **1/2 = 0.5**")
+    assert "disagree on **0\xa0%**" in frame.unbroken(one.notice)
+    assert r"\frac{100-102.5}{7.16}" in update(Settings(n=205, p=0.5, k=100)).formula
+    assert r"1-\Phi\!\left(\tfrac{100-102.5}{7.16}\right)" in update(Settings(view=TAIL, n=205, p=0.5, k=100)).formula
+    assert r"\cdot10^{4}=" in update(Settings(n=8)).formula  # 8! is 40320
+    assert "1835 % too high" in update(Settings(n=100, p=0.1, k=0)).notice
+    steps = update(Settings(view=SUMS, step=COIN, p=0.5))
+    assert steps.numbers["total_variation"][0] == pytest.approx(0, abs=1e-12)
+    assert steps.notice.startswith("One step is two bars, on the bell by chance; two steps disagree on **7.6 %**")
+    assert "One step looks nothing like a bell" in update(Settings(view=SUMS, step=UNIFORM)).notice
+    assert "nothing to compare" in update(Settings(view=COINS, p=1.0)).notice
+    assert "on 1 degree of freedom" in update(Settings(view=COINS, n=1, p=0.5, trials=1000)).notice
 
 
 def test_more_heads_than_flips_cannot_happen():

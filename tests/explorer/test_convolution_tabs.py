@@ -263,6 +263,44 @@ def test_what_no_window_reaches_is_said():
     assert r"\lfloor 1.5\rfloor+1=2" in view.formula
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (
+            {"stride": 2, "dilation": 2},
+            "as taps 2 apart do not reach every place of the stride 2 as often they alternate",
+        ),
+        (
+            {"stride": 3, "dilation": 2},
+            "as taps 2 apart do not reach every place of the stride 3 as often they alternate",
+        ),
+        ({"stride": 2, "kernel": ((1.0,) * 3,) * 3}, "as the stride does not divide the kernel they alternate"),
+        ({"stride": 3}, "the stamps are smaller than the stride and leave gaps"),
+        ({"stride": 1}, "fewer only towards the edge"),
+        ({"stride": 1, "dilation": 2}, "fewer only towards the edge"),
+    ],
+)
+def test_where_stamps_are_fewer_is_said(changed, says):
+    """As the overlap of a large picture has it in its middle."""
+    chosen = transposed_convolution.Settings(view=FRAMEWORK, image=((1.0,) * 9,) * 9, **changed)
+    view = transposed_convolution.update(chosen)
+    assert says in view.notice
+    middle = np.array(view.numbers["overlap"])[3:-3, 3:-3]
+    assert (middle.min() == middle.max()) == ("only towards the edge" in says)
+
+
+def test_sizes_are_named_by_their_out_padding():
+    """A kernel of 2, padding 3: H = (3 - 1) 2 - 2 * 3 + 1 + 1 + out padding = out padding; 0 rows are no picture."""
+    from explorer.figures import transposed_convolution as figures
+
+    view = transposed_convolution.update(replace(SAME, kernel=((1.0,) * 2,) * 2, padding=3, output_padding=1))
+    figure = next(piece for piece in view.stage if isinstance(piece, Figure))
+    assert view.numbers["chosen"] == 1 and view.numbers["same"] == [1]
+    assert [note["text"] for note in figure.to_dict()["layout"]["annotations"]] == ["<b>out padding 1</b>"]
+    several = figures.sizes([4, 5, 6], [2, 3, 3], 3, 6, 5).to_dict()["layout"]["annotations"]
+    assert [note["text"] for note in several] == ["0", "<b>out padding 1</b>"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(any_settings(convolution))
 def test_never_read_is_what_torch_does_not_read(chosen):

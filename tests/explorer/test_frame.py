@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import sys
 import time
 import types
@@ -23,6 +24,7 @@ from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
 from explorer.components.points import Cloud, Points
+from explorer.formulas import tex
 from explorer.settings import number, text
 
 
@@ -87,6 +89,28 @@ def test_values_that_do_not_fit_together_are_refused(make):
 
 def test_a_number_keeps_its_percent_sign():
     assert frame.unbroken("**6.5** % of 3 %, 50%: the % sign") == "**6.5**\xa0% of 3\xa0%, 50%: the % sign"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        *((0, "0 %"), (5e-7, "5e-05 %"), (0.0001, "0.01 %"), (0.0074, "0.74 %"), (0.985, "98 %"), (0.99, "99 %")),
+        *((0.9951, "99.5 %"), (0.99996, "99.996 %"), (1, "100 %"), (18.34, "1834 %"), (1e4, "1e+06 %")),
+        *((-0.25, "-25 %"), (-0.996, "-99.6 %")),
+    ],
+)
+def test_a_share_as_one_reads_it(share, said):
+    assert frame.percent(share) == said
+
+
+def test_numbers_as_one_reads_them():
+    assert [frame.sensible(value) for value in (0, 0.375, 999.4, 999.9, 1234, 2.2e-16)] == [
+        *("0", "0.375", "999", "1000", "1234", "2.2e-16"),
+    ]
+    assert [tex(value) for value in (0, -0.25, 0.00021, 9999, 12345, -250000, math.inf)] == [
+        *("0", "-0.25", r"2.1\cdot10^{-4}", "9999", r"1.234\cdot10^{4}", r"-2.5\cdot10^{5}", "inf"),
+    ]
+    assert [frame.counted(n, "step") for n in range(3)] == ["0 steps", "1 step", "2 steps"]
 
 
 def test_plot_is_plotly_json():

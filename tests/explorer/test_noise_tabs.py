@@ -140,6 +140,21 @@ def test_schedules_badge_is_green_everywhere(name, view, T):
         assert "nan" not in shown.formula + shown.notice
 
 
+def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
+    short = forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP, T=50))
+    assert "At **no time** more of the variance is noise" in short.notice and r"\beta_{50}" in short.formula
+    assert "at no time has noise the larger part" in schedules.update(schedules.Settings(T=50)).notice
+    half = next(t for t in range(1001) if schedule.linear().alpha_bar[t] < 0.5)
+    assert (
+        f"From **t = {half}** of 1000" in forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP)).notice
+    )
+    assert f"from t = {half} of 1000 on" in schedules.update(schedules.Settings()).notice
+
+
+def test_a_share_near_all_is_no_power_of_ten():
+    assert "**99.93\xa0%** of the variance" in frame.unbroken(forward_noise.update(forward_noise.Settings(t=5)).notice)
+
+
 def test_schedules_meter_warns():
     def verdicts(**settings):
         return [r.grave for r in schedules.update(schedules.Settings(**settings)).stage[0]]

@@ -251,6 +251,34 @@ def test_above_32_pixels_an_answer_walked_to_is_where_the_error_is_flat(blur, wi
         assert deconvolution.update(chosen).check.ok
 
 
+def test_a_picture_of_one_grey_is_refused_and_no_visitors_answer_is_kept():
+    kept = deconvolution.by_richardson_lucy.cache_info().currsize
+    with pytest.raises(ValueError, match="of one grey"):
+        deconvolution.update(deconvolution.Settings(picture=address(saved(Image.new("L", (40, 40))))))
+    assert deconvolution.update(deconvolution.Settings(picture=address(saved(coloured(12, 12))))).check.ok
+    assert deconvolution.by_richardson_lucy.cache_info().currsize == kept
+
+
+def test_methods_that_give_the_picture_back_are_said_to():
+    chosen = resizing.Settings(view=SIDE, small=64, middle=128, large=64)
+    view = resizing.update(chosen)
+    exact = [name for name, of in view.numbers["methods"].items() if of["psnr"] is None]
+    assert (
+        exact == ["nearest", "area"]
+        and "**nearest and area** give back the very original; of the others" in view.notice
+    )
+    assert "Nothing was resized" in resizing.update(replace(chosen, middle=64)).notice
+    flat = resizing.update(replace(chosen, picture=address(saved(Image.new("L", (40, 40))))))
+    assert "it has one value alone" in flat.notice and flat.check.ok
+
+
+@pytest.mark.parametrize(("to", "says"), [(16, "most are"), (32, "half are"), (48, "some are")])
+def test_rows_that_are_never_read_are_counted(to, says):
+    """Two of every 8, of every 4, of every 2.67."""
+    chosen = replace(resizing.PRESETS["shrinking without antialias"], middle=to, large=to)
+    assert f"{says} never read" in resizing.update(chosen).notice
+
+
 def test_above_32_pixels_there_is_no_rank():
     view = deconvolution.update(deconvolution.PRESETS["64 pixels, by iteration"])
     assert view.check.ok

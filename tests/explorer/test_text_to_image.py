@@ -305,6 +305,12 @@ def test_forged_settings_are_said_and_left_out(model, about, says):
     assert any(says in note for note in notes) and parse(Settings, vars(settings)) == settings
 
 
+def test_a_long_text_is_read_in_a_time_that_grows_with_it(model):
+    """Words without a colon, and the name of a sampler again and again: minutes, were it the square of the letters."""
+    for about in ("Steps: 1," + "a" * 190_000, "Steps: 1, " + "Sampler: " * 20_000):
+        assert records.restored(Settings, foreign(about))[0].steps == 1
+
+
 @given(st.text(max_size=200))
 def test_whatever_a_png_says_is_settings_or_notes(about):
     with contextlib.suppress(ValueError):
@@ -316,6 +322,7 @@ def test_whatever_a_png_says_is_settings_or_notes(about):
     ("data", "says"),
     [
         (b"no picture", "none that can be read"),
+        (foreign("Steps: 1," + "a" * 200_000), "at most 200,000 letters, those of this PNG have 200,009"),
         (b"", "none that can be read"),
         (foreign("x")[:50], "no settings|damaged|none that can be read"),
         (records.to_png(np.zeros((4, 4, 3), np.uint8), "")[:8], "none that can be read|damaged"),
@@ -515,10 +522,10 @@ def test_headings_stand_over_controls_alone():
 
 
 def test_snippets_import_in_order(model):
-    lines = ground.opens(Settings(), "torch", "hashlib", "core.latents.psnr", "core.latents.angle", "PIL.Image")
+    lines = ground.opens(Settings(), "torch", "hashlib", "core.latents.slerp", "core.latents.angle", "PIL.Image")
     assert lines.splitlines()[:-1] == [
         *("import hashlib", "", "import torch", "from PIL import Image", ""),
-        *("from core.latents import angle, psnr", "from core.pipeline import TextToImage", ""),
+        *("from core.latents import angle, slerp", "from core.pipeline import TextToImage", ""),
     ]
 
 

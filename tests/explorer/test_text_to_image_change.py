@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from core import checks
-from core.latents import angle, psnr, slerp, stream_from
+from core.latents import angle, slerp, stream_from
 from core.samplers import SAMPLERS
 from explorer.components.paint import PaintInput
 from explorer.settings import from_query, parse, specs, to_query
@@ -221,14 +221,6 @@ def test_slerps_badge_sees_another_way():
     assert checks.slerp(arc, a, b, latents.SHARES).ok and checks.straight(line, a, b, latents.SHARES).ok
     assert not checks.slerp(line, a, b, latents.SHARES).ok and not checks.straight(arc, a, b, latents.SHARES).ok
     assert checks.slerp(torch.cat([a] * 8), a, a, latents.SHARES).ok
-
-
-def test_psnr_is_scikit_images():
-    from skimage.metrics import peak_signal_noise_ratio
-
-    x, y = torch.rand(2, 3, 8, 8) * 2 - 1
-    assert psnr(x, y) == pytest.approx(peak_signal_noise_ratio(x.numpy(), y.numpy(), data_range=2), rel=1e-5)
-    assert psnr(x, x) == math.inf
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "ddpm"])

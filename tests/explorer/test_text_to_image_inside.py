@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from core.networks import attention as layers
+from core.text import token_ids
 from explorer import models
 from explorer.components.attention_view import AttentionView
 from explorer.components.machine_view import MachineView
@@ -343,6 +344,19 @@ def test_guidance_over_time_asks_once_where_the_scale_is_1(model):
     assert np.allclose(shown["interval"], (model.decode(expected)[0].permute(1, 2, 0) + 1) / 2, atol=1e-6)
 
 
+def test_guidance_over_time_counts_every_call_of_heun(model):
+    """Two calls a step but for the last: at 1000 and 500, 500 and 0 ... each with two rows, or one where s = 1."""
+    s = of(OVER_TIME, steps=3, sampler="heun", since=0.6, until=0.3)
+    rows: list[int] = []
+    with model.unet.register_forward_pre_hook(lambda _, asked: rows.append(len(asked[0]))):
+        for _ in model.stream(
+            s.prompt, sampler="heun", steps=3, guidance=guidance.courses(s, 1000)["interval"], seed=0
+        ):
+            pass
+    asked = tab.result(s).numbers["network_rows"]
+    assert asked["constant"] == 10 and asked["interval"] == sum(rows)
+
+
 @pytest.mark.parametrize("view", [TEXT, SCALES, OVER_TIME])
 def test_the_badge_sees_a_scale_that_is_not_kept(model, view, monkeypatch):
     right = guidance.walk
@@ -378,6 +392,14 @@ def test_every_box_holds_its_tensor(model):
     assert view.numbers["calls"] == 3
     sent = MachineView("x", "t").postprocess(shown)
     assert len(sent["boxes"]) == 8 and len(base64.b64decode(sent["boxes"][7]["data"])) == 4 * 64 * 64 * 3
+
+
+def test_the_machine_lists_the_tokens_that_are_heard(model):
+    box = piece(tab.result(of(MACHINE, prompt="red apple " * 60)), "machine").boxes[1]
+    ids = token_ids(["red apple " * 60])[0].tolist()
+    assert [line.split(" ", 1)[0] for line in box.text.splitlines()] == [str(i) for i in ids] and box.text.endswith(
+        " end"
+    )
 
 
 def test_heun_calls_the_network_twice_a_step_but_for_the_last(model):

@@ -10,6 +10,7 @@ from core import checks, inspection
 from core.networks import layers
 from core.networks.attention import Record
 from core.pipeline import READINGS
+from core.resizing import psnr
 from explorer import frame
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
@@ -93,8 +94,8 @@ def inside(s: Settings) -> View:
         "size_of_maps": {name: float(f.abs().mean()) for name, f in features.items()},
         "weights": sum(w.numel() for w in whole.unet.parameters()),
         "error_with_skips": error(guess, x0), "error_without_skips": error(guess_blind, x0),
-        "psnr_with_skips": inspection.psnr(guess, x0[None]),
-        "psnr_without_skips": inspection.psnr(guess_blind, x0[None]),
+        "psnr_with_skips": psnr(guess, x0[None], peak=2),
+        "psnr_without_skips": psnr(guess_blind, x0[None], peak=2),
     }  # fmt: skip
     time = torch.tensor([t - 1])
     return screen(
@@ -163,9 +164,10 @@ def inside_code(s: Settings) -> str:
     return f"""
 import torch
 
-from core.inspection import class_pictures, noised, psnr
+from core.inspection import class_pictures, noised
 from core.networks.attention import Record
 from core.pipeline import READINGS, ClassToImage
+from core.resizing import psnr
 
 {head(s)}
 t = {s.t}
@@ -177,7 +179,7 @@ for skips in (True, False):
     x0_hat = READINGS[model.prediction_type](x_t, answer.double(), schedule.alpha_bar[t]).x0
     how = "with" if skips else "without"
     print(f"error_{{how}}_skips =", float((x0_hat - x0).square().mean()))
-    print(f"psnr_{{how}}_skips =", psnr(x0_hat, x0[None]))
+    print(f"psnr_{{how}}_skips =", psnr(x0_hat, x0[None], peak=2))
     if skips:
         print("shapes =", {{name: list(f.shape[1:]) for name, f in record.features.items()}})
 """

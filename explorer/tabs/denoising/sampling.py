@@ -11,6 +11,7 @@ from core import checks, inspection
 from core.forward import add_noise
 from core.mixtures import empirical_denoiser
 from core.pipeline import ClassToImage
+from core.resizing import psnr
 from core.samplers import Step, named_sampler
 from explorer import frame
 from explorer.components.pictures import Picture
@@ -59,8 +60,8 @@ def one_shot(s: Settings) -> Iterator[View]:
         "w": s.guidance - 1,
         "real_pictures": data.real,
         "alpha_bar_of_the_one_shot": float(half.schedule.alpha_bar[1]),
-        "psnr_half_noised": inspection.psnr(noisy, x0),
-        "psnr_cleaned_in_one_go": inspection.psnr(cleaned, x0),
+        "psnr_half_noised": psnr(noisy, x0, peak=2),
+        "psnr_cleaned_in_one_go": psnr(cleaned, x0, peak=2),
         "blots_apart": inspection.apart(blots),
         "blots_contrast": float(blots.std((1, 2, 3)).mean()),
     }
@@ -192,11 +193,13 @@ def on_the_way(s: Settings, steps: list[Step]) -> str:
 
 
 def one_shot_notice(n: dict) -> str:
+    steps = len(n["times"]) - 1
+    more = f"The same noise, in {steps} steps, becomes pictures." if steps > 1 else "Raise the steps: 1 is one go, too."
     return (
         f"One go takes half-noised pictures from {n['psnr_half_noised']:.1f} to "
         f"**{n['psnr_cleaned_in_one_go']:.1f} dB**; "
         f"fed pure noise it gives **ink blots**, for the average of all that could be there is no picture. "
-        f"The same noise, in {len(n['times']) - 1} steps, becomes pictures.\n"
+        f"{more}\n"
         f"Two blots differ by **{n['blots_apart']:.2f}**, two drawn pictures by **{n['samples_apart']:.2f}**, two "
         f"{'real ones' if n['real_pictures'] else 'earlier drawn ones'} by {n['pictures_apart']:.2f} (root mean "
         "square, "
@@ -210,8 +213,9 @@ def one_shot_code(s: Settings) -> str:
 import torch
 
 from core.forward import add_noise
-from core.inspection import apart, ask, class_pictures, psnr
+from core.inspection import apart, ask, class_pictures
 from core.pipeline import ClassToImage
+from core.resizing import psnr
 
 whole = ClassToImage.load({common.FASHION!r}, device="cpu")
 half = ClassToImage.load({common.HALF_NOISE!r}, device="cpu")
@@ -222,8 +226,8 @@ x0 = pictures[:{CLEANED}]
 eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed({s.seed}))
 noisy = add_noise(x0, eps, 1, half.schedule)
 cleaned = ask(half, noisy, [1] * len(x0), None).x0
-print("psnr_half_noised =", psnr(noisy, x0))
-print("psnr_cleaned_in_one_go =", psnr(cleaned, x0))
+print("psnr_half_noised =", psnr(noisy, x0, peak=2))
+print("psnr_cleaned_in_one_go =", psnr(cleaned, x0, peak=2))
 
 *_, shot = half.stream(None, {NOISES}, seed={s.seed})
 print("blots_apart =", apart(shot.x_next))

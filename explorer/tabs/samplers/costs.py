@@ -172,7 +172,7 @@ def notice(s: Settings, curves: dict[str, list[tuple[int, float]]], numbers: dic
     )
     if s.measure == ENERGY:
         return (
-            f"{first} The dashed line is what {N} fresh points of the data have: below it nothing can be seen.\n"
+            f"{first} The dotted line is what {N} fresh points of the data have: below it nothing can be seen.\n"
             "Samplers that draw noise on the way (dashed) forget their errors, and need more calls for it."
         )
     orders = numbers["order"]

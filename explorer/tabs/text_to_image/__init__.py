@@ -39,7 +39,7 @@ QUESTION = "How does a sentence become a picture? Start from noise, and let the 
 SOURCE = r"""
 - Lecture 003, *Illustrated text-to-image*: the picture information creator, conditioning, "without text, with text".
 - Latent diffusion: Rombach et al. (2022), arXiv 2112.10752. The words enter through cross-attention; in
-  the embedded model also as one vector, added to the time: Saharia et al. (2022), arXiv 2205.11487, section 2.2.
+  the embedded model also as one vector, added to the time: Saharia et al. (2022), arXiv 2205.11487, section 2.5.
 - Guidance: Ho & Salimans (2022), arXiv 2207.12598, equation 6. Their $w$ is $s-1$: at $s=1$ ($w=0$) there is no
   guidance, at $s=0$ the words are not read at all.
 - Guidance that changes on the way: Wang et al. (2024), arXiv 2404.13040 (rising, falling); Kynkäänniemi et al. (2024),

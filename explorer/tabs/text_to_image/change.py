@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from core import checks
-from core.latents import psnr
 from core.photographs import square
 from core.pictures import picture
-from core.resizing import resize
+from core.resizing import psnr, resize
 from core.samplers import Step
 from explorer import frame, models
 from explorer.components.pictures import Picture
@@ -36,7 +35,6 @@ from explorer.tabs.text_to_image.settings import (
     RUN,
     Settings,
     checked,
-    counted,
     ended,
     file_name,
     head,
@@ -227,8 +225,8 @@ def stream(s: Settings) -> Iterator[View | None]:
         "walked": kept,
         "times": times[len(times) - 1 - kept :],
         "noise_share": 1 - float(model.schedule.alpha_bar[times[-1 - kept]]) if kept else 0.0,
-        "psnr_round_trip": psnr(tripped, image[0]),
-        "psnr_to_start": psnr(result, image[0]),
+        "psnr_round_trip": psnr(tripped, image[0], peak=2),
+        "psnr_to_start": psnr(result, image[0], peak=2),
         "difference": float((result - image[0].to(result)).abs().mean()) / 2,
         "mean": pixels.mean((0, 1)).tolist(),
         "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
@@ -238,7 +236,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     about = asdict(s) | {"model": model.card.name, "start": "own" if is_own(s.start) else s.start}
     said = f"{parameters(s, model.card.name, pixels.shape)}, Denoising strength: {s.strength:g}"
     png = to_png(pixels, said, model.card, whole(s))
-    did = counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
+    did = frame.counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
     yield screen(
         formula(s, model, times, kept, numbers),
@@ -410,7 +408,7 @@ print("pixel_difference_anew =", float(moved[mask > 0].mean()) if (mask > 0).any
         else ""
     )
     return f"""
-{start_code(s, "hashlib", "core.latents.psnr", *uses)}
+{start_code(s, "hashlib", "core.resizing.psnr", *uses)}
 {lines}z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
 steps = list(model.stream(prompt, **asked, image=image, strength={s.strength!r}{", mask=mask" * masked}))
 end = steps[-1].x_next if steps else z
@@ -419,8 +417,8 @@ pixels = ((result + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cp
 
 print("walked =", len(steps))
 print("times =", [*(step.t for step in steps), *(step.t_next for step in steps[-1:])])
-print("psnr_round_trip =", psnr(tripped, image[0]))
-print("psnr_to_start =", psnr(result, image[0]))
+print("psnr_round_trip =", psnr(tripped, image[0], peak=2))
+print("psnr_to_start =", psnr(result, image[0], peak=2))
 print("difference =", float((result - image[0].to(result)).abs().mean()) / 2)
 print("mean =", pixels.mean((0, 1)).tolist())
 print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())

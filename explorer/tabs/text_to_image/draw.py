@@ -29,7 +29,6 @@ from explorer.tabs.text_to_image.settings import (
     DRAW,
     Settings,
     checked,
-    counted,
     ended,
     file_name,
     head,
@@ -115,7 +114,7 @@ def stream(settings: Settings) -> Iterator[View | None]:
         notice(settings, drawer, tokens, frames, last),
         finished.numbers,
         progress=ended(
-            settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
+            settings, drawer, f"{frame.counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
         ),
         player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
         result=Result(

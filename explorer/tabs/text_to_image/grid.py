@@ -24,7 +24,6 @@ from explorer.tabs.text_to_image.settings import (
     WORD,
     Settings,
     checked,
-    counted,
     ended,
     neighbour_correlation,
     opens,
@@ -154,7 +153,7 @@ def stream(s: Settings) -> Iterator[View | None]:
         frame.weakest(*(one.check for one in made)),
         notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", took),
+        progress=ended(s, model, f"{frame.counted(len(made), 'picture')}, {frame.counted(done, 'step')},", took),
         sheet=Sheet(**head, cells=tuple(cells)),
     )
 

@@ -26,7 +26,6 @@ from explorer.tabs.text_to_image.settings import (
     TEXT,
     Settings,
     checked,
-    counted,
     ended,
     head,
     pictures,
@@ -109,7 +108,9 @@ def text(s: Settings) -> Iterator[View]:
         frame.weakest(*found),
         text_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')}, asked three ways,", time.perf_counter() - began),
+        progress=ended(
+            s, model, f"{frame.counted(len(steps), 'step')}, asked three ways,", time.perf_counter() - began
+        ),
         panels=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
         plot=figures.pull(times, guess, noise, model.schedule.T),
     )
@@ -238,7 +239,7 @@ def scales(s: Settings) -> Iterator[View]:
         frame.weakest(*found, *ends),
         scales_notice(numbers),
         numbers,
-        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
+        progress=ended(s, model, f"{len(every)} runs of {frame.counted(s.steps, 'step')}", time.perf_counter() - began),
         pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
     )
 
@@ -319,7 +320,14 @@ def over_time(s: Settings) -> Iterator[View]:
     curves = {name: (times, [shapes[name](t) for t in times]) for name, (times, _) in curves.items()}
     for name, course in shapes.items():
         steps: list[Step] = []
-        for step in walk(model, s, guidance=course):
+        scales: list[float] = []
+
+        def scale(t: int, course=course, scales=scales) -> float:
+            """Asked for once at every call of the network."""
+            scales.append(course(t))
+            return scales[-1]
+
+        for step in walk(model, s, guidance=scale):
             steps.append(step)
             if time.perf_counter() - at > BETWEEN:  # Stop and a closed page end the work here
                 at, done = time.perf_counter(), len(drawn) * s.steps + len(steps)
@@ -328,7 +336,7 @@ def over_time(s: Settings) -> Iterator[View]:
                 )
         drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
         used[name] = [step.t for step in steps], [course(step.t) for step in steps]
-        calls[name] = sum(1 if scale in (0, 1) else 2 for scale in used[name][1])
+        calls[name] = sum(1 if one in (0, 1) else 2 for one in scales)
         look = steps[len(steps) // 2]
         with torch.no_grad():
             cond, uncond = with_text(look.x, look.t), without(look.x, look.t)
@@ -358,7 +366,7 @@ def over_time(s: Settings) -> Iterator[View]:
         frame.weakest(*found),
         over_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
+        progress=ended(s, model, f"4 runs of {frame.counted(s.steps, 'step')}", time.perf_counter() - began),
         plot=figures.scales(curves, T),
         pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
     )
@@ -410,14 +418,16 @@ courses = {{
     "falling": lambda t: 1 + 2 * (s - 1) * t / T,
     "interval": lambda t: s if {s.until!r} <= t / T <= {s.since!r} else 1.0,
 }}
-drawn, used = {{}}, {{}}
+drawn, used, rows = {{}}, {{}}, {{}}
 for name, course in courses.items():
-    steps = list(model.stream(prompt, **asked, guidance=course))
+    scales = []  # one for every call of the network
+    steps = list(model.stream(prompt, **asked, guidance=lambda t: scales.append(course(t)) or scales[-1]))
+    rows[name] = sum(1 if scale in (0, 1) else 2 for scale in scales)
     drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
     used[name] = [course(step.t) for step in steps]
 
 print("mean_scale =", {{name: sum(values) / len(values) for name, values in used.items()}})
-print("network_rows =", {{name: sum(1 if v in (0, 1) else 2 for v in values) for name, values in used.items()}})
+print("network_rows =", rows)
 print("contrast =", {{name: float(p.double().std(unbiased=False)) / 2 for name, p in drawn.items()}})
 print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2 for name, p in drawn.items()}})
 """

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from core import checks
-from core.latents import angle, psnr, slerp, stream_from
-from core.resizing import resize
+from core.latents import angle, slerp, stream_from
+from core.resizing import psnr, resize
 from core.samplers import Step
 from explorer import frame, models
 from explorer.components.pictures import Picture
@@ -43,7 +43,6 @@ from explorer.tabs.text_to_image.settings import (
     WALKED,
     Settings,
     checked,
-    counted,
     ended,
     head,
     opens,
@@ -113,14 +112,14 @@ def latent(s: Settings) -> View:
         "picture_numbers": image.numel(),
         "latent_numbers": z.numel(),
         "ratio": image.numel() / z.numel(),
-        "psnr_round_trip": psnr(tripped, image),
+        "psnr_round_trip": psnr(tripped, image, peak=2),
         "means": means,
         "spreads": spreads,
         "cells_painted": int(cells.sum()),
         "pixels_under": int(under.sum()),
         "pixels_changed": int((moved > VISIBLE).sum()),
         "pixels_changed_outside": int((moved > VISIBLE)[~under].sum()),
-        "psnr_to_round_trip": psnr(result, tripped),
+        "psnr_to_round_trip": psnr(result, tripped, peak=2),
     }
     greys = channels(after[0], model.vae.config.factor)
     sheet = [
@@ -192,7 +191,7 @@ def latent_notice(s: Settings, numbers: dict[str, Any]) -> str:
 def latent_code(s: Settings) -> str:
     chosen = ":" if s.channel == ALL else str(int(s.channel) - 1)
     change = f"after[:, {chosen}][..., cells != 0] = 0" if s.stroke == ERASE else f"after[:, {chosen}] += cells"
-    uses = ("torch", "torch.nn.functional.interpolate", "core.latents.psnr", "core.resizing.resize")
+    uses = ("torch", "torch.nn.functional.interpolate", "core.resizing.psnr", "core.resizing.resize")
     return f"""
 {start_code(s, *uses, head=opens)}
 z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).detach().float()
@@ -207,13 +206,13 @@ under = interpolate((painted != 0)[None, None].float(), moved.shape, mode="neare
 
 print("picture_numbers =", image.numel())
 print("latent_numbers =", z.numel())
-print("psnr_round_trip =", psnr(tripped, image[0].cpu()))
+print("psnr_round_trip =", psnr(tripped, image[0].cpu(), peak=2))
 print("means =", channels.mean((1, 2)).tolist())
 print("spreads =", channels.std((1, 2), unbiased=False).tolist())
 print("cells_painted =", int((painted != 0).sum()))
 print("pixels_changed =", int((moved > {VISIBLE!r}).sum()))
 print("pixels_changed_outside =", int((moved > {VISIBLE!r})[~under].sum()))
-print("psnr_to_round_trip =", psnr(result, tripped))
+print("psnr_to_round_trip =", psnr(result, tripped, peak=2))
 """
 
 
@@ -260,7 +259,7 @@ def along(s: Settings) -> Iterator[View | None]:
         frame.weakest(checked(model, walked, s.sampler), checks.channel_moments(*measured[middle], states[middle][0])),
         along_notice(numbers),
         numbers,
-        progress=ended(s, model, counted(len(walked), "step"), seconds),
+        progress=ended(s, model, frame.counted(len(walked), "step"), seconds),
         player=Trajectory(
             np.stack([*frames, panels(end, end)]),
             titles,
@@ -371,7 +370,7 @@ def between(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         between_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
+        progress=ended(s, model, f"{frame.counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
         pictures=row(s, drawn),
     )
 
@@ -425,6 +424,8 @@ def between_notice(s: Settings, numbers: dict[str, Any]) -> str:
             f"{jump}\nThe words change evenly, the picture does not: somewhere it decides for the other thing.{fresh}"
         )
     lengths = numbers["noise_lengths"]
+    if s.seed == s.other_seed:
+        return f"{jump}\nBoth seeds are {s.seed}: there is one noise, and nothing between.{fresh}"
     if s.way == ARC:
         return (
             f"{jump}\nTwo noises stand almost at right angles ({numbers['angle_degrees']:.1f}°); on the arc every "

@@ -30,7 +30,6 @@ from explorer.tabs.text_to_image.settings import (
     TOKENS,
     Settings,
     checked,
-    counted,
     ended,
     head,
     noise_at,
@@ -133,7 +132,7 @@ def machine(s: Settings) -> Iterator[View]:
         frame.weakest(checked(model, steps, s.sampler), checks.tokens(kept, said)),
         machine_notice(s, numbers),
         numbers,
-        progress=ended(s, model, counted(len(steps), "step"), time.perf_counter() - began),
+        progress=ended(s, model, frame.counted(len(steps), "step"), time.perf_counter() - began),
         machine=assembled(s, model, states, steps, inner, None),
     )
 
@@ -158,7 +157,8 @@ def assembled(
 ) -> Machine:
     """The boxes of one step (the one just ``done``), or of all of them and the end."""
     said = model.text.tokens(model.text.heard(s.prompt))
-    names = [text for text, kind in shown(said) if kind != "cut"]
+    pairs = [(token, text) for token, (text, _) in zip(said, shown(said), strict=True) if token.kept]
+    heard, names = zip(*pairs, strict=True)
     first = steps[0]
     dim = states.shape[-1]
     look = {name: np.stack([one[name] for one in inner]) for name in inner[0]}
@@ -174,7 +174,7 @@ def assembled(
     boxes = (
         Box("prompt", "1 Prompt", f"{len(s.prompt)} characters", DRAW, text=f"“{s.prompt}”"),
         Box("tokens", "2 Tokens", f"{len(names)} of 77 places", TOKENS,
-            text="\n".join(f"{token.id} {name}" for token, name in zip(said, names, strict=False))),
+            text="\n".join(f"{token.id} {name}" for token, name in zip(heard, names, strict=True))),
         Box("states", "3 Token states", sides(states), ATTENTION,
             pixels=rows(states[0, : len(names), :DIMENSIONS])[None],
             notes=(f"the first {len(names)} rows" + f", {DIMENSIONS} of {dim} numbers" * (dim > DIMENSIONS),)),
@@ -271,7 +271,7 @@ def examples(s: Settings) -> Iterator[View]:
             for i, (amount, seen_, e) in enumerate(zip(AMOUNTS, look, eps, strict=True), 1)
         ],
     )
-    drawn = f"drawn in {counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
+    drawn = f"drawn in {frame.counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
     yield screen(
         examples_formula(numbers),
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),

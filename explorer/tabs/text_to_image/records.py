@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.weights import Card
 
 NAME = "text_to_image"
+LONGEST = 200_000  # letters of a PNG's settings that are read
 # Our samplers as most other tools write them; `sampler` also reads the spellings of ComfyUI and diffusers.
 SPELLED = {
     "ddpm": "DDPM",
@@ -121,7 +122,8 @@ def restored(cls: type, data: bytes) -> tuple[Any, list[str]]:
             settings = replace(settings, **{name: getattr(claim(), name)})
         except ValueError as error:
             notes.append(str(error))
-    if re.search(r"(Sampler|Schedule type): [^,]*Karras", chunks.get("parameters", "")):
+    pairs = parsed(chunks.get("parameters", ""))[2]
+    if any("Karras" in pairs.get(name, "") for name in ("Sampler", "Schedule type")):
         notes.append("its times were Karras's; here they are the model's own")
     return settings, notes
 
@@ -150,7 +152,7 @@ def parsed(about: str) -> tuple[str, str, dict[str, str]]:
     """Prompt, negative prompt, and the pairs of the last line, of a chunk `parameters`."""
     lines = about.splitlines() or [""]
     last = next((i for i in reversed(range(len(lines))) if re.match(r"\s*Steps: ", lines[i])), len(lines))
-    pairs = dict(re.findall(r'([\w ]+): ("[^"]*"|[^,]*)', lines[last])) if last < len(lines) else {}
+    pairs = dict(re.findall(r'([\w ]{1,40}): ("[^"]*"|[^,]*)', lines[last])) if last < len(lines) else {}
     told, marks = lines[:last], [i for i, line in enumerate(lines[:last]) if line.startswith("Negative prompt:")]
     split = marks[-1] if marks else len(told)
     negative = " ".join(told[split:]).removeprefix("Negative prompt:").strip()
@@ -209,6 +211,8 @@ def text_chunks(data: bytes) -> dict[str, str]:
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"this PNG is damaged: {error}") from None
     chunks = {name: str(value) for name, value in image.info.items() if name in ("parameters", "explorer")}
+    if (longest := max(map(len, chunks.values()), default=0)) > LONGEST:
+        raise ValueError(f"settings may have at most {LONGEST:,} letters, those of this PNG have {longest:,}")
     if not chunks:
         raise ValueError("this PNG carries no settings: wanted the text `parameters`, as this page and others write it")
     return chunks

@@ -13,7 +13,7 @@ from core import checks
 from core.checks import Check
 from core.pictures import MODEL, NAMES
 from core.samplers import SAMPLERS, Step
-from explorer import models
+from explorer import frame, models
 from explorer.components.progress import Progress
 from explorer.frame import View
 from explorer.ideas import Idea
@@ -230,13 +230,9 @@ def made_for(s: Settings) -> str:
     best = wanted(s)
     other = any(getattr(s, name) != getattr(best, name) for name in OF_MODEL)
     return (
-        f"The model {models.name(s.model)} is made for {best.sampler}, {counted(best.steps, 'step')} and "
+        f"The model {models.name(s.model)} is made for {best.sampler}, {frame.counted(best.steps, 'step')} and "
         f"s = {best.guidance:g}{': you have set others' if other else ''}."
     )
-
-
-def counted(many: int, what: str) -> str:
-    return f"{many} {what}{'s' * (many != 1)}"
 
 
 def ended(s: Settings, model: "TextToImage", what: str, seconds: float | None = None) -> Progress:
@@ -268,7 +264,7 @@ def noise_at(model: "TextToImage", t: int) -> str:
 
 
 def opens(s: Settings, *uses: str) -> str:
-    """The first lines of a snippet: imports (core.latents.psnr: `from core.latents import psnr`), and the model."""
+    """The first lines of a snippet: imports (core.latents.slerp: `from core.latents import slerp`), and the model."""
     groups: tuple[dict[str, set[str]], ...] = ({}, {}, {})  # Python's own, others, this project's
     for name in ("core.pipeline.TextToImage", *uses):
         module, _, what = name.rpartition(".")

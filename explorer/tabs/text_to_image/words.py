@@ -28,7 +28,6 @@ from explorer.tabs.text_to_image.settings import (
     RUN,
     TOKENS,
     Settings,
-    counted,
     ended,
     head,
     noise_at,
@@ -252,7 +251,7 @@ def attention(s: Settings) -> Iterator[View]:
         attention_check(s, model, steps[-1], record, furthest),
         attention_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
+        progress=ended(s, model, f"{frame.counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
         attention=looks,
         pictures=beside(s, numbers, before, after),
     )
