@@ -202,6 +202,21 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, q
         page.keyboard.press("Space")
 
 
+def test_a_finger_on_a_picture_looks_closer(page, url):
+    panel = opened(page, url, "deconvolution")
+    canvas = panel.locator(".pictures canvas").first
+    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+    whole = canvas.evaluate(read)
+    assert canvas.evaluate("c => getComputedStyle(c).touchAction") == "pan-y"
+    told = "(c, kind) => c.dispatchEvent(new PointerEvent(kind, { pointerType: 'touch', clientX: 400, clientY: 400 }))"
+    canvas.evaluate(told, "pointerdown")
+    page.wait_for_timeout(200)
+    assert canvas.evaluate(read) != whole
+    canvas.evaluate(told, "pointerleave")
+    page.wait_for_timeout(200)
+    assert canvas.evaluate(read) == whole
+
+
 def test_values_by_keyboard(page, url):
     panel = opened(page, url, "coin_flips")
     panel.locator("#coin_flips-n input[type=range]").focus()

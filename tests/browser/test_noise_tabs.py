@@ -131,6 +131,37 @@ def test_a_preset_has_the_last_word(forward):
     forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 140:')")
 
 
+def test_a_move_before_a_preset_is_answered_shows_nothing(forward):
+    """It was made of the other controls as they stood before."""
+    held, others = [], []
+
+    def hold(route):
+        (others if held else held).append(route)
+        if others:
+            route.continue_()
+
+    forward.route(MOVES, hold)
+    forward.locator(f"{FORWARD} .chip", has_text="T = 150").click()
+    forward.wait_for_timeout(100)
+    slide(forward, FORWARD, "Noise amount t", 100)
+    forward.wait_for_timeout(100)
+    held[0].continue_()
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 150:')")
+    forward.wait_for_timeout(400)
+    forward.unroute(MOVES)
+    assert not others and forward.evaluate(caption(FORWARD)).startswith("t = 150:")
+    assert forward.locator(FORWARD).get_by_label("range slider for Noise amount t").input_value() == "150"
+    slide(forward, FORWARD, "Noise amount t", 140)
+    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 140:')")
+
+
+def test_a_picture_that_does_not_reach_the_server_says_so(forward, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "small.png")
+    forward.route(MOVES, lambda route: route.fulfill(body="no answer"))
+    forward.locator(f"{FORWARD} .own-picture input[type=file]").set_input_files(tmp_path / "small.png")
+    forward.locator(f"{FORWARD} .own-picture .told", has_text="did not reach the server; try again").wait_for()
+
+
 def test_a_move_without_an_answer_says_so_at_its_control(forward):
     forward.route(MOVES, lambda route: route.fulfill(body="no answer"))
     slide(forward, FORWARD, "Noise amount t", 300)

@@ -87,6 +87,18 @@ def test_back_and_forward_at_any_pace(page, url):
     assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]
 
 
+def test_a_link_is_shown_where_it_cannot_be_copied(page, url):
+    """A page that came by plain http has no clipboard."""
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.goto(f"{url}?tab={TABS[1]}")
+    page.wait_for_selector(SHOWN.format(TABS[1]))
+    told = []
+    page.on("dialog", lambda dialog: (told.append((dialog.message, dialog.default_value)), dialog.dismiss()))
+    page.locator(f"#tab-{TABS[1]} .copy-link").click()
+    page.wait_for_timeout(300)
+    assert told == [("The link to this screen", page.url)]
+
+
 def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(page, url):
     page.set_viewport_size({"width": 375, "height": 800})
     page.goto(f"{url}?tab={TABS[1]}")

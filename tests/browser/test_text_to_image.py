@@ -103,6 +103,32 @@ def test_stop_leaves_what_was_done(page, url):
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
 
 
+def test_coming_back_finds_the_tab_as_it_was_left(page, url):
+    """A run that was stopped is not begun again, nor one that nobody asked for."""
+    page.goto(f"{url}?tab=text_to_image&n=200")
+    step = page.locator(f"{PLAYER} .transport-step")
+    page.wait_for_function(f"document.querySelector('{PANEL} .transport-step')?.innerText.match(/step [1-9]/)")
+    page.locator(PANEL).get_by_role("button", name="Stop").click()
+    page.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
+    page.wait_for_timeout(500)
+    stood, runs = step.inner_text(), []
+    page.on("request", lambda request: "queue/join" in request.url and runs.append(request.url))
+    box = page.locator(PANEL).get_by_label("Prompt", exact=True)
+    box.press("ControlOrMeta+a")
+    box.press_sequentially("cat face")
+    page.wait_for_function("new URLSearchParams(location.search).get('q') === 'cat face'")
+    for leave in (page.locator("#tab-coin_flips-button").click, lambda: page.evaluate("history.back()")):
+        leave()
+        page.wait_for_selector("#tab-coin_flips .badge.ok")
+        page.locator("#tab-text_to_image-button").click()
+        box.wait_for()
+        page.wait_for_timeout(700)
+    assert step.inner_text() == stood and runs == [] and box.input_value() == "cat face"
+    page.evaluate("window.explorer.go('tab=text_to_image&n=4&q=blue+heart')")  # a link runs
+    page.wait_for_selector(f"{PANEL} .badge.ok")
+    assert saved(page).text["parameters"].startswith("blue heart\nSteps: 4") and len(runs) == 1
+
+
 def finished(page) -> None:
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
 

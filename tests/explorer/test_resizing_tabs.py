@@ -394,6 +394,9 @@ def bomb():
     [
         (bomb(), "at most 16,000,000 pixels.*900,000,000.*4000 x 4000 would fit"),
         (b"hello", "no picture that can be read; a PNG, JPEG, WebP or BMP file would fit"),
+        (b"BMW is no bitmap, whatever it begins with", "no picture that can be read"),
+        (saved(coloured(20, 20), "BMP")[:30], "no picture that can be read"),
+        (saved(coloured(20, 20))[:20], "no picture that can be read"),
         (saved(Image.new("P", (4, 4)), "GIF"), "a GIF can hold more than one picture; save one of them as PNG"),
         (saved(coloured(20, 20))[:500], "damaged or cut short"),
         (b"0" * 2_000_001, "at most 2 MB"),
@@ -407,6 +410,15 @@ def test_files_that_cannot_be_read_say_why(tab, data, message):
     assert answer.keys() == {"error"} and re.search(message, answer["error"])
     with pytest.raises(ValueError, match=message):
         tab.update(parse(tab.Settings, {"picture": address(data)}))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_a_file_cut_anywhere_is_read_or_said_to_be_damaged(kind):
+    whole = saved(coloured(6, 6), kind, **{} if kind == "BMP" else {"exif": b"Exif\0\0no TIFF"})
+    own_square(whole)  # which way is up cannot be read, and the picture can
+    for end in range(0, len(whole), 3):
+        with contextlib.suppress(ValueError):
+            own_square(whole[:end])
 
 
 @pytest.mark.parametrize("sent", [None, 7, "not base64!", "A" * 5_000_000])
