@@ -34,6 +34,11 @@ class Check:
         return self.residual <= self.tolerance
 
 
+def worst(*residuals: Any) -> float:
+    """The largest; NaN if one is, which `max` may pass over."""
+    return float(np.max(residuals))
+
+
 # Probability
 
 
@@ -61,7 +66,7 @@ def stirling(log_value: float, n: int) -> Check:
     Source: Robbins (1955), "A remark on Stirling's formula", American Mathematical Monthly 62.
     """
     short = float(scipy.special.gammaln(n + 1)) - log_value
-    outside = max(1 / (12 * n + 1) - short, short - 1 / (12 * n), 0.0)
+    outside = worst(1 / (12 * n + 1) - short, short - 1 / (12 * n), 0.0)
     return Check("is below n! by Robbins' bounds", outside, 1e-15 * (10 + abs(log_value)))
 
 
@@ -85,7 +90,7 @@ def berry_esseen(pmf: ArrayLike, n: int, p: float) -> Check:
     if std == 0:
         return _close("stands on np, for the coin leaves no chance", pmf, np.arange(n + 1) == n * p, 1e-12)
     steps, bell = np.concatenate([[0.0], np.cumsum(pmf)]), scipy.stats.norm.cdf(np.arange(n + 1), n * p, std)
-    distance = max(np.abs(steps[:-1] - bell).max(), np.abs(steps[1:] - bell).max())
+    distance = worst(np.abs(steps[:-1] - bell).max(), np.abs(steps[1:] - bell).max())
     bound = 0.4748 * (p**2 + (1 - p) ** 2) / std
     return Check("strays from the bell no further than Berry and Esseen allow", float(distance), bound)
 
@@ -137,7 +142,7 @@ def spreading(positions: ArrayLike, std: float) -> Check:
     share = np.square(positions[1:]).mean((1, 2)) / (np.arange(1, len(positions)) * std**2)
     drift = np.abs(positions[1:].mean((1, 2))) / (std * np.sqrt(np.arange(1, len(positions))))
     count = positions[0].size
-    off = max(np.abs(share - 1).max() * math.sqrt(count / 2), drift.max() * math.sqrt(count))
+    off = worst(np.abs(share - 1).max() * math.sqrt(count / 2), drift.max() * math.sqrt(count))
     off = math.inf if positions[0].any() else off
     return Check("variance is t s² and the mean 0, in standard errors", float(off), 6)
 
@@ -559,7 +564,7 @@ def never_seen(lost: Tensor, x: Tensor, kernel: Tensor) -> Check:
     """torch's convolution takes the lost part to 0, and it stands at right angles to the rest of x."""
     dark = float(F.conv2d(lost.double()[None, None], kernel.double()[None, None]).norm())
     turned = abs(float((lost * (x - lost)).sum()))
-    residual = max(dark / _lengths(x), turned / _lengths(x, x))
+    residual = worst(dark / _lengths(x), turned / _lengths(x, x))
     return Check("what was never seen is taken to 0 by torch conv2d", residual, 1e-6)
 
 
@@ -626,7 +631,7 @@ def noised(x_t: Tensor, x0: Tensor, t: int, T: int, name: str) -> Check:
     """What stands in x_t beside the picture must be N(0, 1 - abar): its mean and variance, in standard errors."""
     a = float(_alpha_bar(name, T)[t])
     z = (np.asarray(x_t, dtype=np.float64) - math.sqrt(a) * np.asarray(x0, dtype=np.float64)) / math.sqrt(1 - a)
-    off = max(abs(z.mean()) * math.sqrt(z.size), abs(z.var() - 1) * math.sqrt(z.size / 2))
+    off = worst(abs(z.mean()) * math.sqrt(z.size), abs(z.var() - 1) * math.sqrt(z.size / 2))
     return Check("its noise has mean 0 and variance 1 − ᾱ, in standard errors", float(off), 6)
 
 
@@ -659,7 +664,7 @@ def pixel_moments(
     errors = (mean - expected) / math.sqrt(spread / draws), (np.cbrt(variance / spread) - 1 + k) / math.sqrt(k)
     together = [abs(np.square(z).mean() - 1) * math.sqrt(z.size / 2) for z in errors]
     alone = [np.abs(z).max() for z in errors]
-    return Check(claim, float(max(*together, *alone)), 6)
+    return Check(claim, worst(*together, *alone), 6)
 
 
 def entropy(
@@ -721,7 +726,7 @@ def sampling(
         if a == 0:  # all noise: x is eps, there are no units of a signal, and every sampler's first step is DDIM's
             fresh = {"ddpm": 1.0, "euler_ancestral": 1.0, "ddim": eta}.get(sampler, 0.0)
             expected = math.sqrt(b) * x0 + math.sqrt(1 - b) * (math.sqrt(1 - fresh**2) * x + fresh * z)
-            residual = max(residual, float(np.abs(x_next - expected).max()) / max(1.0, float(np.abs(expected).max())))
+            residual = worst(residual, float(np.abs(x_next - expected).max()) / max(1.0, float(np.abs(expected).max())))
             x0_last = x0
             guesses.append(x0)
             continue
@@ -764,7 +769,7 @@ def sampling(
         else:
             raise ValueError(f"no independent route for the sampler {sampler!r}")
         size = max(1.0, float(np.abs(expected).max()))
-        residual = max(residual, float(np.abs(x_next - expected).max()) / size / rounding)
+        residual = worst(residual, float(np.abs(x_next - expected).max()) / size / rounding)
     return Check("every step equals its other formula, in float64", residual, 1e-5)
 
 
@@ -872,7 +877,7 @@ def denoising(
         if sampler == "unipc" and a[0] > 0:
             kept = _corrected(kept, x0[: i + 1], a[: i + 1])
             wanted = _ahead(kept, x0[: i + 1], a[: i + 2])
-            residual = max(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
+            residual = worst(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
             continue
         sigma, sigma_next = math.sqrt(1 / a_t - 1), math.sqrt(1 / a_s - 1)
         slope = (x[i] / math.sqrt(a_t) - x0[i]) / sigma
@@ -880,7 +885,7 @@ def denoising(
             kept = sigma_next**2 / sigma
             fresh = x[i + 1] / math.sqrt(a_s) - x0[i] - kept * slope
             share = float((fresh**2).mean()) / (sigma_next**2 - kept**2)
-            residual = max(residual, (abs(share - 1) * math.sqrt(fresh.size / 2) > 6) * abs(share - 1))
+            residual = worst(residual, (abs(share - 1) * math.sqrt(fresh.size / 2) > 6) * abs(share - 1))
             continue
         if sampler == "heun" and i < last:
             continue
@@ -890,7 +895,7 @@ def denoising(
             r = math.log(sigma_last / sigma) / math.log(sigma / sigma_next)
             guess = (1 + 1 / (2 * r)) * x0[i] - 1 / (2 * r) * x0[i - 1]
         straight = guess + sigma_next / sigma * (x[i] / math.sqrt(a_t) - guess)  # x0 and x on one line in sigma
-        residual = max(residual, float(np.abs(x[i + 1] - math.sqrt(a_s) * straight).max() / np.abs(x[i]).max()))
+        residual = worst(residual, float(np.abs(x[i + 1] - math.sqrt(a_s) * straight).max() / np.abs(x[i]).max()))
     return Check("every step that can be is taken again in float64", residual, 1e-4)
 
 
@@ -960,11 +965,15 @@ def one_error(eps: ArrayLike, x0: ArrayLike, v: ArrayLike, alpha_bar: ArrayLike)
     return _close(claim, shares, np.ones_like(shares), 1e-3)
 
 
-def guidance(guided: Tensor, cond: Tensor, uncond: Tensor, scale: float) -> Check:
-    """A guided answer against (1 - s) times the one without words plus s times the one with them."""
+def guidance(guided: Tensor, cond: Tensor, uncond: Tensor, scale: float, dtype: torch.dtype = torch.float32) -> Check:
+    """A guided answer against (1 - s) times the one without words plus s times the one with them.
+
+    dtype: what the network computes in; half precision rounds a batch of another size otherwise.
+    """
     c, u = (np.asarray(x.cpu(), dtype=np.float64) for x in (cond, uncond))
     size = float(np.abs(np.stack([scale * c, (1 - scale) * u])).max())
-    return _close("guided = (1 − s) without + s with", guided.cpu(), (1 - scale) * u + scale * c, 1e-4, size)
+    tolerance = 1e-4 if dtype == torch.float32 else 10 * torch.finfo(dtype).eps
+    return _close("guided = (1 − s) without + s with", guided.cpu(), (1 - scale) * u + scale * c, tolerance, size)
 
 
 def decibels(value: float, image: Tensor, reference: Tensor) -> Check:
@@ -985,7 +994,7 @@ def exact_denoiser(x0: Tensor, in_play: ArrayLike | Tensor, x_t: Tensor, data: T
         logs = -np.einsum("nd,nd->n", apart, apart) / (2 * (1 - a))
         share = np.exp(logs - scipy.special.logsumexp(logs))
         off = float(np.abs(np.asarray(said, np.float64).ravel() - share @ members).max())
-        residual = max(residual, off, abs(float(count) / math.exp(scipy.stats.entropy(share)) - 1))
+        residual = worst(residual, off, abs(float(count) / math.exp(scipy.stats.entropy(share)) - 1))
     return Check("the exact answer is Bayes' mean over the data, in float64", residual, 1e-3)
 
 
@@ -1006,8 +1015,8 @@ def nearest(which: ArrayLike | Tensor, distance: ArrayLike | Tensor, x: Tensor, 
     rows, members = (np.asarray(p, dtype=np.float64).reshape(len(p), -1) for p in (x, data))
     far = scipy.spatial.distance.cdist(rows, members) / math.sqrt(rows.shape[1])
     found = far[np.arange(len(rows)), np.asarray(which)]
-    residual = max(np.abs(found - far.min(1)).max(), np.abs(np.asarray(distance) - far.min(1)).max())
-    return Check("nearest by all of scipy's distances", float(residual), 1e-6)
+    residual = worst(np.abs(found - far.min(1)).max(), np.abs(np.asarray(distance) - far.min(1)).max())
+    return Check("nearest by all of scipy's distances", residual, 1e-6)
 
 
 def timestep_embedding(waves: Tensor, t: ArrayLike) -> Check:
@@ -1035,7 +1044,7 @@ def activation(values: ArrayLike | Tensor, slope: float, x: ArrayLike, at: float
     rise = ((at + h) * gate(at + h) - (at - h) * gate(at - h)) / (2 * h)
     kink = name == "ReLU" and abs(at) < h
     off = 0.0 if kink else abs(float(rise) - slope)
-    residual = max(float(np.abs(np.asarray(values) - x * gate(x)).max()), off)
+    residual = worst(float(np.abs(np.asarray(values) - x * gate(x)).max()), off)
     return Check(f"{name} is x times its gate (scipy), its slope a small difference", residual, 1e-5)
 
 
@@ -1059,7 +1068,7 @@ def gradient(slopes: dict[str, Tensor], network: torch.nn.Module, loss: Callable
                     weights += sign * h / length * way[name]
                 ends.append(loss(there))
         due = math.fsum(float((slopes[name] * way[name]).sum()) for name in way) / length
-        residual = max(residual, abs((ends[0] - ends[1]) / (2 * h) - due) / own)
+        residual = worst(residual, abs((ends[0] - ends[1]) / (2 * h) - due) / own)
     return Check("the gradient is the loss's own slope, by small differences", residual, 1e-4)
 
 
@@ -1099,7 +1108,7 @@ def without_skips(answer: Tensor, unet: Any, *inputs: Tensor) -> Check:
 
 def above(loss: float, floor: float, share: float = 0.01) -> Check:
     """No network's loss lies below that of the exact answer on the same draws, but for ``share`` of chance."""
-    return Check("no better than the best possible answer", max(0.0, 1 - loss / floor), share)
+    return Check("no better than the best possible answer", worst(0.0, 1 - loss / floor), share)
 
 
 def level_sizes(sides: Sequence[int]) -> Check:
@@ -1222,7 +1231,7 @@ def cross_attention(seen: Mapping[str, Tensor], unet: Any, x: Tensor, t: Tensor,
         q, k = (y.reshape(*y.shape[:2], layer.heads, -1).movedim(2, 1) for y in (q, k))
         identity = torch.eye(context.shape[1]).to(q).expand(*k.shape[:2], -1, -1)
         again = F.scaled_dot_product_attention(q, k, identity, attn_mask=mask)
-        residual = max(residual, float((again - weights).abs().max()))
+        residual = worst(residual, float((again - weights).abs().max()))
     tolerance = 1e-3 if x.dtype == torch.float32 else 2e-2  # rounding of a batch of another size
     return Check("equals torch's fused attention with the identity as values", residual, tolerance)
 
@@ -1289,10 +1298,10 @@ def kept(
         x = np.asarray(state.cpu(), dtype=np.float64)[..., where.cpu().numpy()]
         if fresh and i > 0 and a < 1:
             share = float(((x - math.sqrt(a) * inside) ** 2).mean()) / (1 - a)
-            residual = max(residual, (abs(share - 1) * math.sqrt(x.size / 2) > 6) * abs(share - 1))
+            residual = worst(residual, (abs(share - 1) * math.sqrt(x.size / 2) > 6) * abs(share - 1))
         else:
             expected = math.sqrt(a) * inside + math.sqrt(1 - a) * noise
-            residual = max(residual, float(np.abs(x - expected).max() / max(1.0, np.abs(expected).max())))
+            residual = worst(residual, float(np.abs(x - expected).max() / max(1.0, np.abs(expected).max())))
     return Check(claim, residual, 1e-4)
 
 

@@ -65,12 +65,13 @@ def posterior(
     """
     if x0.shape != x_t.shape:
         raise ValueError(f"x0 and x_t must have one shape, got {tuple(x0.shape)} and {tuple(x_t.shape)}")
-    like = x0.new_empty((*x0.shape[:1], *[1] * (x0.ndim - 1)), dtype=torch.float64)  # float32 loses 1 - alpha_bar
+    like = torch.empty(*x0.shape[:1], *[1] * (x0.ndim - 1), dtype=torch.float64)  # float32 loses 1 - alpha_bar
     a_t, a_s = at(schedule.alpha_bar, t, like), at(schedule.alpha_bar, s, like)
     if not (a_t < a_s).all():
         raise ValueError(f"the earlier time s must lie below t, got s = {s} and t = {t}")
     step = a_t / a_s  # the signal kept between s and t: alpha_t where s = t - 1
     of_x0, of_x_t = a_s.sqrt() * (1 - step) / (1 - a_t), step.sqrt() * (1 - a_s) / (1 - a_t)
     variance = (1 - a_s) / (1 - a_t) * (1 - step)
-    mean = of_x0.to(x0.dtype) * x0 + of_x_t.to(x0.dtype) * x_t
-    return mean, variance.to(x0.dtype) if variance.ndim else variance
+    if variance.ndim:
+        of_x0, of_x_t, variance = of_x0.to(x0), of_x_t.to(x0), variance.to(x0)
+    return of_x0 * x0 + of_x_t * x_t, variance

@@ -482,9 +482,7 @@ class TextToImage:
         ).to(self.device)
         x = start_scale * noise
         if image is not None:
-            with memory("encoding a picture", self.device):
-                z = self.vae.encode(image.to(self.device, self.vae.encoder.conv_in.weight.dtype)).float()
-            z = z.expand(batch, -1, -1, -1)
+            z = self.encode(image).expand(batch, -1, -1, -1)
             kept = int((len(times) - 1) * strength)
             times = times[len(times) - 1 - kept :]
             if kept == 0:
@@ -494,6 +492,13 @@ class TextToImage:
                 anew = nn.functional.adaptive_avg_pool2d(mask.to(z)[None, None], side)
                 denoiser = keeping(denoiser, z, anew, self.schedule)
         return walk(denoiser, self.schedule, x, times, generator=generators[0] if batch == 1 else generators)
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] to latents (B, C, h, w), float32; the VAE may compute in another dtype than
+        the U-Net."""
+        with memory("encoding a picture", self.device):
+            return self.vae.encode(pictures.to(self.device, self.vae.encoder.conv_in.weight.dtype)).float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

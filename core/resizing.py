@@ -135,7 +135,7 @@ def upscale(image: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 def psnr(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
     """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error); infinite for equal pictures."""
-    error = float((image.double() - reference.double()).square().mean())
+    error = float((image.cpu().double() - reference.cpu().double()).square().mean())
     return 10 * math.log10(peak**2 / error) if error else math.inf
 
 

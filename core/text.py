@@ -28,11 +28,20 @@ class Token:
     kept: bool
 
 
+class Few(dict[str, str]):
+    """The pieces of words already read; open_clip keeps those of every word that anyone ever types."""
+
+    def __setitem__(self, word: str, pieces: str) -> None:
+        if len(self) < 10_000 and len(word) < 100:
+            super().__setitem__(word, pieces)
+
+
 @cache
 def tokenizer() -> SimpleTokenizer:
     """open_clip's, but a start or end mark that is typed is words like others, so that a prompt ends once."""
     read = SimpleTokenizer(context_length=LENGTH)
     clean = read.clean_fn
+    read.cache = Few(read.cache)
     read.clean_fn = lambda x: re.sub(r"<((start|end)_of_text)>", r"< \1 >", clean(x))
     return read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -68,7 +69,7 @@ def launch(
     from explorer.theme import css, theme
 
     scripts = beside("waiting.js") + beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
-    return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING).launch(
+    return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING, api_open=False).launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -134,6 +135,8 @@ def main(argv: list[str] | None = None) -> None:
         demo = build(*args.model, device=args.device, lecture=args.lecture)
     except ValueError as error:
         parser.error(str(error))
+    if os.environ.get("SPACES_ZERO_GPU"):  # a run has a process of its own there, which keeps nothing that it reads
+        read_all()
     where = {"host": args.host, "port": args.port, "share": args.share, "root_path": args.root_path}
     launch(demo, **where, auth=auth, prevent_thread_lock=True)
     Thread(target=warm_up, daemon=True).start()
@@ -144,6 +147,15 @@ def seconds(written: str) -> float:
     if not (value := float(written)) > 0:
         raise ValueError
     return value
+
+
+def read_all() -> None:
+    """Read every model that is offered; what cannot be read is said where it is asked for."""
+    from explorer import models
+
+    for option in models.options():
+        with suppress(ValueError):
+            models.loaded(option)
 
 
 def warm_up() -> None:

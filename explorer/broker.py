@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from core.networks.unet import UNet
 from core.networks.vae import VAE
 from core.pipeline import TextToImage
+from explorer import errors
 
 T = TypeVar("T")
 # Numbers in one pass: 8 and 2 latents of Stable Diffusion, 128 and 32 of 16 x 16.
@@ -135,7 +136,10 @@ class Broker:
             NETWORKS.changed.notify()
             if len(self.waiting) == 1:
                 NETWORKS.submit(self._pass)
-        return call.answer.result()
+        try:
+            return call.answer.result()
+        finally:
+            del call  # a failure's traceback would hold it, and it the failure
 
     def _pass(self) -> None:
         with NETWORKS.changed:
@@ -147,7 +151,7 @@ class Broker:
             answers = self._answers(taken)
         except BaseException as error:
             for call in taken:
-                call.answer.set_exception(error)
+                call.answer.set_exception(errors.without_frames(error))
             return
         # Before anyone is answered, who could come back and be counted twice.
         self._expected, self._seconds = len(taken) + len(self.waiting), time.perf_counter() - began

@@ -27,3 +27,15 @@ def told() -> Iterator[None]:
         yield
     except ValueError as error:
         raise gr.Error(plain(error), print_exception=False) from error
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """An error that visitors are told, without the frames it came through: they hold what lay in memory there.
+
+    Others keep theirs, for the log.
+    """
+    one: BaseException | None = error if isinstance(error, ValueError) else None
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error

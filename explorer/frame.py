@@ -259,9 +259,12 @@ def heavily(module: ModuleType | SimpleNamespace) -> dict[str, Any]:
     return {"concurrency_id": f"{DEVICE}-{module.NAME}", "concurrency_limit": together}
 
 
-def endpoint(module: ModuleType | SimpleNamespace) -> Callable[..., dict]:
-    """The function behind /NAME: the settings as keyword arguments with defaults, the shown numbers as JSON."""
-    shape, update = signature(module.Settings), runs.in_turn(module.update)
+def endpoint(module: ModuleType | SimpleNamespace, *, long: bool = False) -> Callable[..., dict]:
+    """The function behind /NAME: the settings as keyword arguments with defaults, the shown numbers as JSON.
+
+    long: its update takes seconds, and moves must not wait for their turn behind it.
+    """
+    shape, update = signature(module.Settings), module.update if long else runs.in_turn(module.update)
 
     def call(*args: Any) -> dict:
         with errors.told():

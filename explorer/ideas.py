@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from explorer import runs
 from explorer.components.views import Showing
 from explorer.frame import View
 from explorer.settings import heading, specs
@@ -68,7 +69,8 @@ class Ideas:
 
     def result(self, settings: Any) -> View:
         """The finished screen of any view."""
-        *_, last = self.stream(settings) if self.table[settings.view].walk else (self.update(settings),)
+        walk = self.table[settings.view].walk
+        *_, last = runs.timely(self.stream(settings)) if walk else (self.update(settings),)
         assert last is not None  # a walk ends with its finished screen
         return last
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from explorer import errors
+
 if TYPE_CHECKING:
     from core.pipeline import TextToImage  # at run time it would bring torch, which takes seconds
 
@@ -162,4 +164,4 @@ def _read(name: str, device: str | None, reading: Reading) -> None:
         try:
             reading.model.set_result(shared(TextToImage.load(name, device=device, report=reading.told)))
         except BaseException as error:
-            reading.model.set_exception(error)
+            reading.model.set_exception(errors.without_frames(error))

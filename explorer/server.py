@@ -108,6 +108,10 @@ class Buckets:
             self._left.popitem(last=False)
         return taken
 
+    def give(self, address: str) -> None:
+        """Give a token back."""
+        self._left[address] = min(self.most, self.left(address) + 1), self.clock()
+
 
 class Guard:
     """Gradio's app, with the rules of this module around it.
@@ -138,7 +142,8 @@ class Guard:
             return await answer.json(200, self.health())
         if path == "/plotly.min.js":
             answer.cached = b"public, max-age=86400"
-            await self.wire(scope, receive, answer, key=path, app=FileResponse(plotly_js()))
+            key = path if scope["method"] == "GET" else None  # a HEAD's answer has no body to keep
+            await self.wire(scope, receive, answer, key=key, app=FileResponse(plotly_js()))
             return
         if not OPEN.fullmatch(path) or ".." in path.split("/"):
             return await answer.refuse(404, "there is nothing at this address")
@@ -164,8 +169,8 @@ class Guard:
                 return await answer.json(200, {"success": True})
             LOG.exception("failed", extra={"id": number, "event": "request"})
             await answer.broken()
-        if path.startswith("/login") and answer.status == 400:
-            self.wrong_passwords.take(address)
+        if path.startswith("/login") and scope["method"] == "POST" and answer.status != 400:
+            self.wrong_passwords.give(address)
 
     def fixed(self, scope: MutableMapping[str, Any], answer: "Answer") -> Hashable:
         """What names this answer if it is the same for everyone and for as long as the page is served; else None."""
@@ -234,7 +239,8 @@ class Guard:
 
     def too_much(self, path: str, address: str, body: bytes) -> str:
         """Why this request has to wait, "" if it need not."""
-        if path.startswith("/login") and self.wrong_passwords.left(address) < 1:
+        # Taken before the answer, as many may be asked for at once; given back if the password was right.
+        if path.startswith("/login") and not self.wrong_passwords.take(address):
             return "too many wrong passwords from your address: wait a little"
         if not self.space and CALLS.match(path) and not self.calls.take(address):
             return "too many requests from your address: wait a few seconds"

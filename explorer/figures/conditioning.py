@@ -64,11 +64,11 @@ def pull(times: Sequence[int], guess: Sequence[float], noise: Sequence[float], T
 
 def scales(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], T: int) -> Figure:
     """The guidance scale over the run, one stepped curve each: (times, scales)."""
-    most = max(max(values) for _, values in curves.values())
+    least, most = (f(f(values) for _, values in curves.values()) for f in (min, max))
     fig = Figure(
         style.layout(
             x="t, from noise to picture", y="guidance scale s", x_range=[T * 1.02, -T * 0.02],
-            y_range=[0, 1.1 * most + 0.1], margin=MARGIN | {"b": 56},
+            y_range=[min(0, 1.1 * least), 1.1 * most + 0.1], margin=MARGIN | {"b": 56},
         )
     )  # fmt: skip
     for (name, (times, values)), colour in zip(curves.items(), COLOURS, strict=True):

@@ -116,7 +116,7 @@ def cost(
             mode="lines+markers",
             name=title,
             line={
-                "color": CURVES[title],
+                "color": CURVES.get(title, style.GREY),
                 "width": 6 if title == "DDIM" else 2.5,
                 "dash": "dash" if noisy else "solid",
             },

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from core import checks
+from core.denoiser import Prediction
 from core.forward import add_noise, forward_chain, randn_like
 from core.mixtures import empirical_denoiser
 from core.samplers import SAMPLERS
@@ -117,9 +118,25 @@ def test_sampling(name, sampler, spacing):
     assert check.ok, check
     assert not checks.sampling([states[0], *(-x for x in states[1:])], times.tolist(), data, **given).ok
     assert not checks.sampling(states, times.tolist(), data + 0.01, **given).ok
+    assert not checks.sampling([*states[:5], *(x * float("nan") for x in states[5:])], times.tolist(), data, **given).ok
     if spacing == "trailing":
         late = walk([*(times[:-1] - 1), 0])
         assert not checks.sampling(late, times.tolist(), data, **given).ok
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_walk_that_becomes_nan_is_never_right(sampler):
+    """As a network in half precision does that overflows: from its first answer on all is NaN, or from a later one."""
+    s, x = SCHEDULES["linear"](), torch.randn(1, 4, 8, 8, generator=seeded(5))
+    for late in (0, 2):
+
+        def denoiser(x, t, late=late):
+            return Prediction.from_eps(x, x * (1.0 if t > 1000 - 250 * late else float("nan")), s.alpha_bar[t])
+
+        steps = list(SAMPLERS[sampler](denoiser, s, x, s.times(4), generator=seeded(6)))
+        states, guesses = [x, *(step.x_next for step in steps)], [step.prediction.x0 for step in steps]
+        assert states[-1].isnan().all()
+        assert not checks.denoising(states, guesses, s.times(4).tolist(), s.alpha_bar, sampler).ok
 
 
 def test_sampling_of_a_mixture():

@@ -257,6 +257,41 @@ def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long():
     runs.TURN.release()
 
 
+def test_an_endpoint_that_takes_long_takes_no_turn():
+    asked, go = Event(), Event()
+
+    def slow(settings):
+        asked.set()
+        assert go.wait(30)
+        return frame.View((), "", None, "", {"n": settings.n})
+
+    module = types.SimpleNamespace(NAME="slow", QUESTION="?", Settings=Settings, update=slow)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(frame.endpoint(module, long=True), 3, "a")
+        assert asked.wait(30) and runs.TURN.acquire(timeout=0)
+        runs.TURN.release()
+        go.set()
+        assert answer.result(30) == {"n": 3}
+
+
+def test_what_a_visitor_is_told_holds_no_memory():
+    def fails(kind, big):
+        try:
+            raise KeyError(big)
+        except KeyError as error:
+            raise kind("too big") from error
+
+    def failed(kind):
+        with pytest.raises(kind) as raised:
+            fails(kind, [0])
+        return raised.value
+
+    told, traced = failed(ValueError), failed(RuntimeError)
+    for error in (told, traced):
+        assert errors.without_frames(error) is error and isinstance(error.__cause__, KeyError)
+    assert told.__traceback__ is told.__cause__.__traceback__ is None and traced.__traceback__ is not None
+
+
 def test_the_turn_comes_in_the_order_of_asking():
     turn, order = runs.Turn(), []
 

@@ -1,4 +1,4 @@
-"""A sampler added as the README says: a generator and a row; text to image then draws with it."""
+"""A sampler added as the README says: a generator and a row; text to image then draws with it, and it is raced."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from core.samplers import SAMPLERS, Sampler, Step, combine, walk
+from explorer.figures.plot import Figure
+from explorer.tabs import samplers
 from explorer.tabs.text_to_image import draw
 from explorer.tabs.text_to_image.records import sampler
 from explorer.tabs.text_to_image.settings import Settings
@@ -33,4 +35,8 @@ def test_a_row_is_enough_to_draw_with(monkeypatch, tiny_offered, twin):
     *_, known = draw.stream(replace(asked, sampler=twin))
     assert last is not None and known is not None and last.check is not None and last.check.ok
     assert last.numbers["sha256"] == known.numbers["sha256"]
+    other = samplers.result(samplers.PRESETS["what it buys on two moons"])  # where all are raced, it is one of them
+    assert "Mine" in {
+        trace["name"] for piece in other.stage if isinstance(piece, Figure) for trace in piece.to_dict()["data"]
+    }
     assert sampler("Mine") == "mine" and "Sampler: mine" in draw.parameters(asked, "tiny", (16, 16, 3))

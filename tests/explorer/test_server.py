@@ -171,6 +171,8 @@ def test_no_file_of_the_machine_is_served(web):
 
 
 def test_the_plots_script_is_plotlys_own(web):
+    assert web.head("/plotly.min.js", headers={"accept-encoding": "identity"}).content == b""  # and is kept for nobody
+    assert web.get("/plotly.min.js", headers={"accept-encoding": "identity"}).content
     answer = web.get("/plotly.min.js")
     assert answer.content == (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
     assert "javascript" in answer.headers["content-type"] and "max-age" in answer.headers["cache-control"]
@@ -257,7 +259,16 @@ def test_one_address_cannot_ask_for_ever_but_another_still_can():
     asked = [guard.too_much("/gradio_api/run/coin_flips", "1.2.3.4", b"") for _ in range(6000)]
     assert not any(asked[:3000]) and "too many requests" in asked[-1]
     assert guard.too_much("/gradio_api/run/coin_flips", "5.6.7.8", b"") == ""
-    assert not any(server.Guard(None, Waiting(), space=True).too_much("/login", "1", b"") for _ in range(6000))  # type: ignore[arg-type]
+    behind = server.Guard(None, Waiting(), space=True)  # type: ignore[arg-type]
+    assert not any(behind.too_much("/gradio_api/run/coin_flips", "1", b"") for _ in range(6000))
+
+
+def test_passwords_tried_at_once_are_counted_before_any_is_answered():
+    guard = server.Guard(None, Waiting())  # type: ignore[arg-type]
+    asked = [guard.too_much("/login", "1.2.3.4", b"") for _ in range(30)]
+    assert not any(asked[:20]) and all("too many wrong passwords" in one for one in asked[20:])
+    guard.wrong_passwords.give("1.2.3.4")  # one was right
+    assert guard.too_much("/login", "1.2.3.4", b"") == "" != guard.too_much("/login", "1.2.3.4", b"")
 
 
 def test_a_password_is_asked_for(tmp_path):

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from core.pipeline import TextToImage
 from core.samplers import SAMPLERS, Step
-from explorer import frame, models
+from explorer import frame, models, runs
 from explorer.components.player import Player
 from explorer.components.result import ResultPiece
 from explorer.settings import from_query, opening, parse
@@ -403,6 +403,16 @@ def test_the_grid_comes_picture_by_picture(model):
             Settings(prompt="red apple", x=ground.WORD, across="red, blue", y="seed", down="7"),
             ["red apple", "blue apple"],
         ),
+        (
+            Settings(prompt="a red apple, a cat", x=ground.WORD, across="", y="seed", down="7"),
+            [
+                "a red apple, a cat",
+                "blue red apple, blue cat",
+                "green red apple, green cat",
+                "yellow red apple, yellow cat",
+            ],
+        ),
+        (Settings(prompt="cat face", x=ground.WORD, across="at, b", y="seed"), "must stand in the prompt 'cat face'"),
         (Settings(prompt="", x=ground.WORD, across="", y="seed"), "must stand in the prompt"),
         (
             Settings(prompt="cat", x=ground.WORD, across="dog, cat", y="seed"),
@@ -435,25 +445,62 @@ def test_code_of_the_grid_prints_its_pictures(model, tmp_path, monkeypatch):
     assert Image.open(tmp_path / "grid.png").size == (128, 192)
 
 
-@pytest.mark.parametrize("settings", [QUICK, GRIDDED])
-def test_a_run_that_is_given_up_asks_the_network_no_more(model, settings):
+@pytest.mark.parametrize("view", [view for view in ground.VIEWS if view != ground.TOKENS])
+def test_a_run_that_is_given_up_asks_the_network_no_more(model, view):
+    settings, most = (
+        dataclasses.replace(GRIDDED, view=view, start_seed=987),
+        3 if view == ground.TEXT else 1,
+    )  # asked three ways there
     calls = []
     hook = model.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         run = tab.stream(dataclasses.replace(settings, steps=50))
         while not calls:
             next(run)
-        for seen in range(2, 4):  # not more than one call from one yield, where it can be stopped, to the next
+        for seen in range(2, 4):  # not more than one step from one yield, where it can be stopped, to the next
             next(run)
-            assert len(calls) <= seen
+            assert len(calls) <= most * seen
         run.close()
-        assert len(calls) <= 3
+        assert len(calls) <= 3 * most
     finally:
         hook.remove()
 
 
 def change_json(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_an_endpoints_run_ends_at_the_deadline(model):
+    runs.limit(1e-6)
+    try:
+        with pytest.raises(ValueError, match="took more than 1e-06 seconds and was ended"):
+            draw.draw(QUICK, model, 0.0)
+        with pytest.raises(ValueError, match="took more than 1e-06 seconds and was ended"):
+            tab.result(QUICK)
+    finally:
+        runs.limit(600)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"guidance": 0.0}, "the words are not read at all: this is what the model draws unasked"),
+        ({"guidance": 0.0, "negative": "blue heart"}, "the negative prompt alone is read"),
+        ({"prompt": "", "negative": "blue"}, "draws away from the negative prompt"),
+        ({"prompt": "qwxzqvk", "negative": "blue"}, "draws away from the negative prompt: nothing of the prompt has"),
+    ],
+)
+def test_what_steered_is_said(model, changed, says):
+    settings = dataclasses.replace(QUICK, **changed)
+    assert says in draw.reading(settings, model.text.tokens(settings.prompt))
+
+
+def test_a_negative_prompt_of_unknown_words_steers_nothing(model):
+    unknown = dataclasses.replace(QUICK, negative="qwxzqvk")
+    assert not any(token.known for token in model.text.tokens("qwxzqvk")[1:-1])
+    plain = draw.draw(QUICK, model, 0.0).numbers["sha256"]
+    assert draw.draw(unknown, model, 0.0).numbers["sha256"] == plain
+    assert draw.draw(dataclasses.replace(QUICK, negative="blue heart"), model, 0.0).numbers["sha256"] != plain
 
 
 def test_another_model_brings_its_own_settings(model, tmp_path, monkeypatch):

@@ -100,7 +100,11 @@ def test_what_came_of_a_picture_is_kept_for_the_visit_and_its_png_leads_back(mod
     assert np.abs(pixels - np.array(png)).max() <= 0.51
     assert png.text["parameters"].endswith(", Denoising strength: 0.6")
     assert records.restored(Settings, result.png) == (settings, [])
-    assert piece(views(replace(FROM, start=own_picture()))[-1], "result").query == ""  # it is in no address
+    own = replace(FROM, start=own_picture())
+    result = piece(views(own)[-1], "result")
+    assert result.query == ""  # it is in no address, nor in the PNG
+    settings, (note,) = records.restored(Settings, result.png)
+    assert settings == replace(FROM, start=Settings().start) and "a picture of your own, which is not in it" in note
 
 
 def test_strength_zero_is_the_vae_there_and_back(model):
@@ -302,4 +306,5 @@ def test_code_prints_the_views_numbers(model, settings):
     said = printed(settings)
     assert len(said) >= 3
     for name, value in said.items():
+        assert np.shape(value) == np.shape(numbers[name]), name
         assert np.allclose(value, numbers[name], rtol=1e-5, atol=1e-6, equal_nan=True), name

@@ -142,6 +142,11 @@ def test_tokens_are_spelled_as_they_were_typed(model):
     assert letters.decode() == "äpfel🚀苹" and "🚀" in shown
 
 
+def test_words_that_are_cut_are_spelled_too(model):
+    places = piece(tab.update(of(TOKENS, prompt="apple 🚀 " * 60)), "tokens")
+    assert {place.text for place in places if place.kind == "cut"} == {"apple", "🚀"}
+
+
 def test_likeness_is_torchs_cosine(model):
     view = tab.update(of(TOKENS, prompt="red apple blue heart"))
     states = model.text(["red apple blue heart"])[0, :6]

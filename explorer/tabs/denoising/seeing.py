@@ -304,7 +304,7 @@ def loss_notice(n: dict) -> str:
         "the data by "
         f"{n['network_seen'][small]:.2g}. The exact denoiser of {n['members']} pictures misses its own by "
         f"**{n['exact_seen'][small]:.2g}** and new ones by **{by_heart:.2g}**: exact is not better, it is memory.\n"
-        "Small changes are easy, everything at once is hard: the error grows with every bit of noise. "
+        "Small changes are easy, everything at once is hard: the error of x̂₀ grows with every bit of noise. "
         + source(n["real_pictures"])
     )
 

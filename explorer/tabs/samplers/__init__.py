@@ -58,7 +58,7 @@ IDEAS: dict[str, Idea] = {
 }
 TAB = Ideas(IDEAS, PIECES, idle)
 update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
-endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result))
+endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result), long=True)
 
 
 def build() -> None:

@@ -212,7 +212,7 @@ def formula(s: Settings, sampler: str, run: Walk, i: int) -> str:
     sum_ = "".join(
         plus(term.weight) + r"\," + name(term, t, after) for term in parts(s, sampler, one, i) if term.weight != 0
     ).removeprefix("+")
-    return lines(GENERAL[sampler], rf"\text{{step }}{i}:\quad x_{{{after}}}={sum_}")
+    return lines(GENERAL.get(sampler, ""), rf"\text{{step }}{i}:\quad x_{{{after}}}={sum_}")
 
 
 def parts(s: Settings, sampler: str, run: Walk, i: int) -> list[Term]:
@@ -317,7 +317,7 @@ def motion(s: Settings) -> View:
                 drawn, step.x[k].numpy(), step.prediction.x0[k].numpy(), step.x_next[k].numpy(), (step.t, step.t_next)
             )
         },
-        lines(GENERAL[s.sampler], rf"x_{{{step.t_next}}}={put_in}={column(step.x_next[k])}"),
+        lines(GENERAL.get(s.sampler, ""), rf"x_{{{step.t_next}}}={put_in}={column(step.x_next[k])}"),
         frame.weakest(
             check(s, s.sampler, run),
             checks.Check("the terms of the step add up to it", off, 1e-5),

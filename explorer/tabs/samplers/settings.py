@@ -212,7 +212,7 @@ def fresh(points: GaussianMixture) -> torch.Tensor:
 
 
 def lines(*formulas: str) -> str:
-    return "\n\n".join(f"$${line}$$" for line in formulas)
+    return "\n\n".join(f"$${line}$$" for line in formulas if line)
 
 
 def plural(n: int, word: str) -> str:

@@ -109,5 +109,5 @@ def build() -> None:
     # The numbers of any view; `endpoint` gives the picture itself.
     inside = SimpleNamespace(NAME=f"{NAME}_inside", QUESTION=QUESTION, Settings=opened, update=result)
     with page:
-        answer = runs.answered(inside.NAME, runs.lent(module, frame.endpoint(inside)))
+        answer = runs.answered(inside.NAME, runs.lent(module, frame.endpoint(inside, long=True)))
         api(answer, api_name=inside.NAME, **frame.heavily(module))

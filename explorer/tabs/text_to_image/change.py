@@ -191,7 +191,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     masked = s.view == PAINT
     model = yield from opening(s, waiting(s))
     image = start_picture(s, model)
-    z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
+    z = model.encode(image)
     tripped = model.decode(z)[0]
     times, kept = plan(s, model)
     mask = mask_of(s.mask, model.size) if masked else None
@@ -233,8 +233,8 @@ def stream(s: Settings) -> Iterator[View | None]:
     }
     if mask is not None:
         numbers |= parts(model, mask, z, end, result, tripped)
-    about = asdict(s) | {"model": model.card.name, "start": "own" if is_own(s.start) else s.start}
-    said = f"{parameters(s, model.card.name, pixels.shape)}, Denoising strength: {s.strength:g}"
+    about = asdict(s) | {"model": models.name(s.model), "start": "own" if is_own(s.start) else s.start}
+    said = f"{parameters(s, models.name(s.model), pixels.shape)}, Denoising strength: {s.strength:g}"
     png = to_png(pixels, said, model.card, whole(s))
     did = frame.counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
@@ -409,14 +409,15 @@ print("pixel_difference_anew =", float(moved[mask > 0].mean()) if (mask > 0).any
     )
     return f"""
 {start_code(s, "hashlib", "core.resizing.psnr", *uses)}
-{lines}z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
+{lines}z = model.encode(image)
 steps = list(model.stream(prompt, **asked, image=image, strength={s.strength!r}{", mask=mask" * masked}))
 end = steps[-1].x_next if steps else z
 result, tripped = model.decode(end)[0], model.decode(z)[0]
 pixels = ((result + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
 
 print("walked =", len(steps))
-print("times =", [*(step.t for step in steps), *(step.t_next for step in steps[-1:])])
+times, _ = model.plan(asked["steps"], asked["sampler"])
+print("times =", times.tolist()[-1 - len(steps) :])
 print("psnr_round_trip =", psnr(tripped, image[0], peak=2))
 print("psnr_to_start =", psnr(result, image[0], peak=2))
 print("difference =", float((result - image[0].to(result)).abs().mean()) / 2)

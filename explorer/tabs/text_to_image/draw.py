@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder
 from torch.nn.functional import avg_pool2d
 
 from core.samplers import Step
-from explorer import errors, frame, models
+from explorer import errors, frame, models, runs
 from explorer.broker import hurried
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
@@ -152,7 +152,8 @@ def sheet(pictures: torch.Tensor) -> np.ndarray:
 def draw(settings: Settings, model: "TextToImage", load_seconds: float) -> Drawing:
     """The pictures alone, for the endpoint."""
     began = time.perf_counter()
-    *_, last = walk(hurried(model), settings, batch=settings.batch, size=pixels_of(model, settings))
+    steps = walk(hurried(model), settings, batch=settings.batch, size=pixels_of(model, settings))
+    *_, last = runs.timely(steps)
     walked_at = time.perf_counter()
     pixels = np.stack([to_bytes(one) for one in model.decode(last.x_next)])
     seconds = {"load": load_seconds, "steps": walked_at - began, "decode": time.perf_counter() - walked_at}
@@ -243,12 +244,13 @@ def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
     unknown = list(dict.fromkeys(spelled(token.text) for token in words if token.kept and not token.known))
     cut = sum(not token.kept for token in words)
     quoted = ", ".join(f"“{word}”" for word in unknown[:5])
+    unasked = "away from the negative prompt" if settings.negative else "unasked"
     if not words:
-        return "There is **no word** in the prompt: this is what the model draws unasked."
+        return f"There is **no word** in the prompt: this is what the model draws {unasked}."
     if not any(token.known and token.kept for token in words):
         return (
             f"**Not one word was understood.** The model never saw {quoted} in training, so this is what it draws "
-            "unasked: nothing you wrote has steered it."
+            f"{unasked}: nothing of the prompt has steered it."
         )
     if unknown:
         return (
@@ -256,6 +258,8 @@ def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
         )
     if cut:
         return f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
+    if settings.guidance == 0 and settings.negative:
+        return "At scale **0** the negative prompt alone is read: this is what it draws."
     if settings.guidance == 0:
         return "At scale **0** the words are not read at all: this is what the model draws unasked."
     if settings.guidance == 1:

@@ -1,6 +1,7 @@
 """A grid of two settings against each other, every picture from the same noise: what does each of them change?"""
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ def values(s: Settings, axis: str, written: str) -> tuple[Any, ...]:
     if not 1 <= len(parts) <= MOST:
         raise ValueError(f"an axis of the grid takes 1 to {MOST} values with commas between, got {len(parts)}")
     if axis == WORD:
-        if parts[0] not in s.prompt:
+        if not word(parts[0]).search(s.prompt):
             raise ValueError(f"the first word of the list must stand in the prompt {s.prompt!r}, got {parts[0]!r}")
         return tuple(parts)
     if axis == "sampler":
@@ -90,9 +91,16 @@ def axes(s: Settings) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return values(s, s.x, s.across), values(s, s.y, s.down)
 
 
+def word(written: str) -> re.Pattern[str]:
+    """Finds a word, and not the same letters within another."""
+    return re.compile(rf"(?<!\w){re.escape(written)}(?!\w)")
+
+
 def at(s: Settings, axis: str, value: Any, first: Any) -> Settings:
     """The same settings with one value of an axis; a word takes the place of the ``first`` of its list."""
-    return replace(s, prompt=s.prompt.replace(first, value)) if axis == WORD else replace(s, **{axis: value})
+    if axis == WORD:
+        return replace(s, prompt=word(first).sub(lambda _: value, s.prompt))
+    return replace(s, **{axis: value})
 
 
 def legible(value: Any) -> str:
@@ -236,7 +244,7 @@ pictures = []
 for prompt, guidance, steps, sampler, seed in wanted:
     *_, last = model.stream(
         model.text.heard(prompt),
-        negative={s.negative!r},
+        negative={f"model.text.heard({s.negative!r})" if s.negative else "''"},
         guidance=guidance,
         steps=steps,
         sampler=sampler,

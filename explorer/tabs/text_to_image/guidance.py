@@ -47,7 +47,8 @@ def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
     """The network with the words, and without them (or with the words to keep away from)."""
     from core.pipeline import network_denoiser
 
-    context, empty = model.text([model.text.heard(s.prompt), s.negative]).to(model.unet.conv_in.weight.dtype).split(1)
+    heard = [model.text.heard(words) for words in (s.prompt, s.negative)]
+    context, empty = model.text(heard).to(model.unet.conv_in.weight.dtype).split(1)
     kind = model.scheduler.get("prediction_type", "epsilon")
     return tuple(network_denoiser(model.unet, model.schedule, kind, context, empty, scale) for scale in (1.0, 0.0))  # type: ignore[return-value]
 
@@ -58,10 +59,11 @@ def pull(one: torch.Tensor, two: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def text(s: Settings) -> Iterator[View]:
+def text(s: Settings) -> Iterator[View | None]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
     model = yield from read(s, text_formula(s))
     with_text, without = both(model, s)
+    dtype = model.unet.conv_in.weight.dtype
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
@@ -74,13 +76,14 @@ def text(s: Settings) -> Iterator[View]:
         steps.append(step)
         guess.append(pull(cond.x0, uncond.x0))
         noise.append(pull(cond.eps, uncond.eps))
-        found.append(checks.guidance(step.prediction.eps, cond.eps, uncond.eps, s.guidance))
-        found.append(checks.guidance(step.prediction.x0, cond.x0, uncond.x0, s.guidance))
+        found.append(checks.guidance(step.prediction.eps, cond.eps, uncond.eps, s.guidance, dtype))
+        found.append(checks.guidance(step.prediction.x0, cond.x0, uncond.x0, s.guidance, dtype))
         three = pictures(model, torch.cat([uncond.x0, cond.x0, step.prediction.x0]))
         frames.append(np.concatenate([three, (three[1:2] - three[:1]) / 2]))
         labels.append(f"t = {step.t}: the words pull the guess by {guess[-1]:.3g}")
         now = time.perf_counter()
         if now - at < BETWEEN:
+            yield None
             continue
         at, done = now, len(steps)
         yield screen(
@@ -190,7 +193,7 @@ def contrast(picture: torch.Tensor) -> float:
     return float(picture.double().std(unbiased=False)) / 2
 
 
-def scales(s: Settings) -> Iterator[View]:
+def scales(s: Settings) -> Iterator[View | None]:
     """One run for each scale, all from the same noise; the pictures come one by one."""
     every = row(s)
     model = yield from read(s, scales_formula())
@@ -201,7 +204,9 @@ def scales(s: Settings) -> Iterator[View]:
         runs[scale] = []
         for step in walk(model, s, guidance=scale):
             runs[scale].append(step)
-            if time.perf_counter() - at > BETWEEN:  # Stop and a closed page end the work here
+            if time.perf_counter() - at < BETWEEN:
+                yield None
+            else:
                 at = time.perf_counter()
                 doing = f"step {len(runs[scale])} of {s.steps} at s = {scale:g}"
                 now = Progress(sum(map(len, runs.values())), len(every) * s.steps, doing)
@@ -229,10 +234,10 @@ def scales(s: Settings) -> Iterator[View]:
         "clipped": [float((picture.abs() > 0.99).float().mean()) for picture in shown],
     }
     with_text, without = both(model, s)
-    first = runs[1.0][0]
+    first, dtype = runs[1.0][0], model.unet.conv_in.weight.dtype
     with torch.no_grad():
         cond, uncond = with_text(first.x, first.t), without(first.x, first.t)
-    found = [checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale) for scale, run in runs.items()]
+    found = [checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale, dtype) for scale, run in runs.items()]
     ends = [checked(model, run, s.sampler) for run in runs.values()]
     yield screen(
         scales_formula(),
@@ -304,12 +309,12 @@ def courses(s: Settings, T: int) -> dict[str, Callable[[int], float]]:
     }
 
 
-def over_time(s: Settings) -> Iterator[View]:
+def over_time(s: Settings) -> Iterator[View | None]:
     """Four runs from one noise, each with its own course of the scale."""
     if s.until > s.since:
         raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
     model = yield from read(s, over_formula(s))
-    T, with_text, without = model.schedule.T, *both(model, s)
+    T, dtype, with_text, without = model.schedule.T, model.unet.conv_in.weight.dtype, *both(model, s)
     drawn: dict[str, torch.Tensor] = {}
     used: dict[str, tuple[list[int], list[float]]] = {}
     found: list[checks.Check] = []
@@ -329,7 +334,9 @@ def over_time(s: Settings) -> Iterator[View]:
 
         for step in walk(model, s, guidance=scale):
             steps.append(step)
-            if time.perf_counter() - at > BETWEEN:  # Stop and a closed page end the work here
+            if time.perf_counter() - at < BETWEEN:
+                yield None
+            else:
                 at, done = time.perf_counter(), len(drawn) * s.steps + len(steps)
                 yield screen(
                     over_formula(s), None, "", {}, progress=Progress(done, 4 * s.steps, f"{name}, t = {step.t}")
@@ -340,7 +347,7 @@ def over_time(s: Settings) -> Iterator[View]:
         look = steps[len(steps) // 2]
         with torch.no_grad():
             cond, uncond = with_text(look.x, look.t), without(look.x, look.t)
-        found.append(checks.guidance(look.prediction.eps, cond.eps, uncond.eps, course(look.t)))
+        found.append(checks.guidance(look.prediction.eps, cond.eps, uncond.eps, course(look.t), dtype))
         done = len(drawn)
         left = (time.perf_counter() - began) / done * (4 - done)
         yield screen(
@@ -386,11 +393,11 @@ def coursed(
 
 
 def over_formula(s: Settings) -> str:
-    scale, excess = f"{s.guidance:g}", f"{2 * (s.guidance - 1):g}"
+    scale, excess = f"{s.guidance:g}", f"{'-' if s.guidance < 1 else '+'}{abs(2 * (s.guidance - 1)):g}"
     return (
         rf"$$\hat\epsilon=\hat\epsilon_\varnothing+s(t)\,(\hat\epsilon_{{\text{{words}}}}-\hat\epsilon_\varnothing)$$"
         "\n\n"
-        rf"$$\text{{rising: }}1+{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1+{excess}\,\tfrac tT\quad"
+        rf"$$\text{{rising: }}1{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1{excess}\,\tfrac tT\quad"
         rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1$$"
     )
 
@@ -400,7 +407,7 @@ def over_notice(s: Settings, n: dict[str, Any]) -> str:
     most = max(far, key=lambda name: far[name])
     rows = n["network_rows"]
     return (
-        f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval at most. "
+        f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval nearer to 1. "
         f"**{most.capitalize()}** ends farthest from the constant scale: {100 * far[most]:.2g} % of black to white a "
         "pixel.\n"
         f"The interval asks the network for **{rows['interval']}** answers in place of {rows['constant']}: outside it "

@@ -40,8 +40,8 @@ from explorer.tabs.text_to_image.settings import (
     RUN,
     TWO,
     TWO_SEEDS,
-    WALKED,
     Settings,
+    asked,
     checked,
     ended,
     head,
@@ -71,7 +71,7 @@ def channels(z: Tensor, factor: int) -> np.ndarray:
 
 def moments(z: Tensor) -> tuple[list[float], list[float]]:
     """Mean and spread of every channel of a latent (C, h, w)."""
-    z = z.double()
+    z = z.cpu().double()
     return z.mean((1, 2)).tolist(), z.std((1, 2), unbiased=False).tolist()
 
 
@@ -100,7 +100,7 @@ def latent(s: Settings) -> View:
         return screen(latent_formula(s, None), None, wait, {})
     model = models.loaded(s.model)
     image = start_picture(s, model)
-    z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).float()
+    z = model.encode(image)
     after = brushed(s, z)
     tripped, result = model.decode(torch.cat([z, after])).cpu()
     image = image[0].cpu()
@@ -194,7 +194,7 @@ def latent_code(s: Settings) -> str:
     uses = ("torch", "torch.nn.functional.interpolate", "core.resizing.psnr", "core.resizing.resize")
     return f"""
 {start_code(s, *uses, head=opens)}
-z = model.vae.encode(image.to(model.device, model.unet.conv_in.weight.dtype)).detach().float()
+z = model.encode(image)
 painted = torch.tensor({s.cells!r}, dtype=torch.float64)
 cells = resize(painted, z.shape[-1], "nearest").to(z)
 after = z.clone()
@@ -312,7 +312,7 @@ def ends(s: Settings, model: "TextToImage") -> tuple[Tensor, Tensor, Tensor, Ten
     other = s.prompt if s.ends == TWO_SEEDS else s.other_prompt
     seed = s.other_seed if s.ends == TWO_SEEDS else s.seed
     with torch.no_grad():
-        words = model.text([model.text.heard(prompt) for prompt in (s.prompt, other)])
+        words = model.text([model.text.heard(prompt) for prompt in (s.prompt, other)]).float()
     return words[:1], words[1:], noise_of(model, s.seed), noise_of(model, seed)
 
 
@@ -330,8 +330,7 @@ def between(s: Settings) -> Iterator[View | None]:
     noise = on_the_way(s, one, two) if s.ends == TWO_SEEDS else one
     began = shown_at = time.perf_counter()
     steps: list[Step] = []
-    asked = {name: getattr(s, name) for name in WALKED}
-    for step in stream_from(model, states if s.ends != TWO_SEEDS else a, noise, **asked):
+    for step in stream_from(model, states if s.ends != TWO_SEEDS else a, noise, **asked(model, s)):
         steps.append(step)
         now, done = time.perf_counter(), len(steps)
         if done > 1 and now - shown_at < 2 * BETWEEN:
@@ -461,7 +460,7 @@ def noise(seed):
 
 shares = [i / 7 for i in range(8)]
 with torch.no_grad():
-    a, b = model.text([prompt, model.text.heard({other!r})]).split(1)
+    a, b = model.text([prompt, model.text.heard({other!r})]).float().split(1)
 {made}
 *_, last = stream_from(model, states, start, **asked)
 pictures = model.decode(last.x_next).clamp(-1, 1).cpu()

@@ -83,7 +83,7 @@ def sides(x: Tensor) -> str:
 # The machine
 
 
-def machine(s: Settings) -> Iterator[View]:
+def machine(s: Settings) -> Iterator[View | None]:
     model = yield from read(s, machine_formula(s))
     said = model.text.heard(s.prompt)
     states = model.text([said])
@@ -102,6 +102,7 @@ def machine(s: Settings) -> Iterator[View]:
         inner.append(seen(model, step.x, step.prediction.eps, step.prediction.x0))
         now = time.perf_counter()
         if now - at < BETWEEN:
+            yield None
             continue
         at, done = now, len(steps)
         yield screen(
@@ -229,19 +230,21 @@ print("latent_std =", [float(x.cpu().double().std()) for x in (*(step.x for step
 
 
 @torch.no_grad()
-def examples(s: Settings) -> Iterator[View]:
+def examples(s: Settings) -> Iterator[View | None]:
     """What a training example of these words would be: a picture, compressed, noised by the lecture's amounts."""
     model = yield from read(s, examples_formula(None))
     steps: list[Step] = []
     began = at = time.perf_counter()
     for step in walk(model, s):
         steps.append(step)
-        if time.perf_counter() - at > BETWEEN:
+        if time.perf_counter() - at < BETWEEN:
+            yield None
+        else:
             at = time.perf_counter()
             now = Progress(len(steps), s.steps, f"drawing a picture to learn from: step {len(steps)}")
             yield screen(examples_formula(None), None, "", {}, progress=now)
     picture = model.decode(steps[-1].x_next)
-    z0 = model.vae.encode(picture.to(model.unet.conv_in.weight.dtype)).float()
+    z0 = model.encode(picture)
     generator = torch.Generator().manual_seed(s.seed)
     eps = torch.cat([torch.randn(z0.shape, generator=generator) for _ in AMOUNTS]).to(z0)
     times = torch.tensor([amount * model.schedule.T // LEVELS for amount in AMOUNTS])
@@ -275,7 +278,7 @@ def examples(s: Settings) -> Iterator[View]:
     yield screen(
         examples_formula(numbers),
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),
-        examples_notice(numbers),
+        examples_notice(numbers, model.scheduler.get("prediction_type", "epsilon")),
         numbers,
         progress=ended(s, model, drawn, time.perf_counter() - began),
         amounts=amounts,
@@ -298,11 +301,14 @@ def examples_formula(n: dict[str, Any] | None) -> str:
     return f"$${one}$$\n\n$${two}$$"
 
 
-def examples_notice(n: dict[str, Any]) -> str:
+def examples_notice(n: dict[str, Any], kind: str) -> str:
+    asked = "the last: the noise"
+    if kind == "v_prediction":
+        asked = "v, made of picture and noise, from which the last follows"
     return (
         "The picture under the noise was **drawn by the model itself** for these words, then compressed by its "
         "encoder: the training pictures are not part of this program.\n"
-        f"In training the network gets the first columns and is asked for the last: the noise. The amounts are the "
+        f"In training the network gets the first columns and is asked for {asked}. The amounts are the "
         f"lecture's, out of {LEVELS}: at 42 the noise has deviation **{n['noise'][n['amounts'].index(42)]:.3f}** and "
         f"the latent keeps {n['signal'][n['amounts'].index(42)]:.3f} of itself."
     )
@@ -313,7 +319,7 @@ def examples_code(s: Settings) -> str:
 {head(s, "torch", "core.forward.add_noise")}
 *_, last = model.stream(prompt, **asked)
 with torch.no_grad():
-    z0 = model.vae.encode(model.decode(last.x_next).to(model.unet.conv_in.weight.dtype)).float()
+    z0 = model.encode(model.decode(last.x_next))
 generator = torch.Generator().manual_seed(asked["seed"])
 amounts = {list(AMOUNTS)}
 eps = torch.cat([torch.randn(z0.shape, generator=generator) for _ in amounts]).to(z0)

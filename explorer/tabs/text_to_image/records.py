@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from core.samplers import SAMPLERS
 from explorer import __version__, models
-from explorer.settings import from_query, parse, specs, to_query
+from explorer.settings import from_query, is_own, parse, specs, to_query
 from explorer.uploads import MOST_PIXELS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "text_to_image"
 LONGEST = 200_000  # letters of a PNG's settings that are read
+YOURS = "own"  # in place of a picture of one's own, which is not written down
 # Our samplers as most other tools write them; `sampler` also reads the spellings of ComfyUI and diffusers.
 SPELLED = {
     "ddpm": "DDPM",
@@ -58,7 +59,8 @@ def whole(settings: Any) -> str:
     """The same for a file, which may be opened where another model, with other defaults, is offered first."""
     known = specs(type(settings))
     always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance")}
-    return urlencode({"tab": NAME, **always, **to_query(settings)})
+    own = {spec.key: YOURS for name, spec in known.items() if spec.own and is_own(getattr(settings, name))}
+    return urlencode({"tab": NAME, **always, **to_query(settings), **own})
 
 
 def to_png(pixels: np.ndarray, about: str, card: "Card | None" = None, query: str = "") -> bytes:
@@ -134,7 +136,9 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     if "explorer" in chunks:
         asked = dict(parse_qsl(chunks["explorer"], keep_blank_values=True))
         for name, spec in known.items():
-            if spec.key in asked and name != "model":
+            if spec.own and asked.get(spec.key) == YOURS:
+                yield name, lambda: refuse("it began from a picture of your own, which is not in it: choose that again")
+            elif spec.key in asked and name != "model":
                 yield name, lambda key=spec.key: from_query(cls, {key: asked[key]})
         if model := parsed(chunks.get("parameters", ""))[2].get("Model"):
             yield "model", lambda: parse(cls, {"model": offered(model)})
@@ -146,6 +150,10 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
         if word in PAIRS:
             name, ours = PAIRS[word]
             yield name, lambda name=name, ours=ours, value=value: parse(cls, {name: ours(value)})
+
+
+def refuse(reason: str) -> NoReturn:
+    raise ValueError(reason)
 
 
 def parsed(about: str) -> tuple[str, str, dict[str, str]]:

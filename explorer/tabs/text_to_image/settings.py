@@ -245,10 +245,14 @@ WALKED = ("negative", "sampler", "steps", "guidance", "seed")
 RUN = ("prompt", *WALKED, "model")  # what a view of one walk reads
 
 
+def asked(model: "TextToImage", s: Settings) -> dict[str, Any]:
+    """What goes to `TextToImage.stream` beside the prompt."""
+    return {name: getattr(s, name) for name in WALKED} | {"negative": model.text.heard(s.negative)}
+
+
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
     """The steps from noise to one picture of the model's own size; ``more`` goes to `TextToImage.stream`."""
-    asked = {name: getattr(s, name) for name in WALKED}
-    return model.stream(model.text.heard(s.prompt), **asked | more)
+    return model.stream(model.text.heard(s.prompt), **asked(model, s) | more)
 
 
 def checked(model: "TextToImage", steps: Sequence[Step], sampler: str) -> Check:
@@ -285,8 +289,11 @@ def opens(s: Settings, *uses: str) -> str:
 
 def head(s: Settings, *uses: str) -> str:
     """The first lines of a snippet that walks as `walk` does: `opens`, and what goes to `TextToImage.stream`."""
-    asked = "\n".join(f'    "{name}": {getattr(s, name)!r},' for name in WALKED)
-    return f"{opens(s, *uses)}\nprompt = model.text.heard({s.prompt!r})\nasked = {{\n{asked}\n}}"
+    told = {name: repr(getattr(s, name)) for name in WALKED}
+    if s.negative:
+        told["negative"] = f"model.text.heard({s.negative!r})"
+    lines = "\n".join(f'    "{name}": {value},' for name, value in told.items())
+    return f"{opens(s, *uses)}\nprompt = model.text.heard({s.prompt!r})\nasked = {{\n{lines}\n}}"
 
 
 def pictures(model: "TextToImage", latents: torch.Tensor) -> np.ndarray:

@@ -71,7 +71,7 @@ def tokens(s: Settings) -> View:
             )
         ),
         *(Place(i, pad, "", "padding") for i in range(len(kept), length)),
-        *(Place(-1, token.id, token.text, "cut") for token in cut),
+        *(Place(-1, token.id, text, "cut") for token, (text, _) in zip(said, kinds, strict=True) if not token.kept),
     ]
     states = model.text([s.prompt])[0].float().cpu()
     own, after = states[: len(kept)], states[len(kept) :]
@@ -179,7 +179,7 @@ print("likeness =", (unit @ unit.T).tolist())
 
 def asked(s: Settings, model: "TextToImage") -> str:
     """The words that the recorded network reads: at scale 0 it is never given the prompt."""
-    return model.text.heard(s.prompt) if s.guidance else s.negative
+    return model.text.heard(s.prompt if s.guidance else s.negative)
 
 
 def weights(s: Settings, kept: "Sequence[Token]") -> list[float]:
@@ -190,7 +190,7 @@ def weights(s: Settings, kept: "Sequence[Token]") -> list[float]:
     return [s.factor if i == s.word else 1.0 for i in range(len(kept))]
 
 
-def attention(s: Settings) -> Iterator[View]:
+def attention(s: Settings) -> Iterator[View | None]:
     """The run with its attention, then the same noise with one token muted or strengthened, then both beside."""
     model = yield from read(s, attention_formula(None))
     kept = [token for token in model.text.tokens(asked(s, model)) if token.kept]
@@ -207,13 +207,14 @@ def attention(s: Settings) -> Iterator[View]:
         steps.append(step)
         way = way or fitting(record.attention, s.steps, len(kept) + behind)
         maps = squares(record.attention, len(kept), behind, way)
-        furthest = max(furthest, *(float((w.sum(-1) - 1).abs().max()) for w in record.attention.values()))
+        furthest = checks.worst(furthest, *(float((w.sum(-1) - 1).abs().max()) for w in record.attention.values()))
         for name, map_ in maps.items():
             seen.setdefault(name, []).append(map_)
         frames.append(small(pictures(model, step.prediction.x0)[0]))
         labels.append(noise_at(model, step.t))
         now = time.perf_counter()
         if now - at < BETWEEN:
+            yield None
             continue
         at, done = now, len(steps)
         left = (now - began) / done * (2 * s.steps - done)
@@ -231,7 +232,9 @@ def attention(s: Settings) -> Iterator[View]:
     for step in walk(model, s, token_weights=factors):
         changed.append(step)
         i, done = len(changed), len(steps) + len(changed)
-        if time.perf_counter() - at > 3 * BETWEEN:
+        if time.perf_counter() - at < 3 * BETWEEN:
+            yield None
+        else:
             at = time.perf_counter()
             doing = f"step {i}, with the changed token"
             left = (at - began) / done * max(0, 2 * len(steps) - done)
@@ -249,7 +252,7 @@ def attention(s: Settings) -> Iterator[View]:
     yield screen(
         attention_formula(numbers),
         attention_check(s, model, steps[-1], record, furthest),
-        attention_notice(s, numbers),
+        attention_notice(s, numbers, model.text.config.zero_after_end),
         numbers,
         progress=ended(s, model, f"{frame.counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
         attention=looks,
@@ -378,7 +381,8 @@ def latex(name: str) -> str:
     return "".join(c for c in name if c.isalnum() or c == " ")[:12] or "?"
 
 
-def attention_notice(s: Settings, n: dict[str, Any]) -> str:
+def attention_notice(s: Settings, n: dict[str, Any], unseen: bool) -> str:
+    """unseen: the network does not look at states of zeros."""
     if not s.guidance:
         return (
             "At scale **0** the network is never given the prompt: the maps are those of what it reads instead.\n"
@@ -391,14 +395,17 @@ def attention_notice(s: Settings, n: dict[str, Any]) -> str:
         f"The start mark draws **{100 * means[0]:.0f} %** of all looks in the last step: a place to look when no word "
         f"matters. Among the words, **{most}** draws the most, {100 * inner.max():.0f} %."
     )
+    if len(means) == 2:
+        first = f"There is no word to look at: the start mark draws **{100 * means[0]:.0f} %** of all looks."
     name = n["tokens"][s.word]
+    muted = " A muted token is not looked at at all: its share goes to the others." if unseen else ""
     if s.factor == 1:
         second = "Choose a factor other than 1, and see what the picture owes to the word."
     else:
         how = "muted" if s.factor == 0 else f"{s.factor:g} times as strong"
         second = (
             f"With “{name}” {how} and the same noise, **{100 * n['changed_pixels']:.0f} %** of the pixels change "
-            f"visibly. {'A muted token is not looked at at all: its share goes to the others.' * (s.factor == 0)}"
+            f"visibly.{muted * (s.factor == 0)}"
         )
     if n["pooled_share"]:
         most = int(np.argmax(n["pooled_share"]))
@@ -413,7 +420,7 @@ def attention_notice(s: Settings, n: dict[str, Any]) -> str:
 
 def attention_code(s: Settings) -> str:
     factors = "[" + "1.0, " * s.word + f"{s.factor!r}]"
-    read = "prompt" if s.guidance else repr(s.negative)
+    read = "prompt" if s.guidance else 'asked["negative"]'
     return f"""
 {head(s, "core.networks.attention.Record")}
 record = Record()
