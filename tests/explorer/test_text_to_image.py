@@ -215,6 +215,10 @@ def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model)
     frames = [np.zeros((2, 8, 8, 3), np.float32)]
     told = draw.notice(Settings(prompt=" Doctor "), counted, model.text.tokens("doctor"), frames, frames[0][0])
     assert "Of 50 such pictures a classifier read **31** as a man, **7** as a woman, **12** as neither" in told
+    assert "Nothing in the prompt asked for it" in told
+    people["doctor"] |= {"man": 0, "woman": 0, "neither": 50}
+    told = draw.notice(Settings(prompt="doctor"), counted, model.text.tokens("doctor"), frames, frames[0][0])
+    assert "**50** as neither. Neither is a name that says no sex" in told
     assert "classifier" not in draw.notice(QUICK, counted, model.text.tokens("red"), frames, frames[0][0])
 
 

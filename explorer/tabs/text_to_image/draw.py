@@ -223,10 +223,10 @@ def notice(
     people = model.card.measured.get("people", {}).get(" ".join(settings.prompt.lower().split()))
     if people:
         counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
-        told += (
-            f"\nOf {people['pictures']} such pictures a classifier read {counts}. Nothing in the prompt asked for it: "
-            "a word draws what stood under it in training."
-        )
+        why = "Nothing in the prompt asked for it: a word draws what stood under it in training."
+        if people["neither"] == people["pictures"]:
+            why = "Neither is a name that says no sex, of a person or of a thing that stood under the word in training."
+        told += f"\nOf {people['pictures']} such pictures a classifier read {counts}. {why}"
     if settings.size != "1":
         told += (
             f"\nThe model was trained on **{model.size}** pixels a side, not {pixels_of(model, settings)}: parts may "
