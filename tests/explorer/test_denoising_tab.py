@@ -19,7 +19,7 @@ from core.training.recipes import COSINE_V, HALF_NOISE
 from core.weights import Card
 from explorer.settings import parse, specs
 from explorer.tabs import denoising
-from explorer.tabs.denoising import Settings, common, inside, seeing, training
+from explorer.tabs.denoising import Settings, common, inside, sampling, seeing, training
 from explorer.tabs.denoising.settings import (
     AMOUNT,
     EXACT,
@@ -249,7 +249,7 @@ def flipped(right, *a, **o):
 @pytest.mark.parametrize(
     ("view", "where", "name", "wrong"),
     [
-        (ONE_SHOT, inspection, "psnr", scaled(1.01)),
+        (ONE_SHOT, sampling, "psnr", scaled(1.01)),
         (ONE_SHOT, inspection, "apart", scaled(1.01)),
         (ONE_SHOT, pipeline.torch, "lerp", lambda right, u, c, scale: right(c, u, scale)),
         (ONE_SHOT, samplers, "combine", lambda right, *terms: right((1.01 * terms[0][0], terms[0][1]), *terms[1:])),
