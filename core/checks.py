@@ -968,11 +968,11 @@ def one_error(eps: ArrayLike, x0: ArrayLike, v: ArrayLike, alpha_bar: ArrayLike)
 def guidance(guided: Tensor, cond: Tensor, uncond: Tensor, scale: float, dtype: torch.dtype = torch.float32) -> Check:
     """A guided answer against (1 - s) times the one without words plus s times the one with them.
 
-    dtype: what the network computes in; half precision rounds a batch of another size otherwise.
+    dtype: what the network computes in; half precision rounds a batch of another size differently.
     """
     c, u = (np.asarray(x.cpu(), dtype=np.float64) for x in (cond, uncond))
     size = float(np.abs(np.stack([scale * c, (1 - scale) * u])).max())
-    tolerance = 1e-4 if dtype == torch.float32 else 10 * torch.finfo(dtype).eps
+    tolerance = max(1e-4, 10 * torch.finfo(dtype).eps)
     return _close("guided = (1 − s) without + s with", guided.cpu(), (1 - scale) * u + scale * c, tolerance, size)
 
 

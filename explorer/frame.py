@@ -227,8 +227,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
-    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.overtaken, **LIGHT)
+    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.setting, **LIGHT)
     by_address = address.input(open_, [address], [*inputs, *answer], js=opens, **LIGHT)
+    by_preset.then(None, js=live.set, queue=False, show_progress="hidden", api_visibility="private")
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, js=live.overtaken, **LIGHT)

@@ -108,9 +108,9 @@ class Buckets:
             self._left.popitem(last=False)
         return taken
 
-    def give(self, address: str) -> None:
-        """Give a token back."""
-        self._left[address] = min(self.most, self.left(address) + 1), self.clock()
+    def charge(self, address: str) -> None:
+        """Take a token, there or not: what is owed has to be filled up first."""
+        self._left[address] = self.left(address) - 1, self.clock()
 
 
 class Guard:
@@ -169,8 +169,8 @@ class Guard:
                 return await answer.json(200, {"success": True})
             LOG.exception("failed", extra={"id": number, "event": "request"})
             await answer.broken()
-        if path.startswith("/login") and scope["method"] == "POST" and answer.status != 400:
-            self.wrong_passwords.give(address)
+        if path.startswith("/login") and answer.status == 400:
+            self.wrong_passwords.charge(address)  # many may have been tried at once
 
     def fixed(self, scope: MutableMapping[str, Any], answer: "Answer") -> Hashable:
         """What names this answer if it is the same for everyone and for as long as the page is served; else None."""
@@ -239,8 +239,7 @@ class Guard:
 
     def too_much(self, path: str, address: str, body: bytes) -> str:
         """Why this request has to wait, "" if it need not."""
-        # Taken before the answer, as many may be asked for at once; given back if the password was right.
-        if path.startswith("/login") and not self.wrong_passwords.take(address):
+        if path.startswith("/login") and self.wrong_passwords.left(address) < 1:
             return "too many wrong passwords from your address: wait a little"
         if not self.space and CALLS.match(path) and not self.calls.take(address):
             return "too many requests from your address: wait a few seconds"

@@ -52,7 +52,8 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: f
     """Add ``each`` drawn pictures of every missing pair to what `prepare` wrote into ``folder``, and `compose` before.
 
     weight: of what the style changes. often: how often a missing pair is trained on, relative to a shown one; its
-    pictures, those drawn before too, share it.
+    pictures share it, and those drawn before keep their part of what they were given. seed: another than before, or the
+    same model draws the same pictures again.
     Raises: ValueError if nothing is missing.
     """
     emoji, prepared, pipeline = datasets.emoji(data), prepare.read(folder), TextToImage.load(model, device="cpu")

@@ -2,19 +2,21 @@
 const panel = element.closest('[id^="tab-"]');
 let running = null, waiting = null, era = 0;  // running: the move under way, and its era
 const follows = (it) => {
-  const go = waiting;
+  const go = waiting?.go;
   waiting = null;
   go?.(it);
 };
+// Moves made before controls have been set are of what they then no longer say; but for those of the very same control.
+const stale = (one, call) => one?.sets && one.call !== call;
 window.explorer.moves.set(NAME, {
   // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does; sets: whether it
   // sets controls, too.
   async move({ call, numbers, sets }, values) {
     const mine = era;
     if (running?.era === mine) {
-      if (running.sets && running.call !== call) return [];
+      if (stale(running, call) || stale(waiting, call)) return [];
       follows(false);
-      if (!(await new Promise((go) => (waiting = go)))) return [];
+      if (!(await new Promise((go) => (waiting = { go, call, sets })))) return [];
     }
     running = { era: mine, call, sets };
     const held = [...panel.querySelectorAll('[data-held]')].flatMap((piece) => piece.dataset.held.split(' '));
@@ -33,5 +35,15 @@ window.explorer.moves.set(NAME, {
     era += 1;
     follows(false);
     return values;
+  },
+  // The same of one that goes Gradio's way and sets controls, until it is answered: `set` is called then.
+  setting(values) {
+    this.overtaken();
+    running = { era, sets: true };
+    return values;
+  },
+  set() {
+    if (running?.sets && running.call === undefined) running = null;
+    follows(true);
   },
 });

@@ -36,6 +36,9 @@ class Live(Piece):
         self.calls: list[Call] = []
         # The `js` of an event that goes Gradio's way: no move from before it is shown after it.
         self.overtaken = f"(...values) => window.explorer.moves.get({name!r}).overtaken(values)"
+        # The same where the answer sets controls; ``set`` goes with the event after it.
+        self.setting = f"(...values) => window.explorer.moves.get({name!r}).setting(values)"
+        self.set = f"() => window.explorer.moves.get({name!r}).set()"
         super().__init__("", f"const NAME = {name!r};\n{script('live')}", name="live-piece", render=True)
 
     def on(

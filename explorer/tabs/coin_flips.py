@@ -560,7 +560,7 @@ def any_steps(s: Settings) -> View:
     )
     half = apart[TIMES // 4 - 1]
     one = f"One step looks nothing like a bell, it disagrees on **{frame.percent(apart[0])}**"
-    if apart[0] < apart[1]:  # two equal bars
+    if len(step) == 2 and apart[0] < apart[1]:
         one = f"One step is two bars, on the bell by chance; two steps disagree on **{frame.percent(apart[1])}**"
     return screen(
         s,

@@ -330,7 +330,7 @@ def proof(s: Settings) -> View:
         },
         ("picture", "t", "draws"),
         formula=formula(t, numbers),
-        check=max(found, key=lambda check: check.residual),
+        check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=proof_notice(s, numbers, spread),
         numbers=numbers,
     )
@@ -386,7 +386,7 @@ def strip(s: Settings) -> View:
     half = schedule.half or s.T
     when = f"From **t = {half}** of {s.T} on more of the variance is noise than picture; the formula has"
     if schedule.half is None:
-        when = "At **no time** more of the variance is noise than picture; the formula is of the last, t = T, and has"
+        when = "At **no time** is more of the variance noise than picture; the formula is of the last, t = T, and has"
     shown = [
         [Picture(pixels(made[t]), f"t = {t}", signal_left(schedule, t)) for t in times] for times in strips.values()
     ]
@@ -396,7 +396,7 @@ def strip(s: Settings) -> View:
         {7: shown[0], 8: shown[1]},
         ("picture", "size", "grey"),
         formula=formula(half, amounts(schedule, half)),
-        check=max(found, key=lambda check: check.residual),
+        check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=(
             f"Above, times apart by equal steps; below, by equal factors: the first steps change almost nothing that "
             f"can be seen, and fine detail drowns first.\n{when} the numbers of that time."
@@ -451,7 +451,7 @@ def table(s: Settings) -> View:
         {9: Rows(("noise amount t", "noisy picture", "noise sample ε", "√ᾱ x₀ + √(1 − ᾱ) ε"), rows)},
         ("picture", "size", "grey", "rows"),
         formula=formula(t, amounts(schedule, t)),
-        check=max(found, key=lambda check: check.residual),
+        check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=(
             f"Each row is one training example: the network sees the noisy picture and the amount, and is to name the "
             f"noise. {'The amounts are the lecture’s' if s.rows == 0 else 'The amounts were drawn at random'}, of "

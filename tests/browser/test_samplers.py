@@ -49,6 +49,36 @@ def test_views_show_their_own_pieces(page, url):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
+    """Where a tab has runs its presets go Gradio's way, and its moves another."""
+    page.goto(f"{url}?tab=samplers&k=5")
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    held, moves = [], []
+
+    def hold(route):
+        if "the flow" in (route.request.post_data or "") and not held:
+            return held.append(route)
+        moves.extend([1] * ("component_server" in route.request.url))
+        route.continue_()
+
+    page.route("**/gradio_api/**", hold)
+    page.locator(f"{TAB} .chip", has_text="the flow").click()
+    page.wait_for_timeout(200)
+    look = page.locator(TAB).get_by_label("range slider for Look at step")
+    look.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert len(held) == 1 and moves == []
+    held[0].continue_()
+    page.wait_for_function("new URLSearchParams(location.search).get('x') === 'ring of eight'")
+    page.wait_for_function("!new URLSearchParams(location.search).get('k')?.match(/^[56]$/)")
+    assert look.input_value() == "13"
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    look.press("ArrowRight")  # and the next move is answered
+    page.wait_for_function("new URLSearchParams(location.search).get('k') === '14' || !location.search.includes('k=')")
+    page.unroute("**/gradio_api/**")
+    assert moves
+
+
 def test_points_drawn_by_hand_become_the_data(page, url):
     page.goto(f"{url}?tab=samplers&x={quote_plus(DRAWN)}&n=4&k=3")
     page.wait_for_selector(f"{TAB} .badge.ok")

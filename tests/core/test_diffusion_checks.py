@@ -139,6 +139,16 @@ def test_a_walk_that_becomes_nan_is_never_right(sampler):
         assert not checks.denoising(states, guesses, s.times(4).tolist(), s.alpha_bar, sampler).ok
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_guidance(dtype):
+    """A network in half precision answers another batch otherwise by its rounding, and not by half of the scale."""
+    cond, uncond = (torch.randn(1, 4, 8, 8, generator=seeded(i), dtype=torch.float64) for i in (0, 1))
+    rounded = (x.to(dtype).double() for x in (cond, uncond))
+    guided = torch.lerp(*reversed([*rounded]), 3.0)
+    assert checks.guidance(guided, cond, uncond, 3.0, dtype).ok
+    assert not checks.guidance(guided, cond, uncond, 3.5, dtype).ok
+
+
 def test_sampling_of_a_mixture():
     s, x = SCHEDULES["cosine"](), torch.randn(30, 2, generator=seeded(5))
     points, times = mixture("two moons"), s.times(12)

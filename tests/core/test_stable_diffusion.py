@@ -459,7 +459,8 @@ def test_half_precision_draws_nearly_the_same(pair, name, dtype):
     assert half.vae.decoder.conv_in.weight.dtype == (torch.float32 if upcast else dtype)
     end = last(half)
     assert end.dtype == torch.float32 and relative(end, last(whole)) < (0.1 if dtype == torch.bfloat16 else 0.02)
-    picture, wanted = half.decode(end), whole.decode(end)
+    corner = end[..., :8, :8]  # cores without units for half precision take seconds for the whole
+    picture, wanted = half.decode(corner), whole.decode(corner)
     assert picture.dtype == torch.float32 and (picture - wanted).abs().mean() < 0.05
     image = torch.zeros(1, 3, half.size, half.size)
     assert next(half.stream("cat", image=image, strength=0.5, steps=2)).x.isfinite().all()

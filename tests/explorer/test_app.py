@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -33,6 +34,12 @@ def test_coin_flips_with_arguments(page):
 def test_text_to_image_with_the_model_of_the_command(page):
     _, about = page.predict("red apple", steps=2, api_name="/text_to_image")
     assert about["settings"]["model"] == "tiny"
+
+
+def test_what_waits_in_a_queue_cannot_be_run_past_it(page):
+    for name in ("text_to_image", "text_to_image_inside", "denoising"):
+        assert httpx.post(f"{page.src}gradio_api/run/{name}", json={"data": []}, timeout=60).status_code == 404
+    assert httpx.post(f"{page.src}gradio_api/run/schedules", json={"data": []}, timeout=60).status_code != 404
 
 
 def test_bad_arguments_are_answered_with_what_was_wanted(page):

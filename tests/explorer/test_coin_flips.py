@@ -255,7 +255,8 @@ def test_sentences_and_formulas_say_their_numbers_right():
     steps = update(Settings(view=SUMS, step=COIN, p=0.5))
     assert steps.numbers["total_variation"][0] == pytest.approx(0, abs=1e-12)
     assert steps.notice.startswith("One step is two bars, on the bell by chance; two steps disagree on **7.6 %**")
-    assert "One step looks nothing like a bell" in update(Settings(view=SUMS, step=UNIFORM)).notice
+    for other in (Settings(view=SUMS, step=UNIFORM), Settings(view=SUMS, step=DRAWN, drawn=((1.0, 6.0, 6.0, 1.0),))):
+        assert "One step looks nothing like a bell" in update(other).notice
     assert "nothing to compare" in update(Settings(view=COINS, p=1.0)).notice
     assert "on 1 degree of freedom" in update(Settings(view=COINS, n=1, p=0.5, trials=1000)).notice
 

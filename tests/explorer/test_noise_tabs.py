@@ -142,7 +142,7 @@ def test_schedules_badge_is_green_everywhere(name, view, T):
 
 def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
     short = forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP, T=50))
-    assert "At **no time** more of the variance is noise" in short.notice and r"\beta_{50}" in short.formula
+    assert "At **no time** is more of the variance noise" in short.notice and r"\beta_{50}" in short.formula
     assert "at no time has noise the larger part" in schedules.update(schedules.Settings(T=50)).notice
     half = next(t for t in range(1001) if schedule.linear().alpha_bar[t] < 0.5)
     assert (
@@ -153,6 +153,14 @@ def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
 
 def test_a_share_near_all_is_no_power_of_ten():
     assert "**99.93\xa0%** of the variance" in frame.unbroken(forward_noise.update(forward_noise.Settings(t=5)).notice)
+
+
+def test_a_time_that_is_nan_turns_the_badge_red(monkeypatch):
+    right = forward_noise.add_noise
+    monkeypatch.setattr(
+        forward_noise, "add_noise", lambda x0, eps, t, s: right(x0, eps, t, s) * (1 if t < 9 else math.nan)
+    )
+    assert not forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP, T=50)).check.ok
 
 
 def test_schedules_meter_warns():

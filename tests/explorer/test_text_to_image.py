@@ -218,7 +218,7 @@ def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model)
     assert "Nothing in the prompt asked for it" in told
     people["doctor"] |= {"man": 0, "woman": 0, "neither": 50}
     told = draw.notice(Settings(prompt="doctor"), counted, model.text.tokens("doctor"), frames, frames[0][0])
-    assert "**50** as neither. Neither is a name that says no sex" in told
+    assert "**50** as neither. “Neither” was named as something of no sex" in told
     assert "classifier" not in draw.notice(QUICK, counted, model.text.tokens("red"), frames, frames[0][0])
 
 
@@ -490,13 +490,17 @@ def test_an_endpoints_run_ends_at_the_deadline(model):
     [
         ({"guidance": 0.0}, "the words are not read at all: this is what the model draws unasked"),
         ({"guidance": 0.0, "negative": "blue heart"}, "the negative prompt alone is read"),
-        ({"prompt": "", "negative": "blue"}, "draws away from the negative prompt"),
-        ({"prompt": "qwxzqvk", "negative": "blue"}, "draws away from the negative prompt: nothing of the prompt has"),
+        ({"prompt": "", "negative": "blue", "guidance": 0.0}, "the negative prompt alone is read"),
+        ({"prompt": "", "negative": "blue", "guidance": 1.0}, "no word** in the prompt: this is what the model draws"),
+        ({"prompt": "", "negative": "qwxzqvk"}, "no word** in the prompt: this is what the model draws unasked"),
+        ({"prompt": "", "negative": "blue"}, "no word** in the prompt: this is drawn away from the negative prompt"),
+        ({"prompt": "qwxzqvk", "negative": "blue"}, "so this is drawn away from the negative prompt: nothing of the"),
     ],
 )
 def test_what_steered_is_said(model, changed, says):
     settings = dataclasses.replace(QUICK, **changed)
-    assert says in draw.reading(settings, model.text.tokens(settings.prompt))
+    away = bool(model.text.heard(settings.negative))
+    assert says in draw.reading(settings, model.text.tokens(settings.prompt), away=away)
 
 
 def test_a_negative_prompt_of_unknown_words_steers_nothing(model):

@@ -105,6 +105,8 @@ def test_what_came_of_a_picture_is_kept_for_the_visit_and_its_png_leads_back(mod
     assert result.query == ""  # it is in no address, nor in the PNG
     settings, (note,) = records.restored(Settings, result.png)
     assert settings == replace(FROM, start=Settings().start) and "a picture of your own, which is not in it" in note
+    plain = piece(views(replace(own, view=Settings().view))[-1], "result")  # it began from noise
+    assert records.restored(Settings, plain.png) == (replace(settings, view=Settings().view), [])
 
 
 def test_strength_zero_is_the_vae_there_and_back(model):

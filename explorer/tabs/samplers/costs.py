@@ -114,10 +114,10 @@ def cost(s: Settings) -> Iterator[View]:
         few, ends_of_noise = slice(6), (float(schedule.alpha_bar[-1]), float(schedule.alpha_bar[1]))
         std = float(points.stds[0])
         found.insert(0, checks.probability_flow(end[few], x[few], points.means, std, ends_of_noise, 2e-5))
-        gap = max(abs(a / b - 1) for (_, a), (_, b) in zip(curves["ddim"], curves["euler"], strict=True))
+        gap = checks.worst(*(abs(a / b - 1) for (_, a), (_, b) in zip(curves["ddim"], curves["euler"], strict=True)))
         found.append(checks.Check("Euler's errors are those of DDIM with η = 0", gap, 1e-6))
         if s.points == "one Gaussian" and s.spacing == "karras":
-            off = max(abs(order - SAMPLERS[name].order) for name, order in numbers["order"].items())
+            off = checks.worst(*(abs(order - SAMPLERS[name].order) for name, order in numbers["order"].items()))
             found.append(checks.Check("the fitted orders are those of the theory", off, 0.3))
     else:
         found.insert(0, checks.energy_distance(curves[names[-1]][-1][1], last, goal))

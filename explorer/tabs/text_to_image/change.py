@@ -235,7 +235,7 @@ def stream(s: Settings) -> Iterator[View | None]:
         numbers |= parts(model, mask, z, end, result, tripped)
     about = asdict(s) | {"model": models.name(s.model), "start": "own" if is_own(s.start) else s.start}
     said = f"{parameters(s, models.name(s.model), pixels.shape)}, Denoising strength: {s.strength:g}"
-    png = to_png(pixels, said, model.card, whole(s))
+    png = to_png(pixels, said, model.card, whole(s, started=True))
     did = frame.counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
     yield screen(

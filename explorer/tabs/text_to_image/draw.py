@@ -216,8 +216,9 @@ def notice(
     """What became of the words, when the picture was settled, and what else is known of it."""
     change = [float(np.abs(guess - picture).mean()) / 2 for _, guess in frames]  # 1 is black against white
     settled = next((i for i in range(len(change)) if max(change[i:]) < 0.05), len(change))
+    read = reading(settings, tokens, away=bool(model.text.heard(settings.negative)))
     told = (
-        f"{reading(settings, tokens)}\nFrom step **{settled}** of {len(frames)} on the guess differs from the picture "
+        f"{read}\nFrom step **{settled}** of {len(frames)} on the guess differs from the picture "
         "by less than 5 % a pixel: drag back and see when you first knew what it was."
     )
     people = model.card.measured.get("people", {}).get(" ".join(settings.prompt.lower().split()))
@@ -225,7 +226,9 @@ def notice(
         counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
         why = "Nothing in the prompt asked for it: a word draws what stood under it in training."
         if people["neither"] == people["pictures"]:
-            why = "Neither is a name that says no sex, of a person or of a thing that stood under the word in training."
+            why = (
+                "“Neither” was named as something of no sex: a person without one, or a thing the word stood for, too."
+            )
         told += f"\nOf {people['pictures']} such pictures a classifier read {counts}. {why}"
     if settings.size != "1":
         told += (
@@ -238,19 +241,22 @@ def notice(
 PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
 
 
-def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
-    """What the model made of the prompt, in a sentence."""
+def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False) -> str:
+    """What the model made of the prompt, in a sentence. away: there is a negative prompt, and it was heard."""
     words = tokens[1:-1]
     unknown = list(dict.fromkeys(spelled(token.text) for token in words if token.kept and not token.known))
     cut = sum(not token.kept for token in words)
     quoted = ", ".join(f"“{word}”" for word in unknown[:5])
-    unasked = "away from the negative prompt" if settings.negative else "unasked"
+    if settings.guidance == 0 and away:
+        return "At scale **0** the negative prompt alone is read: this is what it draws."
+    pressed = away and settings.guidance > 1
+    this = "this is drawn away from the negative prompt" if pressed else "this is what the model draws unasked"
     if not words:
-        return f"There is **no word** in the prompt: this is what the model draws {unasked}."
+        return f"There is **no word** in the prompt: {this}."
     if not any(token.known and token.kept for token in words):
         return (
-            f"**Not one word was understood.** The model never saw {quoted} in training, so this is what it draws "
-            f"{unasked}: nothing of the prompt has steered it."
+            f"**Not one word was understood.** The model never saw {quoted} in training, so {this}: "
+            "nothing of the prompt has steered it."
         )
     if unknown:
         return (
@@ -258,8 +264,6 @@ def reading(settings: Settings, tokens: "Sequence[Token]") -> str:
         )
     if cut:
         return f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
-    if settings.guidance == 0 and settings.negative:
-        return "At scale **0** the negative prompt alone is read: this is what it draws."
     if settings.guidance == 0:
         return "At scale **0** the words are not read at all: this is what the model draws unasked."
     if settings.guidance == 1:

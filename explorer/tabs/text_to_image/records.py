@@ -55,11 +55,14 @@ def address(settings: Any) -> str:
     return urlencode({"tab": NAME, **to_query(settings)})
 
 
-def whole(settings: Any) -> str:
-    """The same for a file, which may be opened where another model, with other defaults, is offered first."""
+def whole(settings: Any, *, started: bool = False) -> str:
+    """The same for a file, which may be opened where another model, with other defaults, is offered first.
+
+    started: the picture began from the start picture of the settings.
+    """
     known = specs(type(settings))
     always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance")}
-    own = {spec.key: YOURS for name, spec in known.items() if spec.own and is_own(getattr(settings, name))}
+    own = {spec.key: YOURS for name, spec in known.items() if started and spec.own and is_own(getattr(settings, name))}
     return urlencode({"tab": NAME, **always, **to_query(settings), **own})
 
 

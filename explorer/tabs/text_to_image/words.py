@@ -177,7 +177,7 @@ print("likeness =", (unit @ unit.T).tolist())
 # Where the picture looks
 
 
-def asked(s: Settings, model: "TextToImage") -> str:
+def recorded(s: Settings, model: "TextToImage") -> str:
     """The words that the recorded network reads: at scale 0 it is never given the prompt."""
     return model.text.heard(s.prompt if s.guidance else s.negative)
 
@@ -193,7 +193,7 @@ def weights(s: Settings, kept: "Sequence[Token]") -> list[float]:
 def attention(s: Settings) -> Iterator[View | None]:
     """The run with its attention, then the same noise with one token muted or strengthened, then both beside."""
     model = yield from read(s, attention_formula(None))
-    kept = [token for token in model.text.tokens(asked(s, model)) if token.kept]
+    kept = [token for token in model.text.tokens(recorded(s, model)) if token.kept]
     factors = weights(s, [token for token in model.text.tokens(model.text.heard(s.prompt)) if token.kept])
     names = tuple(text for text, _ in shown(kept))
     behind = not model.text.config.zero_after_end and len(kept) < model.text.config.max_position_embeddings
@@ -347,7 +347,7 @@ def attention_check(s: Settings, model: "TextToImage", last: Step, record: Recor
     sums = checks.attention_rows(furthest, dtype)
     if s.sampler == "heun" and last.t_next > 0:  # its last call was made in the middle of the step
         return sums
-    context, time_ = model.text([asked(s, model)]).to(dtype), torch.tensor([last.t - 1], device=model.device)
+    context, time_ = model.text([recorded(s, model)]).to(dtype), torch.tensor([last.t - 1], device=model.device)
     found = [checks.cross_attention(record.attention, model.unet, last.x.to(dtype), time_, context), sums]
     if record.pooled is not None:
         found.append(checks.text_pooling(record.pooled, model.unet.add_embedding, context))
