@@ -184,10 +184,14 @@ def transposed_output_size(
     return Check("equals a count of the cells stamped", abs(value - (last + 1 - 2 * padding + output_padding)), 0)
 
 
-def unread(cells: Sequence[int], size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Check:
+def unread(
+    cells: Sequence[int], size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1,
+    padding_mode: str = "zeros",
+) -> Check:  # fmt: skip
     """The cells that get no gradient from torch's convolution with a kernel of ones."""
     row = torch.ones(1, 1, size, dtype=torch.float64, requires_grad=True)
-    read = torch.nn.functional.conv1d(row, torch.ones(1, 1, kernel).double(), None, stride, padding, dilation)
+    around = F.pad(row, (padding, padding), "constant" if padding_mode == "zeros" else padding_mode)
+    read = F.conv1d(around, torch.ones(1, 1, kernel).double(), None, stride, 0, dilation)
     (reached,) = torch.autograd.grad(read.sum(), row)
     silent = (reached[0, 0] == 0).nonzero().flatten().tolist()
     return Check("what is not read gets no gradient in torch", len(set(silent) ^ set(cells)), 0)

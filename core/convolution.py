@@ -89,13 +89,17 @@ def transposed_output_size(
     return out
 
 
-def unread(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> list[int]:
-    """The cells that no window reads, along one axis: {0 .. size - 1} less {i stride + j dilation - padding}.
+def unread(
+    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, padding_mode: str = "zeros"
+) -> list[int]:
+    """The cells that no window reads, along one axis: {0 .. size - 1} less {i stride + j dilation - padding}, where
+    what stands in the padding is read too.
 
-    Raises: ValueError where `output_size` does.
+    Raises: ValueError where `output_size` or `pad` does.
     """
     places = range(output_size(size, kernel, stride, padding, dilation))
-    read = {i * stride + j * dilation - padding for i, j in product(places, range(kernel))}
+    source = range(-padding, size + padding) if padding_mode == "zeros" else _source(size, padding, padding_mode)
+    read = {int(source[i * stride + j * dilation]) for i, j in product(places, range(kernel))}
     return sorted(set(range(size)) - read)
 
 

@@ -288,7 +288,8 @@ def terms(
         spread = math.sqrt((1 - b) / (1 - a) * (1 - alpha))
         pull, keep = signal_s * (1 - alpha) / (1 - a), math.sqrt(alpha) * (1 - b) / (1 - a)
         return [Term("x0", pull, x0), Term("x", keep, x), Term("z", spread, z)]
-    if name == "ddim" or (a == 0 and name in ("euler", "heun", "euler_ancestral")):  # no units of a signal there
+    # From pure noise, or nearly: x and eps in units of a signal would be huge, and all but cancel.
+    if name == "ddim" or (sigma > 1000 and name in ("euler", "heun", "euler_ancestral")):
         share = 1.0 if name == "euler_ancestral" else eta if name == "ddim" else 0.0
         fresh = share * math.sqrt((1 - b) / (1 - a) * (1 - a / b))
         drawn = [Term("z", fresh, z)] * (fresh > 0 or name == "ddim")

@@ -16,6 +16,7 @@
   const inIndex = () => explorer.current === explorer.names[0];
   const view = () => document.getElementById(`tab-${explorer.current}`);
   const chips = () => [...(view()?.querySelectorAll('.chips .chip') ?? [])];
+  const left = new Map();  // by tab, the preset that was shown last: a moved control leaves it
   const pressed = () => chips().findIndex((chip) => chip.getAttribute('aria-pressed') === 'true');
 
   explorer.lectures = [];
@@ -66,7 +67,7 @@
       hide();
       return explorer.go(slide?.lecture.slides[slide.at].query ?? `tab=${explorer.names[1]}`);
     }
-    const next = chips()[pressed() + by];
+    const next = chips()[(pressed() < 0 ? left.get(explorer.current) ?? -1 : pressed()) + by];
     hide();
     if (next) return next.click();
     const tab = explorer.names[explorer.names.indexOf(explorer.current) + by];
@@ -134,6 +135,7 @@
     if (on) {
       bar ??= made();
       const now = here(), one = now?.lecture.slides[now.at], all = chips(), at = pressed();
+      if (at >= 0) left.set(explorer.current, at);
       const put = (name, text) => { const place = bar.querySelector(`.slide-${name}`); if (place.textContent !== text) place.textContent = text; };
       const place = inIndex() ? '' : now ? `${now.lecture.title} ${now.at + 1}/${now.lecture.slides.length}` : at >= 0 ? `preset ${at + 1}/${all.length}` : '';
       put('place', place);

@@ -268,10 +268,14 @@ def evaluate_fashion(
     between samples and real pictures; frechet_real: between those real pictures and as many others, its floor. A model
     that is told no class is not asked whether it is right, and its diversity is that of all its samples.
 
+    Raises: ValueError if there are not twice as many test pictures of every class, or fewer than 2 are asked for.
     Returns: the numbers for the card, and the first 20 samples of every class, a row each.
     """
     images, labels = datasets.fashion("test", data)
     rows = [torch.nonzero(labels == c).flatten() for c in range(10)]
+    most = min(map(len, rows)) // 2
+    if not 2 <= each <= most:
+        raise ValueError(f"wanted 2 to {most} samples of a class, half as many as there are test pictures, got {each}")
     real, other = (torch.cat([row[first : first + each] for row in rows]) for first in (0, each))
     label = torch.arange(10).repeat_interleave(each)
     samples = []
@@ -342,7 +346,7 @@ def main(argv: list[str]) -> None:
         "--classifier", type=Path, help="the judge; default: the embedded one, or what its recipe wrote"
     )
     parser.add_argument("--data", help="folder of the data set")
-    parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100)")
+    parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100, at most 500)")
     parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
     parser.add_argument(
         "--guidance", type=float, nargs="+", metavar="S",

@@ -59,7 +59,7 @@ function show() {
   const products = down.flatMap((a) => across.map((b) => a * b)), bound = Math.max(...products.map(Math.abs));
   board(down.length, across.length)(products, [-bound, bound], { write: weight, sizes: [17, 17] });
   const value = [0, 1, 2].map((k) => (fresh.bytes[(y * now.shapes[1][1] + x) * 3 + k] / 255).toFixed(2));
-  const less = products.filter((w) => w < 0).reduce((a, b) => a + b, 0), many = products.length;
+  const less = products.filter((w) => w < 0).reduce((a, b) => a + b, 0), many = products.filter((w) => Math.abs(w) > 1e-9).length;
   const span = (first, n) => (n > 1 ? `${first} to ${first + n - 1}` : `${first}`);
   says.textContent = `Pixel (${y}, ${x}) is rows ${span(top, down.length)} and columns ${span(left, across.length)} of the old picture: `
     + `${many} weight${many > 1 ? 's that add' : ' that adds'} up to 1${less < -1e-6 ? `, ${digits(less)} of it below 0` : ''}. Red, green, blue: ${value.join(', ')}.`;

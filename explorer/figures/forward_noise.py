@@ -119,14 +119,15 @@ def variances(expected: float, jumps: np.ndarray, chains: np.ndarray) -> Figure:
 
 
 def steps(beta: np.ndarray, t: int) -> Figure:
-    """What each step takes from the mean and adds to the spread, in percent; beta: (T + 1,)."""
+    """What each step takes from the mean and adds to the spread, on a logarithmic axis; beta: (T + 1,)."""
     T = len(beta) - 1
     keep = style.thinned(1, T)
     curves = (
         ("spread added √β", np.sqrt(beta), style.NOISE),
         ("mean lost", 1 - np.sqrt(1 - beta), style.SIGNAL),
     )
-    fig = Figure(style.layout(x="time t", y="in one step", x_range=[0, T], y_range=[-5.3, 0.1]))
+    low = min(-5.3, float(np.log10(curves[1][1][1:].min())) - 0.2)
+    fig = Figure(style.layout(x="time t", y="in one step", x_range=[0, T], y_range=[low, 0.1]))
     for name, values, colour in curves:
         said = f"{name}: %{{y:.3g}} at t = %{{x}}<extra></extra>"
         fig.add_scatter(x=keep, y=values[keep], mode="lines", line={"color": colour, "width": 3}, hovertemplate=said)

@@ -148,14 +148,17 @@ def cost(
 
 
 def diversity(
-    scales: Sequence[float], curve: Sequence[tuple[float, float]], at: float, here: tuple[float, float]
+    scales: Sequence[float], curve: Sequence[tuple[float, float]], at: float, here: tuple[float, float], free: bool
 ) -> Figure:
     """The share of particles that end in the class, and their variety, against the scale in both conventions.
 
-    curve: (share, variety) at every scale. at, here: the scale chosen, and the two at it.
+    curve: (share, variety) at every scale. at, here: the scale chosen, and the two at it. free: without a classifier,
+    where 1 is no guidance and w is s - 1; a classifier's is none at 0.
     """
-    top = 1.55 if max(max(values) for scale, values in zip(scales, curve, strict=True) if scale >= 1) < 1.5 else 4.0
-    fig = Figure(style.layout(x="guidance scale s (w = s − 1)", y="share", x_range=[-0.3, 10.6], y_range=[0, top]))
+    most = max(*here, *(max(values) for scale, values in zip(scales, curve, strict=True) if scale >= min(1, at)))
+    top = 1.55 if most < 1.5 else max(4.0, 1.1 * most)
+    title = f"guidance scale s{' (w = s − 1)' * free}"
+    fig = Figure(style.layout(x=title, y="share", x_range=[-0.3, 10.6], y_range=[0, top]))
     names = ("of the class", "of the class’s variety")
     for k, (name, colour) in enumerate(zip(names, (style.GUIDANCE, style.PREDICTION), strict=True)):
         y = [values[k] for values in curve]
@@ -174,17 +177,17 @@ def diversity(
             marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
             hovertemplate=f"{name}: %{{y:.3f}} at s = %{{x}}<extra></extra>",
         )
-    fig.add_shape(
-        type="line", x0=1, x1=1, y0=0, y1=1, yref="paper", line={"color": style.GREY, "dash": "dot", "width": 2}
-    )
-    style.label(fig, 1, 0.95 * top, "no guidance", style.GREY, xshift=6)
+    none = 1 if free else 0
+    line = {"color": style.GREY, "dash": "dot", "width": 2}
+    fig.add_shape(type="line", x0=none, x1=none, y0=0, y1=1, yref="paper", line=line)
+    style.label(fig, none, 0.95 * top, "no guidance", style.GREY, xshift=6)
     marks = [0, 2, 4, 6, 8, 10]
     style.key(fig, *zip(names, (style.GUIDANCE, style.PREDICTION), strict=True), l=72, r=16, b=76)
     fig.update_layout(
         uirevision=f"diversity {top}",
         xaxis={
             "tickvals": marks,
-            "ticktext": [f"{s}<br>({s - 1})".replace("-", "−") for s in marks],
+            "ticktext": [f"{s}<br>({s - 1})".replace("-", "−") if free else f"{s}" for s in marks],
             "tickangle": 0,
         },
         yaxis={"tickformat": ".0%"},

@@ -35,6 +35,7 @@ SOURCE = r"""
 - The $\chi^2$ figure: K. Pearson (1900); neighbouring counts are merged until 5 are expected in each cell.
 """
 
+LEAST = "below 1e-307"  # what no number of 64 bits holds with its digits
 BARS, TAIL, ONE_BELL = "bars and bell", "tail: k heads or more", "one bell for every n"
 SPEED, COINS, SUMS, CLOUD = "how fast", "real coins", "any small steps", "particles"
 COIN, UNIFORM, EXPONENTIAL, DRAWN = "coin", "uniform", "exponential", "drawn"
@@ -176,9 +177,10 @@ def pmf_line(s: Settings, numbers: dict) -> str:
         return rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}=0\quad\text{{more heads than flips}}"
     fraction = numbers["fraction"]
     value = "=" + r"\tfrac{{{}}}{{{}}}".format(*fraction.split("/")) if fraction and fraction[-2:] != "/1" else ""
+    vanishes = numbers["probability"] == 0 and 0 < s.p < 1
     return (
-        rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}"
-        rf"=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}{value}={tex(numbers['probability'])}"
+        rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{p}^{{{k}}}\,{q}^{{{n - k}}}=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{p}^{{{k}}}\,"
+        rf"{q}^{{{n - k}}}{value}{r'<10^{-307}' if vanishes else '=' + tex(numbers['probability'])}"
     )
 
 
@@ -221,11 +223,13 @@ def bars_notice(s: Settings, numbers: dict) -> str:
     if numbers["z"] is None:
         return no_chance(s)
     short = numbers["fraction"]
-    says = f"**{short} = {chance:.4g}**" if short else f"**{frame.sensible(chance)}**"
+    says = f"**{short} = {chance:.4g}**" if short else f"**{frame.sensible(chance) if chance else LEAST}**"
     off = (
         f"{frame.percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
         if chance > 0
         else "too high"
+        if height
+        else "which is as little"
     )
     return (
         f"{heads} in {frame.counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
@@ -263,8 +267,9 @@ def tail(s: Settings) -> View:
         relative = f" ({'+' * (value > sure)}{frame.percent(value / sure - 1)})" if sure > 0 else ""
         return f"**{frame.sensible(value)}**{relative}"
 
+    chance = frame.sensible(sure) if sure or k > n else LEAST
     says = (
-        f"{frame.counted(k, 'head')} or more in {frame.counted(n, 'flip')}: **{frame.sensible(sure)}**. Cut at the "
+        f"{frame.counted(k, 'head')} or more in {frame.counted(n, 'flip')}: **{chance}**. Cut at the "
         f"edge of k's bar, at k − ½, the bell gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide "
         "and half of k's stands left of k: that half is what the **continuity correction** adds."
     )
@@ -553,13 +558,15 @@ def any_steps(s: Settings) -> View:
             for n, tv in enumerate(apart, 1)
         ),
         (-4.5, 4.5),
-        (0, 0.8),
+        (0, max(0.8, figures.ceiling(1.05 * max(float(heights.max()) for _, _, heights in frames)))),
         "z",
         "density",
         curve=bell_over_z(),
     )
     half = apart[TIMES // 4 - 1]
     one = f"One step looks nothing like a bell, it disagrees on **{frame.percent(apart[0])}**"
+    if apart[0] < 0.1:
+        one = f"One step is near a bell already, it disagrees on **{frame.percent(apart[0])}**"
     if len(step) == 2 and apart[0] < apart[1]:
         one = f"One step is two bars, on the bell by chance; two steps disagree on **{frame.percent(apart[1])}**"
     return screen(

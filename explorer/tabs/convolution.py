@@ -93,6 +93,7 @@ KERNELS: dict[str, Grid] = {
     "1 to 9": COUNT,
 }
 STEPS, CHANNELS, PHOTOGRAPH = "step by step", "several channels", "on a photograph"
+MOST_PADDING = 4
 SIDE, CELLS = 256, 6  # of the photograph: its pixels, and how few are left where every cell is to be seen
 
 
@@ -112,11 +113,11 @@ class Settings:
         hint="a row for each output: kernel times red, green, blue",
     )
     stride: int = number(1, low=1, high=4, label="Stride", key="s")
-    padding: int = number(0, low=0, high=4, label="Padding", key="p")
+    padding: int = number(0, low=0, high=MOST_PADDING, label="Padding", key="p")
     dilation: int = number(1, low=1, high=3, label="Dilation", key="d")
     per_axis: bool = flag(False, label="Columns differ from rows", key="a")
     stride_x: int = number(1, low=1, high=4, label="Stride across", key="sx")
-    padding_x: int = number(0, low=0, high=4, label="Padding across", key="px")
+    padding_x: int = number(0, low=0, high=MOST_PADDING, label="Padding across", key="px")
     dilation_x: int = number(1, low=1, high=3, label="Dilation across", key="dx")
     padding_mode: str = choice("zeros", options=PADDING_MODES, label="Padded with", key="m")
     flip: bool = flag(False, label="Flip the kernel", key="f")
@@ -157,7 +158,24 @@ def axes(s: Settings) -> list[tuple[int, int, int]]:
 
 
 def update(settings: Settings) -> View:
+    fits(settings)
     return SCREENS[settings.view](settings)
+
+
+def fits(s: Settings) -> None:
+    """Raises: ValueError if the kernel is larger than the padded picture, with what can be set here and would do."""
+    picture = {STEPS: shape(s.image), CHANNELS: (CELLS, CELLS)}.get(s.view, (SIDE, SIDE))
+    for name, n, k, (_, padding, dilation) in zip(("rows", "columns"), picture, shape(s.kernel), axes(s), strict=True):
+        span = dilation * (k - 1) + 1
+        if span <= n + 2 * padding:
+            continue
+        need = -((n - span) // 2)
+        most = {"reflect": min(MOST_PADDING, n - 1), "circular": min(MOST_PADDING, n)}.get(s.padding_mode, MOST_PADDING)
+        would = f"a padding of {need}" if need <= most else f"{(n + 2 * padding - 1) // dilation + 1} {name} of kernel"
+        raise ValueError(
+            f"the kernel must fit the padded picture: it spans {span} {name}, the picture has {n} + 2 * {padding} = "
+            f"{n + 2 * padding}; {would} would fit"
+        )
 
 
 def screen(s: Settings, shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
@@ -181,7 +199,7 @@ def sizes(s: Settings, picture: tuple[int, int]) -> tuple[list[int], list[checks
 
 def never_read(s: Settings, picture: tuple[int, int]) -> tuple[dict[str, list[int]], list[checks.Check]]:
     """Rows and columns of the picture that no window reaches, and their checks."""
-    sides = [(n, k, *side) for n, k, side in zip(picture, shape(s.kernel), axes(s), strict=True)]
+    sides = [(n, k, *side, s.padding_mode) for n, k, side in zip(picture, shape(s.kernel), axes(s), strict=True)]
     rows, columns = (unread(*side) for side in sides)
     found = [checks.unread(cells, *side) for cells, side in zip((rows, columns), sides, strict=True)]
     return {"rows": rows, "columns": columns}, found
@@ -446,7 +464,7 @@ def code(settings: Settings) -> str:
     window = ", ".join(f"{name}={value}" for name, value in window_of(s).items())
     picture = shape(s.image) if s.view == STEPS else (CELLS, CELLS)
     left_out = ", ".join(
-        f'"{name}": unread{(n, k, *side)}'
+        f'"{name}": unread{(n, k, *side, s.padding_mode)}'
         for name, n, k, side in zip(("rows", "columns"), picture, shape(s.kernel), axes(s), strict=True)
     )
     kernel = f"""kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)

@@ -167,6 +167,7 @@ def update(settings: Settings) -> View:
     else:
         values = torch.fft.fft2(kernel, s=(s.side, s.side)).abs().flatten().sort(descending=True).values
         title = "frequencies of the kernel"
+    numbers["gains"] = values.tolist()
     levels = {
         "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
         "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
@@ -276,13 +277,16 @@ lost = never_seen(x, kernel)
 print("rank =", rank(shape, kernel))
 print("lost_share =", float(lost.square().sum() / x.square().sum()))
 print("gain =", svd(shape, kernel).s[[0, -1]].tolist())
+print("gains =", svd(shape, kernel).s.tolist())
 """
         if s.side <= LARGEST_SVD
         else """
 print("rank =", None)  # above {LARGEST_SVD} pixels A is not taken apart
 print("lost_share =", None)
 print("gain =", None)
-""".replace("{LARGEST_SVD}", str(LARGEST_SVD))
+frequencies = torch.fft.fft2(kernel, s=({SIDE}, {SIDE})).abs().flatten()
+print("gains =", frequencies.sort(descending=True).values.tolist())
+""".replace("{LARGEST_SVD}", str(LARGEST_SVD)).replace("{SIDE}", str(s.side))
     )
     call, source, reading = in_code(s.picture)
     return f"""

@@ -470,6 +470,11 @@ def start_notice(numbers: dict) -> str:
             f"{ends}\nThe denoiser looks for {left:.3g} % of signal, finds none, and takes that for a message: “this "
             "one is nearer to 0 than most”. Every particle heeds it. Move the data's mean and see."
         )
+    if left > 100 * LITTLE:
+        return (
+            f"{ends}\n{left:.3g} % of signal is missed at the start, yet it hardly shows: the data's mean is near 0, "
+            "or so few steps blur all three ends. Move the mean, or raise the steps."
+        )
     return f"{ends}\n{left:.2g} % of signal is too little to lead astray: the three ends can hardly be told apart."
 
 

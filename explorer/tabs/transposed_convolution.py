@@ -100,7 +100,19 @@ PRESETS = {
 
 
 def update(settings: Settings) -> View:
+    fits(settings)
     return {BOTH: stamps_and_windows, ARTEFACT: checkerboard, SIZES: which_size}[settings.show](settings)
+
+
+def fits(s: Settings) -> None:
+    """Raises: ValueError if the kernel is larger than the slides' zero-inserted picture with its padding."""
+    for n, k in zip(shape(s.image), shape(s.kernel), strict=True):
+        span, cells = s.dilation * (k - 1) + 1, (n - 1) * s.stride + 1 + s.output_padding
+        if s.view == SLIDES and span > cells + 2 * s.padding:
+            raise ValueError(
+                f"the kernel must fit the picture with its zeros: it spans {span} cells, and there are {cells} + 2 * "
+                f"{s.padding} = {cells + 2 * s.padding}; a padding of {-((cells - span) // 2)} would fit"
+            )
 
 
 def screen(shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
@@ -229,6 +241,7 @@ def checkerboard(s: Settings) -> View:
         "output": output.tolist(),
         "overlap": overlap.round().long().tolist(),
         "resized_then_convolved": even.tolist(),
+        "overlap_resized": even_overlap.tolist(),
         "stamps_far_from_the_edge": [low, high],
         "a_flat_picture_becomes": flat,
         "frequency": frequency.tolist(),
@@ -507,6 +520,8 @@ def code_artefact(s: Settings) -> str:
 larger = resize(image, {enlarged}, "nearest")
 even = convolve(larger, kernel / {s.stride**2}, padding={around}, dilation={s.dilation}, flip=True)
 print("resized_then_convolved =", even.tolist())
+larger, taps = torch.ones_like(larger), torch.ones_like(kernel) / {s.stride**2}
+print("overlap_resized =", convolve(larger, taps, padding={around}, dilation={s.dilation}, flip=True).tolist())
 
 line, taps = torch.ones(1, {LONG}).double(), torch.ones(1, {k}).double()
 row = transposed_convolve(line, taps, stride=(1, {s.stride}), dilation=(1, {s.dilation}))[0, {edge}:{edge + length}]

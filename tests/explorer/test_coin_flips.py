@@ -255,10 +255,27 @@ def test_sentences_and_formulas_say_their_numbers_right():
     steps = update(Settings(view=SUMS, step=COIN, p=0.5))
     assert steps.numbers["total_variation"][0] == pytest.approx(0, abs=1e-12)
     assert steps.notice.startswith("One step is two bars, on the bell by chance; two steps disagree on **7.6 %**")
-    for other in (Settings(view=SUMS, step=UNIFORM), Settings(view=SUMS, step=DRAWN, drawn=((1.0, 6.0, 6.0, 1.0),))):
+    for other in (Settings(view=SUMS, step=UNIFORM), Settings(view=SUMS, step=DRAWN, drawn=((1.0, 1.0, 9.0),))):
         assert "One step looks nothing like a bell" in update(other).notice
     assert "nothing to compare" in update(Settings(view=COINS, p=1.0)).notice
     assert "on 1 degree of freedom" in update(Settings(view=COINS, n=1, p=0.5, trials=1000)).notice
+
+
+def test_what_is_too_little_for_a_number_is_not_said_to_be_nothing():
+    """log10 of the chance by scipy: -346.6."""
+    assert stats.binom.logpmf(900, 1000, 0.3) / math.log(10) < -320
+    for view in ("bars and bell", TAIL):
+        shown = update(Settings(view=view, n=1000, p=0.3, k=900))
+        assert "**below 1e-307**" in shown.notice and shown.check.ok
+    assert "<10^{-307}" in update(Settings(n=1000, p=0.3, k=900)).formula
+
+
+def test_steps_are_drawn_in_full_height():
+    for settings in (PRESETS["steps you draw"], Settings(view=SUMS, step=EXPONENTIAL), Settings(view=SUMS)):
+        bars = update(settings).stage[1]
+        assert max(float(heights.max()) for _, _, heights in bars.frames) <= bars.y_range[1]
+    near = update(Settings(view=SUMS, step=DRAWN, drawn=((1.0, 4.0, 6.0, 4.0, 1.0),)))
+    assert near.notice.startswith("One step is near a bell already, it disagrees on **2.8 %**")
 
 
 def test_more_heads_than_flips_cannot_happen():

@@ -304,15 +304,16 @@ def test_sizes_are_named_by_their_out_padding():
 @settings(max_examples=100, deadline=None)
 @given(any_settings(convolution))
 def test_never_read_is_what_torch_does_not_read(chosen):
-    chosen = replace(chosen, padding_mode="zeros", kernel=tuple((1.0,) * len(row) for row in chosen.kernel))
+    chosen = replace(chosen, kernel=tuple((1.0,) * len(row) for row in chosen.kernel))
     try:
         unread = convolution.update(chosen).numbers["never_read"]
     except ValueError:
         return
     image, kernel = tensors(chosen)
     image.requires_grad_()
-    padding, stride, dilation = pairs(chosen)
-    read = F.conv2d(image, kernel, stride=stride, padding=padding, dilation=dilation)
+    (rows, cols), stride, dilation = pairs(chosen)
+    mode = "constant" if chosen.padding_mode == "zeros" else chosen.padding_mode
+    read = F.conv2d(F.pad(image, (cols, cols, rows, rows), mode), kernel, stride=stride, dilation=dilation)
     (reached,) = torch.autograd.grad(read.sum(), image)
     rows, columns = (
         torch.tensor([i not in unread[axis] for i in range(n)])
@@ -353,6 +354,17 @@ def test_what_pytorch_is_said_to_do_it_does(chosen):
     ("tab", "values", "message"),
     [
         (convolution, {"kernel": ((1.0,) * 7,) * 7}, "a padding of 2 would fit"),
+        (convolution, {"kernel": ((1.0,) * 5,) * 5, "dilation": 3}, "spans 13 rows.*= 3; 1 rows of kernel would fit"),
+        (
+            convolution,
+            {"kernel": ((1.0,) * 5,) * 5, "dilation": 2, "padding": 2, "padding_mode": "reflect"},
+            "4 rows of",
+        ),
+        (
+            transposed_convolution,
+            {"kernel": ((1.0,) * 7,) * 7, "stride": 1, "padding": 1},
+            r"spans 7 cells, and there are 3 \+ 2 \* 1 = 5; a padding of 2 would fit",
+        ),
         (convolution, {"padding": 3, "padding_mode": "reflect"}, "at most 2"),
         (convolution, {"image": ()}, "image must be rows of numbers"),
         (convolution, {"image": (("a",),)}, "each number of image"),

@@ -158,7 +158,7 @@ def guidance(s: Settings) -> View:
     if s.guide in (NOISY, CLEAN):
         numbers["classifier_loss"] = float(np.mean(trained(s).losses[-50:]))
     return screen(
-        {1: cloud(s, run, own, look), 3: figures.diversity(SCALES, curve, s.scale, (share, variety))},
+        {1: cloud(s, run, own, look), 3: figures.diversity(SCALES, curve, s.scale, (share, variety), s.guide == FREE)},
         formula(s, run, min(s.look, len(run.steps) - 1)),
         frame.weakest(
             *verified(s, run, want), checks.energy_distance(numbers["energy_distance_to_class"], run.end, goal)
@@ -247,9 +247,9 @@ def formula(s: Settings, run: Walk, i: int) -> str:
 
 
 def notice(s: Settings, numbers: dict) -> str:
-    share, variety = numbers["share_in_class"], numbers["variety"]
+    share, variety, w = numbers["share_in_class"], numbers["variety"], f" (w = {frame.sensible(s.scale - 1)})"
     first = (
-        f"At s = {frame.sensible(s.scale)} (w = {frame.sensible(s.scale - 1)}) **{100 * share:.0f} %** of the "
+        f"At s = {frame.sensible(s.scale)}{w * (s.guide == FREE)} **{100 * share:.0f} %** of the "
         f"particles end as “{numbers['class']}”, with **{100 * variety:.0f} %** of the variety of its own points."
     )
     if s.guide == CLEAN:

@@ -188,6 +188,12 @@ def notice(s: Settings, run: Walk, numbers: dict) -> str:
     left = float(run.schedule.signal[T])
     if left > 0.1:
         return f"**Careful:** at T the schedule leaves {100 * left:.0f} % of the signal.\n{count}: {apart}."
+    if (first := run.steps[0].t) < T // 2:  # leading spacing with few steps
+        share = 100 * float(run.schedule.alpha_bar[first])
+        return (
+            f"**A start that the schedule does not expect:** x is pure noise, and the denoiser is told t = {first}, "
+            f"where {share:.3g} % of the variance should be the data's.\n{count}: {apart}."
+        )
     if n == 1:
         return (
             f"**One shot:** asked about pure noise, the best single answer is the average of all data, so every "

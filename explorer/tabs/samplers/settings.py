@@ -70,7 +70,13 @@ class Settings:
     guide: str = choice(FREE, options=(FREE, EXACT, NOISY, CLEAN), label="Guided by", key="g")
     wanted: int = number(0, low=0, high=7, label="Class y", key="y", hint="counted from 0")
     scale: float = number(
-        3.0, low=0, high=10, step=0.25, label="Guidance scale s", key="gs", hint="1 is none; w = s − 1 in Ho & Salimans"
+        3.0,
+        low=0,
+        high=10,
+        step=0.25,
+        label="Guidance scale s",
+        key="gs",
+        hint="1 draws the class; w = s − 1 in Ho & Salimans",
     )
     sampler: str = choice("ddim", options=tuple(SAMPLERS), label="Sampler", key="s")
     other: str = choice("heun", options=tuple(SAMPLERS), label="Second sampler", key="s2", hint="from the same noise")
