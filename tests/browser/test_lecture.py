@@ -29,6 +29,25 @@ def reached(page, **wanted):
     )
 
 
+def test_the_next_preset_is_the_next_after_a_control_was_moved(page, url):
+    coins = import_module("explorer.tabs.coin_flips")
+    third, fourth = list(coins.PRESETS.values())[2:4]
+    page.goto(f"{url}?{address_of(coins, third)}&lecture=1")
+    place = page.locator(".slide-place", has_text="preset 3/")
+    place.wait_for()
+    page.evaluate(
+        """() => {
+            const input = document.querySelector('#coin_flips-p input[type=range]');
+            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, '0.31');
+            input.dispatchEvent(new Event('input', { bubbles: true }));
+        }"""
+    )
+    place.wait_for(state="hidden")
+    page.keyboard.press("n")
+    page.locator(".slide-place", has_text="preset 4/").wait_for()
+    reached(page, **{key: value for key, value in parse_qsl(address_of(coins, fourth)) if key != "tab"})
+
+
 def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.emulate_media(reduced_motion="reduce")  # a colour on its way from light to dark is neither
     slides = {one.name: one.slides for one in lectures.course()}["001"]

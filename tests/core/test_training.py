@@ -942,6 +942,8 @@ def test_fashion(small_recipes, tmp_path):
         measured = ClassToImage.load(folder, device="cpu").card.measured
         assert measured["frechet"] > measured["frechet_real"] > 0 and measured["diversity"] > 0
         assert measured["classifier_on_unseen_real_pictures"]["name_top1"] > 0.9
+    with pytest.raises(ValueError, match=r"wanted 2 to 12 samples of a class, .* got 13"):
+        command.main(["evaluate", "fashion", "--folder", str(out), *judge, "--data", str(tmp_path), "--seeds", "13"])
 
 
 @pytest.mark.parametrize("size", [1, 3])

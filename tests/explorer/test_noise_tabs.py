@@ -163,6 +163,13 @@ def test_a_time_that_is_nan_turns_the_badge_red(monkeypatch):
     assert not forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP, T=50)).check.ok
 
 
+def test_much_signal_is_never_said_to_be_too_little():
+    wrong = schedules.PRESETS["the wrong start: T = 150"]
+    assert "takes that for a message" in schedules.update(wrong).notice
+    few = schedules.update(replace(wrong, steps=1)).notice
+    assert "too little" not in few and "so few steps blur all three ends" in few
+
+
 def test_schedules_meter_warns():
     def verdicts(**settings):
         return [r.grave for r in schedules.update(schedules.Settings(**settings)).stage[0]]

@@ -15,6 +15,7 @@ from scipy import stats
 from core import checks, classifier, convergence, denoiser, forward, mixtures, samplers, schedule
 from core.pipeline import TextToImage
 from explorer import models
+from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import samplers as tab
 from explorer.tabs.samplers import costs, guidance, particles
@@ -182,6 +183,22 @@ def test_one_shot_lands_on_the_mean():
     assert np.abs(numbers["mean"]).max() < 0.01 and max(numbers["std"]) < 0.02
 
 
+def test_a_start_that_the_schedule_does_not_expect_is_said():
+    """The first of few leading times, as diffusers has them: 1 of one step, 501 of two; of twenty it is 951."""
+    for steps, expected in ((1, True), (2, False), (20, False)):
+        view = tab.update(Settings(spacing="leading", steps=steps))
+        assert ("the denoiser is told t = 1, where 100 % of the variance" in view.notice) == expected
+    assert "One shot:" in tab.update(Settings(steps=1)).notice
+
+
+def test_a_classifiers_scale_is_none_at_0():
+    for guide, none, said in ((FREE, 1, True), (EXACT, 0, False)):
+        view = tab.update(Settings(view=GUIDE, guide=guide, scale=1.0))
+        figure = next(piece for piece in view.stage if isinstance(piece, Figure)).to_dict()["layout"]
+        assert figure["shapes"][0]["x0"] == none and ("w = s − 1" in str(figure["xaxis"]["title"])) == said
+        assert ("(w = 0)" in view.notice) == said
+
+
 def test_more_steps_come_nearer():
     far = [tab.update(Settings(steps=n)).numbers["energy_distance"] for n in (1, 4, 20)]
     assert far == sorted(far, reverse=True)
@@ -236,7 +253,7 @@ def test_badge_is_green_everywhere(sampler, name):
 
 
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
-@pytest.mark.parametrize("name", ["linear", "flow"])
+@pytest.mark.parametrize("name", schedule.SCHEDULES)
 def test_the_arrows_of_a_step_lead_to_where_it_ends(sampler, name):
     for look in (0, 3, 7):
         settings = Settings(view=MOTION, sampler=sampler, steps=8, look=look, eta=0.5, particle=17, schedule=name)
