@@ -554,7 +554,7 @@ def any_steps(s: Settings) -> View:
     shown = Bars(
         frames,
         tuple(
-            f"sum of {n} step{'s' * (n > 1)}: bars and bell disagree on {frame.percent(tv)}"
+            f"sum of {frame.counted(n, 'step')}: bars and bell disagree on {frame.percent(tv)}"
             for n, tv in enumerate(apart, 1)
         ),
         (-4.5, 4.5),

@@ -105,8 +105,8 @@ def test_a_plot_out_of_sight_is_drawn_when_it_comes_near(forward):
         forward.wait_for_timeout(100)
 
 
-def test_a_preset_has_the_last_word(forward):
-    """One move is under way and one waits when a preset is chosen: neither shows after it."""
+def first_held(page):
+    """From now on the first move waits to be let go, others go on: the one, and those."""
     held, others = [], []
 
     def hold(route):
@@ -114,7 +114,13 @@ def test_a_preset_has_the_last_word(forward):
         if others:
             route.continue_()
 
-    forward.route(MOVES, hold)
+    page.route(MOVES, hold)
+    return held, others
+
+
+def test_a_preset_has_the_last_word(forward):
+    """One move is under way and one waits when a preset is chosen: neither shows after it."""
+    held, others = first_held(forward)
     slide(forward, FORWARD, "Noise amount t", 300)
     forward.wait_for_timeout(100)
     slide(forward, FORWARD, "Noise amount t", 400)
@@ -133,14 +139,7 @@ def test_a_preset_has_the_last_word(forward):
 
 def test_a_move_before_a_preset_is_answered_shows_nothing(forward):
     """It was made of the other controls as they stood before."""
-    held, others = [], []
-
-    def hold(route):
-        (others if held else held).append(route)
-        if others:
-            route.continue_()
-
-    forward.route(MOVES, hold)
+    held, others = first_held(forward)
     forward.locator(f"{FORWARD} .chip", has_text="T = 150").click()
     forward.wait_for_timeout(100)
     slide(forward, FORWARD, "Noise amount t", 100)

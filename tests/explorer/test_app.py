@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 
 from core import pictures
 from explorer import models
-from explorer.app import build, colophon, launch, warm_up
+from explorer.app import build, colophon, launch, read_all, warm_up
 from explorer.tabs import TABS, deconvolution, forward_noise
 
 
@@ -40,6 +40,21 @@ def test_what_waits_in_a_queue_cannot_be_run_past_it(page):
     for name in ("text_to_image", "text_to_image_inside", "denoising"):
         assert httpx.post(f"{page.src}gradio_api/run/{name}", json={"data": []}, timeout=60).status_code == 404
     assert httpx.post(f"{page.src}gradio_api/run/schedules", json={"data": []}, timeout=60).status_code != 404
+
+
+def test_every_model_is_read_where_runs_keep_nothing(monkeypatch):
+    """One that cannot be read does not keep the page from being served, nor the others from being read."""
+    read = []
+
+    def loaded(option):
+        read.append(option)
+        if option == "gone":
+            raise ValueError("no such folder")
+
+    monkeypatch.setattr(models, "options", lambda: ("", "gone", "other"))
+    monkeypatch.setattr(models, "loaded", loaded)
+    read_all()
+    assert read == ["", "gone", "other"]
 
 
 def test_bad_arguments_are_answered_with_what_was_wanted(page):

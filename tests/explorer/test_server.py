@@ -261,6 +261,7 @@ def test_one_address_cannot_ask_for_ever_but_another_still_can():
     assert guard.too_much("/gradio_api/run/coin_flips", "5.6.7.8", b"") == ""
     behind = server.Guard(None, Waiting(), space=True)  # type: ignore[arg-type]
     assert not any(behind.too_much("/gradio_api/run/coin_flips", "1", b"") for _ in range(6000))
+    assert not any(behind.too_much("/login", "1", b"") for _ in range(6000))
 
 
 def test_passwords_tried_at_once_are_all_counted():

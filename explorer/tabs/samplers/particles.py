@@ -329,7 +329,7 @@ def motion(s: Settings) -> View:
             checks.Check("the terms of the step add up to it", off, 1e-5),
         ),
         f"Step **{i}** takes particle {k} from t = {step.t} to {step.t_next}, a move of **{moved:.3g}**, as a sum of "
-        f"{len(rows)} arrow{'s' * (len(rows) > 1)}, laid end to end from the origin.\n{says[0].upper()}{says[1:]}.",
+        f"{frame.counted(len(rows), 'arrow')}, laid end to end from the origin.\n{says[0].upper()}{says[1:]}.",
         numbers,
     )
 
