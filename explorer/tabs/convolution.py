@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from core import checks
-from core.convolution import PADDING_MODES, Pair, WindowStep, convolution_steps, convolve, output_size, pad, unread
+from core.convolution import (
+    PADDING_MODES,
+    Pair,
+    ScatterStep,
+    WindowStep,
+    convolution_steps,
+    convolve,
+    output_size,
+    pad,
+    unread,
+)
 from core.photographs import CUTS, grey, picture
 from core.resizing import resize
 from explorer import frame
@@ -205,6 +215,14 @@ def never_read(s: Settings, picture: tuple[int, int]) -> tuple[dict[str, list[in
     return {"rows": rows, "columns": columns}, found
 
 
+def listed(steps: Sequence[WindowStep | ScatterStep], made: str) -> list[dict[str, Any]]:
+    """What every step pairs for the endpoint: its cell, and the numbers it made of the kernel."""
+    return [
+        {"row": step.row, "col": step.col, made: getattr(step, made).tolist(), "value": float(step.value)}
+        for step in steps
+    ]
+
+
 def step_by_step(s: Settings) -> View:
     image, kernel, window = tensor(s.image), tensor(s.kernel), window_of(s)
     options: dict[str, Any] = window | {"padding_mode": s.padding_mode, "flip": s.flip}
@@ -217,10 +235,7 @@ def step_by_step(s: Settings) -> View:
     numbers = {
         "output_size": size,
         "output": output.tolist(),
-        "steps": [
-            {"row": step.row, "col": step.col, "products": step.products.tolist(), "value": float(step.value)}
-            for step in steps
-        ],
+        "steps": listed(steps, "products"),
         "padded": padded.tolist(),
         "never_read": left_out,
         "photograph": [photograph["minimum"], photograph["maximum"]],
@@ -274,11 +289,14 @@ def several_channels(s: Settings) -> View:
     (out, into, rows, cols), (high, wide) = kernel.shape, size
     padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones(CELLS, CELLS), window["padding"])
     parameters, multiplies = kernel.numel(), kernel.numel() * high * wide
+    sums = torch.stack([step.products.sum((-2, -1)) for step in steps], -1).unflatten(-1, output.shape[1:])
+    apart = (kernel[:, :, None] * torch.eye(into)[:, :, None, None]).flatten(0, 1)  # one channel alone, for each sum
     numbers = {
         "input": image.tolist(),
         "kernel": kernel.tolist(),
         "output_size": size,
         "output": output.tolist(),
+        "by_channel": sums.tolist(),
         "parameters": parameters,
         "multiplications": multiplies,
         "never_read": left_out,
@@ -290,16 +308,15 @@ def several_channels(s: Settings) -> View:
         ghost=inside.numpy() == 0,
         patches=windows_of(steps, padded.shape[2], (rows, cols), window["stride"], window["dilation"]),
         titles=COLOURS[:into],
-        labels=tuple(channel_sums(steps)),
+        labels=tuple(channel_sums(sums, output)),
     )
-    first = next(iter(steps))
-    by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in first.products[0].sum((1, 2)).tolist())
+    by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in sums[0, :, 0, 0].tolist())
     return screen(
         s,
         {1: player},
         ("image",),
         r"$$y_o[i,j]=\sum_{c}\sum_{u,v} x_c[\dots]\;k_{o,c}[u,v]\qquad "
-        rf"y_1[0,0]={by_channel}={float(first.value[0]):.3g}$$"
+        rf"y_1[0,0]={by_channel}={float(output[0, 0, 0]):.3g}$$"
         "\n\n"
         rf"$$\underbrace{{{out}}}_{{\text{{out}}}}\cdot\underbrace{{{into}}}_{{\text{{in}}}}\cdot"
         rf"\underbrace{{{rows}\cdot{cols}}}_{{\text{{kernel}}}}={parameters}\text{{ parameters}},\qquad "
@@ -308,6 +325,7 @@ def several_channels(s: Settings) -> View:
         frame.weakest(
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.targets), image, kernel, **options),
+            checks.convolution(sums.flatten(0, 1), image, apart, **options),
             checks.padding(padded, image, window["padding"], s.padding_mode),
             image_check,
             *size_checks,
@@ -327,13 +345,16 @@ def mixture(shares: tuple[float, ...]) -> str:
     return "“" + (" ".join(parts).removeprefix("+") or "nothing") + "”"
 
 
-def channel_sums(steps: list[WindowStep]) -> Iterator[str]:
-    for step in steps:
+def channel_sums(sums: Tensor, output: Tensor) -> Iterator[str]:
+    """Every output's sum at every place, channel by channel: of (out, in, H', W') and (out, H', W')."""
+    for row, col in np.ndindex(*output.shape[1:]):
         outputs = (
-            f"output {o}[{step.row}, {step.col}] = "
-            + " + ".join(f"{v:.3g}" for v in products.sum((1, 2)).tolist()).replace("+ -", "− ").replace("-", "−")
-            + f" = {float(value):.3g}".replace("-", "−")
-            for o, (products, value) in enumerate(zip(step.products, step.value, strict=True), 1)
+            f"output {o}[{row}, {col}] = "
+            + " + ".join(f"{v:.3g}" for v in parts).replace("+ -", "− ").replace("-", "−")
+            + f" = {value:.3g}".replace("-", "−")
+            for o, (parts, value) in enumerate(
+                zip(sums[:, :, row, col].tolist(), output[:, row, col].tolist(), strict=True), 1
+            )
         )
         yield ";  ".join(outputs)
 
@@ -491,7 +512,7 @@ print("multiplications =", kernel.numel() * output.numel())
         return f"""
 import torch
 
-from core.convolution import convolve, unread
+from core.convolution import convolution_steps, convolve, unread
 from core.photographs import picture
 from core.resizing import resize
 
@@ -506,6 +527,8 @@ print("parameters =", kernels.numel())
 print("multiplications =", kernels.numel() * output[0].numel())
 print("output_size =", list(output.shape[1:]))
 print("output =", output.tolist())
+sums = [step.products.sum((-2, -1)) for step in convolution_steps(image, kernels, **window)]  # (out, in) at each place
+print("by_channel =", torch.stack(sums, -1).unflatten(-1, output.shape[1:]).tolist())
 print("never_read =", {{{left_out}}})
 """
     return f"""

@@ -11,6 +11,8 @@ from torch.nn import functional
 from core import checks
 from core.checks import Check
 from core.convolution import (
+    ScatterStep,
+    WindowStep,
     convolution_steps,
     convolve,
     insert_zeros,
@@ -38,6 +40,7 @@ from explorer.tabs.convolution import (
     KERNELS,
     QUARTERS,
     gradient,
+    listed,
     literal,
     shape,
     tensor,
@@ -123,11 +126,20 @@ def screen(shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
 def stamps_and_windows(s: Settings) -> View:
     image, kernel = tensor(s.image), tensor(s.kernel)
     output, overlap = upscale(image, kernel, s), upscale(torch.ones_like(image), torch.ones_like(kernel), s)
-    stamps, windows = stamping(image, kernel, s), sliding(image, kernel, s)
+    around = surrounded(image, s)
+    stamped = list(transposed_steps(image, kernel, stride=s.stride, dilation=s.dilation))
+    read = list(convolution_steps(around, kernel, dilation=s.dilation, flip=True))
+    stamps, windows = stamping(stamped, image, kernel, s), sliding(read, around, kernel, s)
     numbers = {
         "output_size": list(output.shape),
         "output": output.tolist(),
         "overlap": overlap.round().long().tolist(),
+        "stamps": [
+            {**step, "at": [n * s.stride - crop for n, crop in zip((step["row"], step["col"]), crops(s), strict=True)]}
+            for step in listed(stamped, "stamp")
+        ],
+        "zero_inserted": around.tolist(),
+        "windows": listed(read, "products"),
         "pytorch": framework_call(s),
     }
     first, second = (windows, stamps) if s.view == SLIDES else (stamps, windows)
@@ -169,21 +181,19 @@ def options(s: Settings) -> dict[str, int]:
     return {"stride": s.stride, "padding": s.padding, "output_padding": s.output_padding, "dilation": s.dilation}
 
 
-def stamping(image: Tensor, kernel: Tensor, s: Settings) -> Windows:
+def stamping(full: list[ScatterStep], image: Tensor, kernel: Tensor, s: Settings) -> Windows:
     """Every stamp in full, then cropped, or zeros added where the slides go beyond what a framework does."""
     top, left = crops(s)
     edges = (-left, s.output_padding - left, -top, s.output_padding - top)
-    full = transposed_steps(image, kernel, stride=s.stride, dilation=s.dilation)
     steps = [replace(step, output=functional.pad(step.output, edges)) for step in full]
     titles = ("picture", "kernel", "output, stamp by stamp")
     apart = {"stride": s.stride, "dilation": s.dilation}
     return scatter(steps, image.numpy(), kernel.numpy(), crop=(top, left), titles=titles, **apart)
 
 
-def sliding(image: Tensor, kernel: Tensor, s: Settings) -> Windows:
+def sliding(windows: list[WindowStep], around: Tensor, kernel: Tensor, s: Settings) -> Windows:
     """An ordinary convolution, the kernel turned, over the zero-inserted picture."""
-    around, inserted = surrounded(image, s), surrounded(torch.ones_like(image), s).numpy() == 0
-    windows = list(convolution_steps(around, kernel, dilation=s.dilation, flip=True))
+    inserted = surrounded(torch.ones(shape(s.image)), s).numpy() == 0
     titles = ("picture with zeros inserted", "kernel, turned", "output, cell by cell")
     turned = kernel.flip(0, 1).numpy()
     return gather(windows, around.numpy(), inserted, turned, stride=1, dilation=s.dilation, titles=titles)
@@ -459,6 +469,7 @@ def code(settings: Settings) -> str:
         lines.append(code_artefact(s))
         imports = "from core.resizing import resize\n"
     else:
+        names |= {"convolution_steps", "insert_zeros", "transposed_steps"}
         lines.append(code_framework(s))
     return f"""
 import torch
@@ -495,11 +506,28 @@ print("overlap =", upscale(ones, taps).round().long().tolist())
 
 
 def code_framework(s: Settings) -> str:
-    """What PyTorch calls the padding of the same picture, and whether it takes it."""
+    """Every stamp and every window; what PyTorch calls the padding of the same picture, and whether it takes it."""
     crop = "padding" if s.view == FRAMEWORK else "dilation * (k - 1) - padding"
     return f"""
 stride, padding, output_padding, dilation = {s.stride}, {s.padding}, {s.output_padding}, {s.dilation}
 crop = [{crop} for k in kernel.shape]
+
+stamps = [
+    {{"row": step.row, "col": step.col, "stamp": step.stamp.tolist(), "value": step.value.item(),
+     "at": [step.row * stride - crop[0], step.col * stride - crop[1]]}}
+    for step in transposed_steps(image, kernel, stride=stride, dilation=dilation)
+]
+print("stamps =", stamps)
+high, wide = (dilation * (k - 1) - c for k, c in zip(kernel.shape, crop))
+sides = (wide, wide + output_padding, high, high + output_padding)  # left, right, top, bottom
+around = torch.nn.functional.pad(insert_zeros(image, stride), sides)
+print("zero_inserted =", around.tolist())
+windows = [
+    {{"row": step.row, "col": step.col, "products": step.products.tolist(), "value": step.value.item()}}
+    for step in convolution_steps(around, kernel, dilation=dilation, flip=True)
+]
+print("windows =", windows)
+
 window = dict(stride=stride, padding=crop, output_padding=output_padding, dilation=dilation)
 try:
     torch.nn.functional.conv_transpose2d(image[None, None], kernel[None, None], **window)

@@ -111,6 +111,29 @@ def test_any_settings_equal_torch_or_are_refused_with_it(tab, data):
     np.testing.assert_allclose(view.numbers["output"], expected, atol=1e-9)
     assert view.check.ok, view.check
     assert view.numbers["output_size"] == list(expected.shape)
+    if tab is transposed_convolution:
+        both_ways_are_told(chosen, view.numbers)
+
+
+def both_ways_are_told(s, numbers):
+    """The endpoint's stamps, put down one by one, and its windows over the zero-inserted picture make its output."""
+    output, kernel = np.array(numbers["output"]), np.array(s.kernel)
+    for step in numbers["stamps"]:
+        np.testing.assert_array_equal(step["stamp"], step["value"] * kernel)
+        assert step["value"] == s.image[step["row"]][step["col"]]
+        for (u, v), part in np.ndenumerate(step["stamp"]):
+            y, x = step["at"][0] + u * s.dilation, step["at"][1] + v * s.dilation
+            if 0 <= y < output.shape[0] and 0 <= x < output.shape[1]:
+                output[y, x] -= part
+    np.testing.assert_allclose(output, 0, atol=1e-9)
+    around = np.array(numbers["zero_inserted"])
+    assert [(step["row"], step["col"]) for step in numbers["windows"]] == list(np.ndindex(output.shape))
+    for step in numbers["windows"]:
+        rows, cols = (
+            step[side] + s.dilation * np.arange(k) for side, k in zip(("row", "col"), kernel.shape, strict=True)
+        )
+        np.testing.assert_allclose(step["products"], around[np.ix_(rows, cols)] * kernel[::-1, ::-1], atol=1e-12)
+        assert numbers["output"][step["row"]][step["col"]] == pytest.approx(np.sum(step["products"]), abs=1e-9)
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -405,6 +428,8 @@ def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
         np.testing.assert_allclose(
             np.einsum("nct,ct->n", windows, player.kernels[o].reshape(len(image[0]), -1)), plane.ravel(), atol=1e-9
         )
+        alone = np.einsum("nct,ct->cn", windows, player.kernels[o].reshape(len(image[0]), -1))
+        np.testing.assert_allclose(numbers["by_channel"][o], alone.reshape(-1, *plane.shape), atol=1e-9)
 
 
 def test_a_photograph_is_convolved_whole():
