@@ -969,15 +969,26 @@ def one_error(eps: ArrayLike, x0: ArrayLike, v: ArrayLike, alpha_bar: ArrayLike)
     return _close(claim, shares, np.ones_like(shares), 1e-3)
 
 
-def guidance(guided: Tensor, cond: Tensor, uncond: Tensor, scale: float, dtype: torch.dtype = torch.float32) -> Check:
+def guidance(
+    guided: Tensor,
+    cond: Tensor,
+    uncond: Tensor,
+    *style: Tensor,
+    scale: float,
+    k: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Check:
     """A guided answer against (1 - s) times the one without words plus s times the one with them.
 
+    style: the answers to the style alone and to the rest; k (s - 1) times what they differ by comes on top, for s > 1.
     dtype: what the network computes in; half precision rounds a batch of another size differently.
     """
-    c, u = (np.asarray(x.cpu(), dtype=np.float64) for x in (cond, uncond))
-    size = float(np.abs(np.stack([scale * c, (1 - scale) * u])).max())
-    tolerance = max(1e-4, 10 * torch.finfo(dtype).eps)
-    return _close("guided = (1 − s) without + s with", guided.cpu(), (1 - scale) * u + scale * c, tolerance, size)
+    said = [np.asarray(x.cpu(), dtype=np.float64) for x in (cond, uncond, *style)]
+    more = max(scale - 1, 0) * k
+    terms = [weight * one for weight, one in zip((scale, 1 - scale, more, -more), said, strict=False)]
+    tolerance, size = max(1e-4, 10 * torch.finfo(dtype).eps), float(np.abs(terms).max())
+    claim = "guided = (1 − s) without + s with" + " + (s − 1) k (style − rest)" * bool(style)
+    return _close(claim, guided.cpu(), sum(terms), tolerance, size)
 
 
 def decibels(value: float, image: Tensor, reference: Tensor) -> Check:

@@ -98,20 +98,6 @@ def guided(cond: Denoiser, uncond: Denoiser, scale: float | Callable[[int], floa
     return denoiser
 
 
-def added(whole: Denoiser, more: Denoiser, less: Denoiser, weight: float) -> Denoiser:
-    """A denoiser that says what ``whole`` says, and ``weight`` times what ``more`` says over ``less``:
-    eps = eps_whole + weight (eps_more - eps_less), and the same for x0.
-
-    Source: Liu et al. (2022), arXiv 2206.01714, the conjunction of concepts, here for one concept more.
-    """
-
-    def denoiser(x: torch.Tensor, t: int) -> Prediction:
-        p, a, b = whole(x, t), more(x, t), less(x, t)
-        return Prediction(p.x0 + weight * (a.x0 - b.x0), p.eps + weight * (a.eps - b.eps))
-
-    return denoiser
-
-
 def classifier_guided(
     denoiser: Denoiser,
     gradient: Callable[[torch.Tensor, int], torch.Tensor],

@@ -1,6 +1,7 @@
 """Text to picture: words, U-Net, sampler and VAE in one walk; the one place for a checkpoint's conventions."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,16 +89,16 @@ def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
 
 
 def suited(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """Sampler, steps and guidance for a checkpoint without a card: as its ``scheduler_config.json`` decides, or, where
-    that is still to be fetched and empty here, its name.
+    """Sampler, steps, guidance and style for a checkpoint without a card: as its ``scheduler_config.json`` decides, or,
+    where that is still to be fetched and empty here, its name.
 
     Of Stable Diffusion's, only Turbo's spaces Euler's steps "trailing": it was distilled to one step without guidance.
     """
     turbo = not config and "turbo" in name.lower()
     sampler = own_sampler(config) or ("euler" if turbo else "dpmpp_2m")
     if turbo or (sampler.startswith("euler") and config.get("timestep_spacing") == "trailing"):
-        return {"sampler": sampler, "steps": 1, "guidance": 1.0}
-    return {"sampler": sampler, "steps": 25, "guidance": 7.5}
+        return {"sampler": sampler, "steps": 1, "guidance": 1.0, "style": 0.0}
+    return {"sampler": sampler, "steps": 25, "guidance": 7.5, "style": 0.0}
 
 
 def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
@@ -181,6 +182,21 @@ def usable(device: torch.device | str | None) -> torch.device:
     return at
 
 
+def style_of(prompt: str) -> tuple[str, str]:
+    """The style that a prompt names, with the background that it names, and that background without it: of "red apple,
+    fx style, on a blue background" these are "fx style, on a blue background" and "on a blue background".
+
+    Parts lie between commas; one that ends in the word "style", and says which, is a style. Two empty texts if there is
+    none, or nothing else.
+    """
+    parts = [part.strip() for part in prompt.split(",") if part.strip()]
+    grounds = [part for part in parts if re.search(r"\bbackground$", part, re.IGNORECASE)]
+    said = [part for part in parts if re.search(r"\S\s+style$", part, re.IGNORECASE) or part in grounds]
+    if len(grounds) == len(said) or len(said) == len(parts):
+        return "", ""
+    return ", ".join(said), ", ".join(grounds)
+
+
 def network_denoiser(
     unet: nn.Module,
     schedule: NoiseSchedule,
@@ -189,22 +205,28 @@ def network_denoiser(
     empty: Tensor,
     guidance: Guidance,
     record: Record | None = None,
+    style: tuple[Tensor, Tensor, float] | None = None,
 ) -> Denoiser:
-    """A U-Net as a `Denoiser`, guided by its own unconditional answer, both from one batch.
+    """A U-Net as a `Denoiser`, guided by its own unconditional answer, all from one batch.
 
     Args:
         context: the words, (B, L, D). empty: what stands for no (or unwanted) words, (1 or B, L, D).
         guidance: 1 asks the conditional network alone, 0 the unconditional one; a number or a function of t.
         record: filled anew at each call, with the conditional rows only.
+        style: words, others and a weight k; wherever the guidance s is above 1, it presses beside the words what the
+            first of these say over the second: (s - 1) k (eps_first - eps_second) is added, as concepts are composed
+            by Liu et al. (2022), arXiv 2206.01714.
     """
     read = READINGS[prediction_type]
     empty = empty.expand(len(context), -1, -1)
+    beside = () if style is None or style[2] == 0 else tuple(words.expand(len(context), -1, -1) for words in style[:2])
     compiled = getattr(unet, "_compiled_call_impl", None) is not None
     ask = unet.forward if compiled and record is not None else unet  # compiled code keeps no record
 
     def denoiser(x: Tensor, t: int) -> Prediction:
         scale = guidance(t) if callable(guidance) else guidance
-        rows = context if scale == 1 else empty if scale == 0 else torch.cat([context, empty])
+        more = beside if scale > 1 else ()
+        rows = context if scale == 1 else empty if scale == 0 else torch.cat([context, empty, *more])
         repeats = len(rows) // len(x)
         asked = torch.cat([x.to(context.dtype)] * repeats)
         time = torch.full((len(asked),), t - 1, device=x.device)  # networks count from 0, where one step of noise is
@@ -215,11 +237,13 @@ def network_denoiser(
             for kept in (record.attention, record.features):
                 kept.update({name: value[: len(x)] for name, value in kept.items()})
             record.pooled = None if record.pooled is None else record.pooled[: len(x)]
-        if repeats == 2:  # a reading is affine in the answer, so that guided answers read as `guide` has it
+        if repeats > 1:  # a reading is affine in the answer, so that guided answers read as `guide` has it
             if not math.isfinite(scale):
                 raise ValueError(f"the guidance scale must be a finite number, got {scale}")
-            cond, uncond = answer.chunk(2)
+            cond, uncond, *other = answer.chunk(repeats)
             answer = torch.lerp(uncond, cond, float(scale))
+            if style is not None and other:
+                answer += (scale - 1) * style[2] * (other[0] - other[1])
         return read(x, answer, schedule.alpha_bar[t])
 
     return denoiser
@@ -394,7 +418,7 @@ class TextToImage:
         return self.unet.config.sample_size * self.vae.config.factor
 
     def default(self, what: str) -> Any:
-        """The card's default for sampler, steps or guidance, or what suits Stable Diffusion; see `suited`."""
+        """The card's default for sampler, steps, guidance or style, or what suits Stable Diffusion; see `suited`."""
         return self.card.defaults.get(what, suited(self.scheduler)[what])
 
     def plan(self, steps: int | None = None, sampler: str | None = None) -> tuple[Tensor, float]:
@@ -412,6 +436,7 @@ class TextToImage:
         sampler: str | None = None,
         steps: int | None = None,
         guidance: Guidance | None = None,
+        style: float | None = None,
         seed: int = 0,
         size: int | None = None,
         batch: int = 1,
@@ -425,8 +450,10 @@ class TextToImage:
 
         Args:
             negative: words to steer away from, in place of the empty prompt.
-            sampler, steps, guidance, size: None takes the card's default. Guidance 1 is none; Ho & Salimans' w is
-                guidance - 1; it may be a function of t.
+            sampler, steps, guidance, style, size: None takes the card's default. Guidance 1 is none; Ho & Salimans' w
+                is guidance - 1; it may be a function of t.
+            style: how much the prompt's style alone is pressed beside the whole prompt, where guidance is above 1; see
+                `style_of` and `network_denoiser`. 0 does not.
             seed: picture i of a batch starts from the noise of seed + i, on every device the same.
             size: height and width in pixels.
             image: a picture (1 or B, 3, size, size) in [-1, 1] to start from; ``strength`` in [0, 1] says how much of
@@ -437,12 +464,15 @@ class TextToImage:
         Raises: ValueError at the call, not at the first step, if an argument cannot be used.
         """
         guidance = self.default("guidance") if guidance is None else guidance
+        style = self.default("style") if style is None else style
         size = self.size if size is None else size
         unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         walk = named_sampler(self.default("sampler") if sampler is None else sampler)
         times, start_scale = self.plan(steps, sampler)
         if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
+        if not (isinstance(style, int | float) and math.isfinite(style)):
+            raise ValueError(f"style must be a finite number, got {style!r}")
         if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 64:
             raise ValueError(f"batch must be a whole number from 1 to 64, got {batch!r}")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 - batch:
@@ -472,8 +502,17 @@ class TextToImage:
                 raise ValueError(f"token_weights must be at most {len(factor)} finite numbers, got {token_weights!r}")
             factor[: len(given)] = given
             context = context * factor[:, None]
+        named, rest = style_of(prompt)
+        alone = (*self.text([named, rest]).to(dtype).split(1), style) if named and style else None
         denoiser = network_denoiser(
-            self.unet, self.schedule, self.scheduler.get("prediction_type", "epsilon"), context, empty, guidance, record
+            self.unet,
+            self.schedule,
+            self.scheduler.get("prediction_type", "epsilon"),
+            context,
+            empty,
+            guidance,
+            record,
+            alone,
         )
         generators = [torch.Generator().manual_seed(seed + i) for i in range(batch)]
         side = size // self.vae.config.factor

@@ -68,7 +68,7 @@ class Card:
     """What is known of a model, or of one of its parts.
 
     recipe: the settings it was trained with. steps, pictures: how long. measured: what was measured, by name.
-    defaults: sampler, steps, guidance and size to sample with. files: file name -> SHA-256 of its bytes.
+    defaults: sampler, steps, guidance, style and size to sample with. files: file name -> SHA-256 of its bytes.
     """
 
     name: str

@@ -76,7 +76,7 @@ def name(option: str = "") -> str:
 
 
 def defaults(option: str = "") -> dict[str, Any]:
-    """What the model wants to be sampled with, from its card and configs alone: sampler, steps, guidance and size.
+    """What the model wants to be sampled with, from its card and configs alone: sampler, steps, guidance, style, size.
 
     Without a card it is what suits its scheduler. The size is left out where no config says it.
     """

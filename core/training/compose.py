@@ -1,7 +1,7 @@
 """Pictures of names in styles that no training picture shows, drawn by the model itself, for its U-Net to learn from.
 
-A name is mostly drawn in the styles it is known in, whatever style is asked for. So here the style is asked for a
-second time, alone, and what it changes is added. Pairs that `evaluate` asks for are left out: no picture shows those.
+A name is mostly drawn in the styles it is known in, whatever style is asked for. So here the style is pressed harder
+than where pictures are drawn to be seen. Pairs that `evaluate` asks for are left out: no picture shows those.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core import datasets
-from core.denoiser import Denoiser, added
+from core.denoiser import Denoiser
 from core.pipeline import TextToImage
 from core.training import batches, prepare
 from core.training.evaluate import Asked, asking, walk
@@ -32,26 +32,19 @@ def missing(labels: Labels) -> list[tuple[int, int]]:
     return [(n, s) for n in range(len(labels.names)) for s in range(len(labels.styles)) if (n, s) not in shown]
 
 
-def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], weight: float) -> Tensor:
-    """Latents (N, C, h, w) of "red apple, fx style, on a blue background": what the whole prompt says, guided, and
-    ``weight`` times what is added by "fx style, on a blue background" to "on a blue background".
-    """
+def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], style: float) -> Tensor:
+    """Latents (N, C, h, w) of prompts whose style is pressed with this weight; see `core.pipeline.network_denoiser`."""
 
     def ask(rows: range) -> Denoiser:
-        whole = [prompts[i] for i in rows]
-        style = [", ".join(prompt.rsplit(", ", 2)[1:]) for prompt in whole]
-        ground = [prompt.rsplit(", ", 1)[1] for prompt in whole]
-        return added(
-            asking(model, whole, model.default("guidance")), asking(model, style, 1), asking(model, ground, 1), weight
-        )
+        return asking(model, [prompts[i] for i in rows], model.default("guidance"), style)
 
     return torch.cat(list(walk(model, ask, seeds, steps=STEPS)))
 
 
-def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: float, often: float, seed: int) -> None:
+def compose(data: str | None, model: Path, folder: Path, *, each: int, press: float, often: float, seed: int) -> None:
     """Add ``each`` drawn pictures of every missing pair to what `prepare` wrote into ``folder``, and `compose` before.
 
-    weight: of what the style changes. often: how often a missing pair is trained on, relative to a shown one; its
+    press: how much the style is pressed. often: how often a missing pair is trained on, relative to a shown one; its
     pictures share it, and those drawn before keep their part of what they were given. seed: another than before, or the
     same model draws the same pictures again.
     Raises: ValueError if nothing is missing.
@@ -65,7 +58,7 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, weight: f
     name, style = torch.tensor(pairs).T
     asked = Asked(name, style, torch.from_numpy(ground), 10**6 * (1 + seed) + torch.arange(len(pairs)))
     pipeline.unet.to(memory_format=torch.channels_last)  # quicker, many at once
-    latents = draw(pipeline, asked.prompts(labels.answers), asked.seed.tolist(), weight)
+    latents = draw(pipeline, asked.prompts(labels.answers), asked.seed.tolist(), press)
     batches.read_captions_only(pipeline.text.tower)
     about = {n: i for i, n in enumerate(emoji.names)}  # a picture of each name: its keywords and group
     said: list[str] = []
@@ -105,11 +98,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--model", type=Path, default=Path("runs/emoji"), help="model folder that draws")
     parser.add_argument("--out", type=Path, default=Path("runs/prepared"), help="what `prepare` wrote, to add to")
     parser.add_argument("--each", type=int, default=2, help="pictures of each missing pair")
-    parser.add_argument("--weight", type=float, default=5.0, help="of what the style changes")
+    parser.add_argument("--style", type=float, default=2.5, help="how much the style is pressed beside the prompt")
     parser.add_argument("--often", type=float, default=2.0, help="how often a pair is trained on; a shown one is 1")
     parser.add_argument("--seed", type=int, default=0, help="of noises, backgrounds and captions")
     options = parser.parse_args(argv)
     compose(
         options.data, options.model, options.out,
-        each=options.each, weight=options.weight, often=options.often, seed=options.seed,
+        each=options.each, press=options.style, often=options.often, seed=options.seed,
     )  # fmt: skip

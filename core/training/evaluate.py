@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.denoiser import Denoiser
-from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan
+from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan, style_of
 from core.samplers import named_sampler
 from core.training.batches import STYLES
 from core.training.objectives import Classifier
@@ -69,12 +70,13 @@ def walk(
         yield last.x_next
 
 
-def asking(model: TextToImage, prompts: Sequence[str], guidance: float) -> Denoiser:
-    """The model's U-Net, told one prompt a row."""
-    empty = model.text([""]).to(model.unet.conv_in.weight)
-    return network_denoiser(
-        model.unet, model.schedule, model.scheduler["prediction_type"], model.text(prompts).to(empty), empty, guidance
-    )
+def asking(model: TextToImage, prompts: Sequence[str], guidance: float, style: float) -> Denoiser:
+    """The model's U-Net, told one prompt a row, its style pressed as `TextToImage.stream` does."""
+    named, rest = zip(*map(style_of, prompts), strict=True)
+    words, empty, *alone = (model.text(said).to(model.unet.conv_in.weight) for said in (prompts, [""], named, rest))
+    beside = (alone[0], alone[1], style) if any(named) else None
+    kind = model.scheduler["prediction_type"]
+    return network_denoiser(model.unet, model.schedule, kind, words, empty, guidance, style=beside)
 
 
 @torch.no_grad()
@@ -82,7 +84,7 @@ def draw(model: TextToImage, prompts: Sequence[str], seeds: Sequence[int], *, ba
     """One picture of each prompt, from the noise of its seed, as the card's defaults say: (N, 3, H, W) in [-1, 1]."""
 
     def ask(rows: range) -> Denoiser:
-        return asking(model, [prompts[i] for i in rows], model.default("guidance"))
+        return asking(model, [prompts[i] for i in rows], model.default("guidance"), model.default("style"))
 
     return torch.cat([model.decode(z).clamp(-1, 1).cpu() for z in walk(model, ask, seeds, batch=batch)])
 
@@ -231,7 +233,7 @@ def evaluate_emoji(
     for prompt, row in zip(PROMPTS, five, strict=True):
         right = row == judge.answers["name"].index(prompt)
         counts[prompt] = {"top1": int(right[:, 0].sum()), "top5": int(right.any(1).sum())}
-    settings = {name: model.default(name) for name in ("sampler", "steps", "guidance")}
+    settings = {name: model.default(name) for name in ("sampler", "steps", "guidance", "style")}
     measured = {"seeds": seeds, **settings, "prompts": counts, "people": evaluate_people(model, judge)}
     return measured | {
         "names_styles_backgrounds": evaluate_prompts(model, judge, data, Asked.of(judge.answers, every))
@@ -239,18 +241,25 @@ def evaluate_emoji(
 
 
 def choose_guidance(
-    model: TextToImage, judge: Classifier, data: datasets.Emoji, scales: Sequence[float], *, every: int
-) -> dict[float, dict[str, Any]]:
-    """`evaluate_prompts` at each guidance scale, on names and a seed that `evaluate_emoji` with the same ``every`` > 1
-    does not score; "score", to choose by, is the mean of the shares of names (first five), styles and backgrounds.
+    model: TextToImage,
+    judge: Classifier,
+    data: datasets.Emoji,
+    scales: Sequence[float],
+    styles: Sequence[float],
+    *,
+    every: int,
+) -> dict[tuple[float, float], dict[str, Any]]:
+    """`evaluate_prompts` at each guidance scale with each weight of the style, on names and a seed that
+    `evaluate_emoji` with the same ``every`` > 1 does not score; "score", to choose by, is the mean of the shares of
+    names (first five), styles and backgrounds.
     """
     asked = Asked.of(judge.answers, every, first=every // 2, seeds=(100,))
     table = {}
-    for scale in scales:
-        defaults = {**model.card.defaults, "guidance": scale}
+    for scale, style in product(scales, styles):
+        defaults = {**model.card.defaults, "guidance": scale, "style": style}
         measured = evaluate_prompts(replace(model, card=replace(model.card, defaults=defaults)), judge, data, asked)
         shares = (measured["name"]["all"]["top5"], measured["style"]["all"]["top1"], measured["background_within_0.1"])
-        table[scale] = {"score": round(sum(shares) / 3, 4), **measured}
+        table[scale, style] = {"score": round(sum(shares) / 3, 4), **measured}
     return table
 
 
@@ -352,7 +361,12 @@ def main(argv: list[str]) -> None:
         "--guidance", type=float, nargs="+", metavar="S",
         help="emoji: compare these scales on other names and another seed than the same --every scores; writes nothing",
     )  # fmt: skip
+    parser.add_argument(
+        "--style", type=float, nargs="+", metavar="K", help="emoji: compare these weights of the style at each of those"
+    )
     options = parser.parse_args(argv)
+    if options.style and not options.guidance:
+        parser.error("--style compares at the scales that --guidance gives: give both")
     if options.guidance and (options.model != "emoji" or options.every < 2):
         parser.error("--guidance compares scales of emoji, on names that are not scored: give --every 2 or more")
     folder = options.folder or weights.resolve(options.model)
@@ -362,8 +376,10 @@ def main(argv: list[str]) -> None:
     judge, judge_card = load_classifier(options.classifier or next(filter(Path.is_dir, places), places[-1]))
     if options.guidance:
         model, data = TextToImage.load(folder), datasets.emoji(options.data)
-        for scale, row in choose_guidance(model, judge, data, options.guidance, every=options.every).items():
-            print(f"guidance {scale:g}: {json.dumps(row)}")
+        styles = [model.default("style")] if options.style is None else options.style
+        table = choose_guidance(model, judge, data, options.guidance, styles, every=options.every)
+        for (scale, style), row in table.items():
+            print(f"guidance {scale:g}, style {style:g}: {json.dumps(row)}")
         return
     measured, picture = EVALUATIONS[options.model](folder, judge, options)
     measured |= {"classifier_on_unseen_real_pictures": judge_card.measured}

@@ -4,9 +4,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from core.denoiser import Prediction, added, classifier_guided, guide, guided, velocity
+from core.denoiser import Prediction, classifier_guided, guide, guided, velocity
 from core.forward import add_noise
 from core.mixtures import GaussianMixture
+from core.pipeline import network_denoiser
 from core.schedule import NoiseSchedule, linear, scaled_linear
 from core.toys import mixture
 
@@ -113,10 +114,25 @@ def test_what_says_nothing_of_each_other_adds_up(t):
     )  # fmt: skip
     row, column = torch.arange(9) // 3 == 1, torch.arange(9) % 3 == 2
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    told = [points.only(chosen).denoiser(schedule) for chosen in (row, column, row & column)]
-    said, wanted = added(*told[:2], points.denoiser(schedule), 1.0)(x, t), told[2](x, t)
+    told = [points.denoiser(schedule), *(points.only(chosen).denoiser(schedule) for chosen in (row, column))]
+
+    class Told(torch.nn.Module):
+        """The exact noise of all points, of the row's or of the column's, by the number that a row of x is told."""
+
+        def forward(self, x, time, words, record=None):
+            answers = torch.stack([one(x, int(time[0]) + 1).eps for one in told])
+            return answers[words[:, 0, 0].long(), torch.arange(len(x))]
+
+    def asked(weight):
+        """Guided by 2: twice the row's less that of all, and the column's over the row's, once or not at all."""
+        every, of_row, of_column = (torch.full((20, 1, 1), i, dtype=torch.float64) for i in range(3))
+        style = (of_column, of_row, weight)
+        return network_denoiser(Told(), schedule, "epsilon", of_row, every, 2.0, style=style)(x, t)
+
+    said, wanted = asked(1.0), points.only(row & column).denoiser(schedule)(x, t)
     assert torch.allclose(said.x0, wanted.x0) and torch.allclose(said.eps, wanted.eps)
-    assert torch.allclose(added(*told[:2], told[2], 0.0)(x, t).x0, told[0](x, t).x0)
+    plain = guide(told[1](x, t), told[0](x, t), 2.0)
+    assert torch.allclose(asked(0.0).x0, plain.x0)
 
 
 @pytest.mark.parametrize("t", [1, 50, 400, 1000])

@@ -145,8 +145,14 @@ def test_guidance(dtype):
     cond, uncond = (torch.randn(1, 4, 8, 8, generator=seeded(i), dtype=torch.float64) for i in (0, 1))
     rounded = (x.to(dtype).double() for x in (cond, uncond))
     guided = torch.lerp(*reversed([*rounded]), 3.0)
-    assert checks.guidance(guided, cond, uncond, 3.0, dtype).ok
-    assert not checks.guidance(guided, cond, uncond, 3.5, dtype).ok
+    assert checks.guidance(guided, cond, uncond, scale=3.0, dtype=dtype).ok
+    assert not checks.guidance(guided, cond, uncond, scale=3.5, dtype=dtype).ok
+    style = cond.roll(1, -1), uncond.roll(1, -1)
+    guided = guided + 2 * 1.5 * (style[0] - style[1])
+    assert checks.guidance(guided, cond, uncond, *style, scale=3.0, k=1.5, dtype=dtype).ok
+    assert not checks.guidance(guided, cond, uncond, *style, scale=3.0, k=1.25, dtype=dtype).ok
+    below = torch.lerp(uncond, cond, 0.5)  # where words are not pressed, their style is not
+    assert checks.guidance(below, cond, uncond, *style, scale=0.5, k=1.5, dtype=dtype).ok
 
 
 def test_sampling_of_a_mixture():

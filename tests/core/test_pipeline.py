@@ -12,7 +12,7 @@ import transformers
 
 from core import weights
 from core.networks.attention import Record
-from core.pipeline import TextToImage, noise_schedule, sampling_plan
+from core.pipeline import TextToImage, noise_schedule, sampling_plan, style_of
 from core.samplers import SAMPLERS
 from core.text import token_ids
 from core.weights import Card
@@ -304,6 +304,55 @@ def test_guidance_one_is_the_prompt_and_zero_the_negative(model):
     assert torch.equal(b, last(model.stream("blue cat", guidance=1, **walk))) and relative(a, b) > 1e-3
 
 
+STYLED = "red apple, fx style, on a blue background"
+
+
+@pytest.mark.parametrize(
+    "prompt, said",
+    [
+        (STYLED, ("fx style, on a blue background", "on a blue background")),
+        ("a castle, in Watercolor Style", ("in Watercolor Style", "")),
+        ("on a red background ,noto style, red apple", ("on a red background, noto style", "on a red background")),
+        ("red apple, on a blue background", ("", "")),
+        ("fx style, on a blue background", ("", "")),  # there is nothing else to press it beside
+        ("a lifestyle", ("", "")),
+        ("stylish, backgrounds", ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_the_style_that_a_prompt_names(prompt, said):
+    assert style_of(prompt) == said
+
+
+def test_a_style_is_pressed_beside_the_words(model, calls):
+    """One step, by hand: eps = eps_none + s (eps_words - eps_none) + (s - 1) k (eps_style - eps_rest)."""
+    step = next(model.stream(STYLED, sampler="ddim", steps=10, guidance=4.0, style=1.5, batch=2))
+    words = model.text([STYLED, "", "fx style, on a blue background", "on a blue background"])
+    assert [(n, len(c)) for n, c, _ in calls] == [(8, 8)] and torch.allclose(calls[0][1][::2], words, atol=1e-5)
+    with torch.no_grad():
+        asked, time = step.x.repeat(4, 1, 1, 1), torch.full((8,), step.t - 1)
+        one, none, style, rest = model.unet(asked, time, words.repeat_interleave(2, 0)).chunk(4)
+    wanted = none + 4 * (one - none) + 3 * 1.5 * (style - rest)
+    assert relative(step.prediction.eps, wanted) < 1e-5 and relative(none + 4 * (one - none), wanted) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "prompt, guidance, style, rows",
+    [
+        (STYLED, 1.0, 2.0, 1),
+        (STYLED, 0.0, 2.0, 1),
+        (STYLED, 0.5, 2.0, 2),
+        (STYLED, 3.0, 0.0, 2),
+        ("apple", 3.0, 2.0, 2),
+    ],
+)
+def test_no_style_is_pressed_where_words_are_not(model, calls, prompt, guidance, style, rows):
+    walk = dict(sampler="ddim", steps=3, seed=2, guidance=guidance)
+    a = last(model.stream(prompt, style=style, **walk))
+    assert [n for n, _, _ in calls] == [rows] * 3
+    assert torch.equal(a, last(model.stream(prompt, **walk)))  # which Stable Diffusion wants none of
+
+
 def test_guidance_as_a_function_of_time(model, calls):
     walk = dict(sampler="ddim", steps=10, seed=2)
     constant = last(model.stream("red apple", guidance=4.0, **walk))
@@ -328,10 +377,10 @@ def test_heun_calls_twice_and_the_last_step_once(model, calls):
 
 
 def test_the_card_decides_what_is_not_said(model, folder):
-    card = Card("tiny", defaults={"sampler": "euler", "steps": 3, "guidance": 1.5})
+    card = Card("tiny", defaults={"sampler": "euler", "steps": 3, "guidance": 1.5, "style": 0.5})
     ours = replace(model, card=card)
-    said = last(model.stream("cat", sampler="euler", steps=3, guidance=1.5, seed=0, size=SIZE))
-    assert torch.equal(last(ours.stream("cat")), said)
+    said = last(model.stream(STYLED, sampler="euler", steps=3, guidance=1.5, style=0.5, seed=0, size=SIZE))
+    assert torch.equal(last(ours.stream(STYLED)), said)
     assert model.size == SIZE and len(list(model.stream("cat"))) == 25  # as Stable Diffusion
 
 
@@ -437,6 +486,8 @@ NAN, INF = math.nan, math.inf
         ({"seed": -1}, "seed must be .* got -1"),
         ({"seed": 2**63}, "seed must be .* got 9223372036854775808"),
         ({"seed": 0.5}, r"seed must be .* got 0\.5"),
+        ({"style": NAN}, "style must be a finite number, got nan"),
+        ({"style": "1"}, "style must be .* got '1'"),
         ({"seed": None}, "seed must be .* got None"),
         ({"seed": True}, "seed must be .* got True"),
         ({"size": 15}, "size must be a multiple of 4 pixels from 4 to 4096, got 15"),

@@ -137,7 +137,12 @@ def test_badge_does_not_take_one_sampler_for_another(model):
     assert not ground.checked(model, steps, "ddim").ok
 
 
-@pytest.mark.parametrize("settings", [QUICK, Settings(prompt='it\'s "blue"', negative="red", steps=2, guidance=1.0)])
+STYLED = Settings(prompt="cat face, fx style, on a red background", style=1.5, guidance=3.0, steps=2)
+
+
+@pytest.mark.parametrize(
+    "settings", [QUICK, Settings(prompt='it\'s "blue"', negative="red", steps=2, guidance=1.0), STYLED]
+)
 def test_code_prints_the_endpoints_numbers(model, settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = io.StringIO()
@@ -239,13 +244,14 @@ plain = st.builds(
     guidance=st.floats(0, 20),
     steps=st.integers(1, 200),
     sampler=st.sampled_from(list(SAMPLERS)),
+    style=st.floats(0, 3),
     seed=st.integers(0, 2**32 - 1),
     batch=st.integers(1, 8),
     size=st.sampled_from(ground.SIZES),
 )
 
 
-TURBO = opening(Settings, sampler="euler", steps=1, guidance=1.0)  # where another model stands first
+TURBO = opening(Settings, sampler="euler", steps=1, guidance=1.0, style=1.5)  # where another model stands first
 
 
 @given(plain)
@@ -253,6 +259,17 @@ def test_a_png_leads_back_to_its_settings(settings):
     png = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query=records.whole(settings))
     assert records.restored(Settings, png) == (settings, [])
     assert vars(records.restored(TURBO, png)[0]) == vars(settings)
+
+
+def test_a_png_says_how_much_its_style_was_pressed():
+    """An older one, or another tool's, does not, and its style was not."""
+    about = records.parameters(STYLED, "tiny", (64, 64, 3))
+    assert about.endswith(", Style scale: 1.5") and records.restored(TURBO, foreign(about))[0].style == 1.5
+    assert "Style" not in records.parameters(dataclasses.replace(STYLED, prompt="cat face"), "tiny", (64, 64, 3))
+    assert "Style" not in records.parameters(dataclasses.replace(STYLED, style=0.0), "tiny", (64, 64, 3))
+    old = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query="tab=text_to_image&q=a,+fx+style&g=3")
+    assert records.restored(TURBO, old)[0] == TURBO(prompt="a, fx style", guidance=3.0, style=0.0)
+    assert records.restored(TURBO, foreign("a, fx style\nSteps: 9"))[0].style == 0.0
 
 
 def test_a_png_of_a_model_that_is_not_here_says_so(model):
@@ -585,7 +602,7 @@ def test_snippets_import_in_order(model):
 
 
 def test_the_tab_opens_with_what_its_model_wants(model, tmp_path, monkeypatch):
-    assert models.defaults() == {"size": 64, "sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5}
+    assert models.defaults() == {"size": 64, "sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5, "style": 0.0}
     folder = tmp_path / "sd-turbo"
     shutil.copytree(models.title(), folder)
     change_json(folder / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler")
@@ -647,6 +664,28 @@ def test_endpoint_gives_several_pictures_side_by_side(client, model):
     assert records.restored(Settings, Path(path).read_bytes())[0] == Settings(
         "a picture", "red", steps=2, batch=2, seed=4
     )
+
+
+def test_a_style_is_pressed_where_the_prompt_names_one(model):
+    """Where it is heard it is told; a view of muted or mixed words leaves it out, and says so."""
+    styled, plain = STYLED, dataclasses.replace(STYLED, style=0.0)
+    pixels = [draw.draw(s, model, 0.0).pixels for s in (styled, plain)]
+    assert not np.array_equal(*pixels)
+    assert "style" in tab.TAB.showing(QUICK).hidden and "style" not in tab.TAB.showing(styled).hidden
+    assert r"w\,k\,(\epsilon_{\text{style}}" in draw.formula(styled) and "k=1.5" in draw.formula(styled)
+    assert not any("text{style}" in draw.formula(s) for s in (plain, dataclasses.replace(styled, guidance=0.0), QUICK))
+    tokens = [dataclasses.replace(token, known=True) for token in model.text.tokens(styled.prompt)]
+    assert "**3** times what its style alone says is added" in draw.reading(styled, tokens)
+    grid_of = dataclasses.replace(styled, view=ground.GRID, x="style", across="0, 1.5", y="steps", down="2")
+    assert [c.pixels.tobytes() for c in piece(tab.result(grid_of), "sheet").cells] == [
+        p[0].tobytes() for p in pixels[::-1]
+    ]
+    for view in (ground.ATTENTION, ground.TWO):
+        shown = [tab.result(dataclasses.replace(s, view=view)) for s in (styled, plain)]
+        assert "not pressed here" in shown[0].notice and "pressed" not in shown[1].notice
+        assert "style" in tab.TAB.showing(dataclasses.replace(styled, view=view)).hidden
+        one, two = (piece(s, "pictures")[0].pixels for s in shown)
+        assert np.array_equal(one, two)
 
 
 def test_the_grid_hides_what_it_goes_through():

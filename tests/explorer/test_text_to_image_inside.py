@@ -57,7 +57,7 @@ def walked(model, prompt="red apple", **more):
 
 @pytest.mark.parametrize("view", INSIDE)
 def test_the_snippet_prints_the_numbers_of_the_view(model, view):
-    settings = of(view, prompt="blue heart", negative="red", seed=5)
+    settings = of(view, prompt="blue heart, fx style, on a red background", negative="red", seed=5, style=1.5)
     result = tab.result(settings)
     assert result.check.ok
     out = io.StringIO()
@@ -372,6 +372,23 @@ def test_the_badge_sees_a_scale_that_is_not_kept(model, view, monkeypatch):
 
     monkeypatch.setattr(guidance, "walk", other)
     assert not tab.result(of(view)).check.ok
+
+
+@pytest.mark.parametrize("view", [TEXT, SCALES, OVER_TIME])
+def test_the_badge_sees_a_style_that_is_pressed_otherwise(model, view, monkeypatch):
+    styled, right = of(view, prompt="cat face, fx style", style=1.5), guidance.walk
+    assert tab.result(styled).check.ok
+    monkeypatch.setattr(guidance, "walk", lambda model, s, **more: right(model, s, style=1.75, **more))
+    assert not tab.result(styled).check.ok
+
+
+def test_guidance_over_time_counts_the_rows_of_a_style(model):
+    """Four answers wherever the words are pressed."""
+    s, rows = of(OVER_TIME, prompt="cat face, fx style", style=1.5, steps=4, since=0.6, until=0.3), []
+    with model.unet.register_forward_pre_hook(lambda _, asked: rows.append(len(asked[0]))):
+        asked = dict(sampler="dpmpp_2m", steps=4, style=1.5, seed=0)
+        list(model.stream(s.prompt, guidance=guidance.courses(s, 1000)["rising"], **asked))
+    assert tab.result(s).numbers["network_rows"] == {"constant": 16, "rising": sum(rows), "falling": 16, "interval": 7}
 
 
 # The machine, and what it learned from

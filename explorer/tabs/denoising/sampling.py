@@ -120,7 +120,7 @@ def guidance_checks(s: Settings, whole: ClassToImage, labels: list[int] | None, 
         return []
     with torch.no_grad():
         told, untold = (whole.denoiser(labels, guidance=scale)(step.x, step.t).x0 for scale in (1.0, 0.0))
-    return [checks.guidance(step.prediction.x0, told, untold, s.guidance)]
+    return [checks.guidance(step.prediction.x0, told, untold, scale=s.guidance)]
 
 
 def walked(steps: list[Step]) -> tuple[list[Tensor], list[Tensor], list[int]]:

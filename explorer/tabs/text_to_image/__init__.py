@@ -45,6 +45,8 @@ SOURCE = r"""
 - Guidance that changes on the way: Wang et al. (2024), arXiv 2404.13040 (rising, falling); Kynkäänniemi et al. (2024),
   arXiv 2404.07724 (an interval). Lecture 004: captions by cross-attention; attention: Vaswani et al. (2017), arXiv
   1706.03762, equation 1.
+- A style pressed beside the prompt, as concepts are composed: Liu et al. (2022), arXiv 2206.01714. What "fx style, on a
+  blue background" says over "on a blue background" is added $k\,(s-1)$ times.
 - Samplers: DDPM (Ho et al. 2020), DDIM (Song et al. 2021), Euler and Heun (Karras et al. 2022), DPM-Solver++ (Lu et al.
   2022).
 - Image to image: SDEdit, Meng et al. (2022), arXiv 2108.01073. Inpainting: what is kept is put into every guess, as in

@@ -36,10 +36,12 @@ from explorer.tabs.text_to_image.settings import (
     neighbour_correlation,
     noise_at,
     places,
+    pressed,
     read,
     screen,
     shown,
     spelled,
+    style_line,
     to_bytes,
     walk,
 )
@@ -196,7 +198,7 @@ def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) ->
             rf"\hat x_0=\frac{{x_t-\sqrt{{1-\bar\alpha_t}}\;\hat\epsilon}}{{\sqrt{{\bar\alpha_t}}}}"
             rf"=\frac{{x_{{{t}}}-{np.sqrt(1 - alpha_bar):.3f}\,\hat\epsilon}}{{{np.sqrt(alpha_bar):.3f}}}"
         )
-    return f"$${guidance}$$\n\n$${now}$$"
+    return f"$${guidance}$${style_line(settings)}\n\n$${now}$$"
 
 
 def on_the_way(done: int, total: int, guess: np.ndarray) -> str:
@@ -249,8 +251,11 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
     quoted = ", ".join(f"“{word}”" for word in unknown[:5])
     if settings.guidance == 0 and away:
         return "At scale **0** the negative prompt alone is read: this is what it draws."
-    pressed = away and settings.guidance > 1
-    this = "this is drawn away from the negative prompt" if pressed else "this is what the model draws unasked"
+    this = (
+        "this is drawn away from the negative prompt"
+        if away and settings.guidance > 1
+        else "this is what the model draws unasked"
+    )
     if not words:
         return f"There is **no word** in the prompt: {this}."
     if not any(token.known and token.kept for token in words):
@@ -268,8 +273,9 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
         return "At scale **0** the words are not read at all: this is what the model draws unasked."
     if settings.guidance == 1:
         return "At scale **1** the words are read but not pressed: likely pictures, not always the ones you asked for."
-    scale = f"{settings.guidance:g}"
-    return f"At scale **{scale}** each step goes {scale} times as far as the words alone would have it."
+    scale, more = f"{settings.guidance:g}", pressed(settings)
+    style = f"; **{more:g}** times what its style alone says is added" if more else ""
+    return f"At scale **{scale}** each step goes {scale} times as far as the words alone would have it{style}."
 
 
 def code(settings: Settings) -> str:
@@ -292,7 +298,7 @@ print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
 """
 
 
-FIELDS = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "batch", "size", "model")
+FIELDS = ("prompt", "negative", "guidance", "steps", "sampler", "seed", "batch", "size", "model", "style")
 
 
 def endpoint(cls: type = Settings) -> Callable[..., tuple[gr.FileData, dict]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import checks
+from core.pipeline import style_of
 from explorer import frame, models
 from explorer.components.progress import Progress
 from explorer.components.sheet import Cell, Sheet
@@ -31,6 +32,7 @@ from explorer.tabs.text_to_image.settings import (
     places,
     read,
     screen,
+    style_line,
     to_bytes,
     walk,
 )
@@ -44,6 +46,7 @@ OURS = {
     "steps": "2, 5, 10, 20",
     "sampler": "ddim, euler, heun, dpmpp_2m, unipc",
     "seed": "0, 1, 2, 3",
+    "style": "0, 0.5, 1, 2",
 }
 
 
@@ -184,6 +187,7 @@ def measured(s: Settings, model: "TextToImage", made: list[Square], across: tupl
             {
                 "prompt": one.settings.prompt,
                 "guidance": one.settings.guidance,
+                "style": one.settings.style,
                 "steps": one.settings.steps,
                 "sampler": one.settings.sampler,
                 "seed": one.settings.seed,
@@ -203,7 +207,9 @@ def formula(s: Settings) -> str:
     else:
         noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, everywhere}}"
     guide = r"\hat\epsilon=\epsilon_\varnothing+s\,(\epsilon_{\text{words}}-\epsilon_\varnothing),\quad w=s-1"
-    return f"$${noise}$$\n\n$${guide}$$"
+    varied = style_of(s.prompt)[0] and "style" in (s.x, s.y)
+    style = style_line(s, r"\max(w,0)", k=r"k\text{ as the headings say}" if varied else "")
+    return f"$${noise}$$\n\n$${guide}$${style}"
 
 
 def waiting(s: Settings, many: int) -> str:
@@ -232,20 +238,21 @@ def code(s: Settings) -> str:
         table = squares(s)
     except ValueError as error:
         return f"# {error}"
-    fields = ("prompt", "guidance", "steps", "sampler", "seed")
+    fields = ("prompt", "guidance", "style", "steps", "sampler", "seed")
     rows = "\n".join(f"    {tuple(getattr(cell, name) for name in fields)!r}," for row in table for cell in row)
     size = f"\n        size=int({s.size} * model.size)," if s.size != "1" else ""
     return f"""
 {opens(s, "hashlib", "numpy", "PIL.Image")}
-wanted = [  # prompt, guidance, steps, sampler, seed
+wanted = [  # prompt, guidance, style, steps, sampler, seed
 {rows}
 ]
 pictures = []
-for prompt, guidance, steps, sampler, seed in wanted:
+for prompt, guidance, style, steps, sampler, seed in wanted:
     *_, last = model.stream(
         model.text.heard(prompt),
         negative={f"model.text.heard({s.negative!r})" if s.negative else "''"},
         guidance=guidance,
+        style=style,
         steps=steps,
         sampler=sampler,
         seed=seed,{size}
@@ -260,7 +267,7 @@ print("sha256 =", [hashlib.sha256(picture.tobytes()).hexdigest() for picture in 
 
 
 FIELDS = (
-    *("prompt", "negative", "guidance", "x", "across", "y", "down"),
+    *("prompt", "negative", "guidance", "style", "x", "across", "y", "down"),
     *("steps", "sampler", "seed", "size", "model"),
 )
 IDEAS: dict[str, Idea] = {GRID: Idea(places("progress", "sheet"), FIELDS, code, walk=stream, waiting=formula)}

@@ -1,14 +1,15 @@
 """Guidance from inside: what the network says with and without the words, at one step, at many scales, over time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from core import checks
-from core.denoiser import Denoiser
+from core.denoiser import Denoiser, Prediction
+from core.pipeline import network_denoiser, style_of
 from core.samplers import Step
 from explorer import frame
 from explorer.components.pictures import Picture
@@ -30,8 +31,11 @@ from explorer.tabs.text_to_image.settings import (
     head,
     pictures,
     places,
+    pressed,
+    pressing,
     read,
     screen,
+    style_line,
     unit,
     walk,
 )
@@ -43,14 +47,27 @@ ROW = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 PANELS = ("x̂₀ without text", "x̂₀ with text", "guided", "with − without, grey is 0")
 
 
-def both(model: "TextToImage", s: Settings) -> tuple[Denoiser, Denoiser]:
-    """The network with the words, and without them (or with the words to keep away from)."""
-    from core.pipeline import network_denoiser
-
-    heard = [model.text.heard(words) for words in (s.prompt, s.negative)]
-    context, empty = model.text(heard).to(model.unet.conv_in.weight.dtype).split(1)
+def apart(model: "TextToImage", s: Settings) -> list[Denoiser]:
+    """The network with the words, without them (or with the words to keep away from), and where a style is pressed,
+    with it alone and with what it is held against."""
+    said = [model.text.heard(words) for words in (s.prompt, s.negative)]
+    pairs = [said, style_of(said[0])] if pressing(s) else [said]
+    states = torch.cat([model.text(pair) for pair in pairs]).to(model.unet.conv_in.weight.dtype)
     kind = model.scheduler.get("prediction_type", "epsilon")
-    return tuple(network_denoiser(model.unet, model.schedule, kind, context, empty, scale) for scale in (1.0, 0.0))  # type: ignore[return-value]
+    return [network_denoiser(model.unet, model.schedule, kind, words, words, 1.0) for words in states.split(1)]
+
+
+def weighed(
+    step: Step, said: Sequence[Prediction], s: Settings, scale: float, dtype: torch.dtype
+) -> list[checks.Check]:
+    """Whether what a step went by is put together of what the network says `apart` as the formula has it."""
+    k = pressing(s)
+    return [
+        checks.guidance(
+            getattr(step.prediction, name), *(getattr(one, name) for one in said), scale=scale, k=k, dtype=dtype
+        )
+        for name in ("eps", "x0")
+    ]
 
 
 def pull(one: torch.Tensor, two: torch.Tensor) -> float:
@@ -62,8 +79,7 @@ def pull(one: torch.Tensor, two: torch.Tensor) -> float:
 def text(s: Settings) -> Iterator[View | None]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
     model = yield from read(s, text_formula(s))
-    with_text, without = both(model, s)
-    dtype = model.unet.conv_in.weight.dtype
+    dtype, network = model.unet.conv_in.weight.dtype, apart(model, s)
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
@@ -72,12 +88,12 @@ def text(s: Settings) -> Iterator[View | None]:
     found: list[checks.Check] = []
     sent, began, at = 0, time.perf_counter(), -BETWEEN
     for step in walk(model, s):
-        cond, uncond = with_text(step.x, step.t), without(step.x, step.t)
+        said = [ask(step.x, step.t) for ask in network]
+        cond, uncond = said[:2]
         steps.append(step)
         guess.append(pull(cond.x0, uncond.x0))
         noise.append(pull(cond.eps, uncond.eps))
-        found.append(checks.guidance(step.prediction.eps, cond.eps, uncond.eps, s.guidance, dtype))
-        found.append(checks.guidance(step.prediction.x0, cond.x0, uncond.x0, s.guidance, dtype))
+        found += weighed(step, said, s, s.guidance, dtype)
         three = pictures(model, torch.cat([uncond.x0, cond.x0, step.prediction.x0]))
         frames.append(np.concatenate([three, (three[1:2] - three[:1]) / 2]))
         labels.append(f"t = {step.t}: the words pull the guess by {guess[-1]:.3g}")
@@ -127,12 +143,12 @@ def text_formula(s: Settings, t: int | None = None, guess: float = 0.0, noise: f
         rf"{'-' if s.guidance > 1 else '+'}{rest}\,{without}\qquad w=s-1={frame.sensible(s.guidance - 1)}"
     )
     if t is None:
-        return f"$${one}$$"
+        return f"$${one}$${style_line(s)}"
     two = (
         rf"\text{{pull at }}t={t}:\quad\tfrac1{{\sqrt n}}\|\hat\epsilon_{{\text{{words}}}}-{without}\|={tex(noise, 3)},"
         rf"\qquad\text{{on the guess }}\hat x_0:\;{tex(guess, 3)}"
     )
-    return f"$${one}$$\n\n$${two}$$"
+    return f"$${one}$${style_line(s)}\n\n$${two}$$"
 
 
 def text_notice(s: Settings, n: dict[str, Any]) -> str:
@@ -153,6 +169,8 @@ def text_notice(s: Settings, n: dict[str, Any]) -> str:
         second = (
             f"The guided guess lies on the line from the left picture through the second, **{scale}** times as far "
             "as the words alone: what they add is pressed, what they leave is kept."
+            + f" Then **{pressed(s):g}** times what its style alone says is added."
+            * bool(pressed(s))
         )
     return f"{first}\n{second}"
 
@@ -196,7 +214,7 @@ def contrast(picture: torch.Tensor) -> float:
 def scales(s: Settings) -> Iterator[View | None]:
     """One run for each scale, all from the same noise; the pictures come one by one."""
     every = row(s)
-    model = yield from read(s, scales_formula())
+    model = yield from read(s, scales_formula(s))
     runs: dict[float, list[Step]] = {}
     shown: list[torch.Tensor] = []
     began = at = time.perf_counter()
@@ -210,14 +228,14 @@ def scales(s: Settings) -> Iterator[View | None]:
                 at = time.perf_counter()
                 doing = f"step {len(runs[scale])} of {s.steps} at s = {scale:g}"
                 now = Progress(sum(map(len, runs.values())), len(every) * s.steps, doing)
-                yield screen(scales_formula(), None, "All of them start from the same noise.", {}, progress=now)
+                yield screen(scales_formula(s), None, "All of them start from the same noise.", {}, progress=now)
         if not shown:
             shown = list(model.decode(runs[scale][0].x.repeat(len(every), 1, 1, 1)).cpu())
         done = len(runs)
         shown[done - 1] = model.decode(runs[scale][-1].x_next)[0].cpu()
         left = (time.perf_counter() - began) / done * (len(every) - done)
         yield screen(
-            scales_formula(),
+            scales_formula(s),
             None,
             f"s = **{scale:g}** is there; the others still show the noise that all of them start from.",
             {},
@@ -233,14 +251,13 @@ def scales(s: Settings) -> Iterator[View | None]:
         "from_unguided": [float((picture - plain).abs().mean()) / 2 for picture in shown],
         "clipped": [float((picture.abs() > 0.99).float().mean()) for picture in shown],
     }
-    with_text, without = both(model, s)
     first, dtype = runs[1.0][0], model.unet.conv_in.weight.dtype
     with torch.no_grad():
-        cond, uncond = with_text(first.x, first.t), without(first.x, first.t)
-    found = [checks.guidance(run[0].prediction.eps, cond.eps, uncond.eps, scale, dtype) for scale, run in runs.items()]
+        said = [ask(first.x, first.t) for ask in apart(model, s)]
+    found = [one for scale, run in runs.items() for one in weighed(run[0], said, s, scale, dtype)]
     ends = [checked(model, run, s.sampler) for run in runs.values()]
     yield screen(
-        scales_formula(),
+        scales_formula(s),
         frame.weakest(*found, *ends),
         scales_notice(numbers),
         numbers,
@@ -257,10 +274,11 @@ def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Pic
     )
 
 
-def scales_formula() -> str:
+def scales_formula(s: Settings) -> str:
     return (
         r"$$\hat\epsilon(s)=\hat\epsilon_\varnothing+s\,(\hat\epsilon_{\text{words}}-\hat\epsilon_\varnothing)\qquad"
         r" s=0:\;\hat\epsilon_\varnothing\qquad s=1:\;\hat\epsilon_{\text{words}}\qquad w=s-1$$"
+        + style_line(s, r"\max(w,0)")
     )
 
 
@@ -314,7 +332,7 @@ def over_time(s: Settings) -> Iterator[View | None]:
     if s.until > s.since:
         raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
     model = yield from read(s, over_formula(s))
-    T, dtype, with_text, without = model.schedule.T, model.unet.conv_in.weight.dtype, *both(model, s)
+    T, dtype, network = model.schedule.T, model.unet.conv_in.weight.dtype, apart(model, s)
     drawn: dict[str, torch.Tensor] = {}
     used: dict[str, tuple[list[int], list[float]]] = {}
     found: list[checks.Check] = []
@@ -343,11 +361,11 @@ def over_time(s: Settings) -> Iterator[View | None]:
                 )
         drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
         used[name] = [step.t for step in steps], [course(step.t) for step in steps]
-        calls[name] = sum(1 if one in (0, 1) else 2 for one in scales)
+        calls[name] = sum(1 if one in (0, 1) else len(network) if one > 1 else 2 for one in scales)
         look = steps[len(steps) // 2]
         with torch.no_grad():
-            cond, uncond = with_text(look.x, look.t), without(look.x, look.t)
-        found.append(checks.guidance(look.prediction.eps, cond.eps, uncond.eps, course(look.t), dtype))
+            said = [ask(look.x, look.t) for ask in network]
+        found += weighed(look, said, s, course(look.t), dtype)
         done = len(drawn)
         left = (time.perf_counter() - began) / done * (4 - done)
         yield screen(
@@ -399,6 +417,7 @@ def over_formula(s: Settings) -> str:
         "\n\n"
         rf"$$\text{{rising: }}1{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1{excess}\,\tfrac tT\quad"
         rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1$$"
+        + style_line(s, r"\max(s(t)-1,0)")
     )
 
 
@@ -429,7 +448,7 @@ drawn, used, rows = {{}}, {{}}, {{}}
 for name, course in courses.items():
     scales = []  # one for every call of the network
     steps = list(model.stream(prompt, **asked, guidance=lambda t: scales.append(course(t)) or scales[-1]))
-    rows[name] = sum(1 if scale in (0, 1) else 2 for scale in scales)
+    rows[name] = sum(1 if scale in (0, 1) else {"4 if scale > 1 else 2" if pressing(s) else "2"} for scale in scales)
     drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
     used[name] = [course(step.t) for step in steps]
 
@@ -442,7 +461,7 @@ print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2
 
 IDEAS = {
     TEXT: Idea(places("progress", "panels", "plot"), RUN, text_code, walk=text, waiting=text_formula),
-    SCALES: Idea(places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=lambda s: scales_formula()),
+    SCALES: Idea(places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=scales_formula),
     OVER_TIME: Idea(
         places("progress", "plot", "pictures"),
         (*RUN, "since", "until"),

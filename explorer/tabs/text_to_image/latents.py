@@ -37,6 +37,7 @@ from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     ERASE,
     LATENT,
+    PLAIN,
     RUN,
     TWO,
     TWO_SEEDS,
@@ -51,6 +52,7 @@ from explorer.tabs.text_to_image.settings import (
     read,
     screen,
     unit,
+    unpressed,
     walk,
 )
 from explorer.uploads import data_address
@@ -418,6 +420,7 @@ def between_notice(s: Settings, numbers: dict[str, Any]) -> str:
         f"the smallest is {100 * min(far):.2g} %."
     )
     fresh = f" {s.sampler} adds noise at every step: the same in all eight." if s.sampler in FRESH else ""
+    fresh += unpressed(s)
     if s.ends != TWO_SEEDS:
         return (
             f"{jump}\nThe words change evenly, the picture does not: somewhere it decides for the other thing.{fresh}"
@@ -484,7 +487,7 @@ IDEAS = {
     ALONG: Idea(places("progress", "player"), RUN, along_code, walk=along, waiting=lambda s: along_formula()),
     TWO: Idea(
         places("progress", "pictures"),
-        ("ends", "other_prompt", "other_seed", "way", *RUN),
+        ("ends", "other_prompt", "other_seed", "way", *PLAIN),
         between_code,
         walk=between,
         waiting=between_formula,

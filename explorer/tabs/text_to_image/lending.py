@@ -19,6 +19,7 @@ from explorer.tabs.text_to_image.settings import (
     TOKENS,
     TWO,
     Settings,
+    pressed,
 )
 
 START = 8.0  # seconds at the most, of a GPU of these years in half precision: to get going and to hand over
@@ -48,5 +49,6 @@ def seconds(s: Settings) -> int:
     took = START
     for one in walks(s):
         area = one.batch * (float(one.size) * side / 512) ** 2
-        took += one.steps * SAMPLERS[one.sampler].calls * (STEP + SHARE * area)
+        asked = 2 if pressed(one) else 1  # as many rows more for a style
+        took += one.steps * SAMPLERS[one.sampler].calls * (STEP + SHARE * area * asked)
     return min(MOST, math.ceil(took))

@@ -35,6 +35,7 @@ from explorer.tabs.text_to_image.settings import (
     noise_at,
     pictures,
     places,
+    pressed,
     read,
     screen,
     shown,
@@ -205,7 +206,8 @@ def machine_notice(s: Settings, n: dict[str, Any]) -> str:
     latent, picture = np.prod(n["shapes"]["latent"]), np.prod(n["shapes"]["picture"])
     return (
         f"The words are read once, the U-Net is called **{n['calls']}** times"
-        f"{', each time with the words and without' * (s.guidance not in (0, 1))}, the decoder is needed once.\n"
+        f"{', each time with the words and without' * (s.guidance not in (0, 1))}"
+        f"{', with their style alone and with the rest' * bool(pressed(s))}, the decoder is needed once.\n"
         f"All the work is done on **{latent}** numbers instead of the picture's {picture}: the latent's deviation goes "
         f"from {n['latent_std'][0]:.2f} in the noise to {n['latent_std'][-1]:.2f}."
     )

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from core.pipeline import style_of
 from core.samplers import SAMPLERS
 from explorer import __version__, models
 from explorer.settings import from_query, is_own, parse, specs, to_query
@@ -24,6 +25,7 @@ NAME = "text_to_image"
 LONGEST = 200_000  # letters of a PNG's settings that are read
 YOURS = "own"  # in place of a picture of one's own, which is not written down
 # Our samplers as most other tools write them; `sampler` also reads the spellings of ComfyUI and diffusers.
+STYLE = "Style scale"  # no other tool's word
 SPELLED = {
     "ddpm": "DDPM",
     "ddim": "DDIM",
@@ -61,7 +63,7 @@ def whole(settings: Any, *, started: bool = False) -> str:
     started: the picture began from the start picture of the settings.
     """
     known = specs(type(settings))
-    always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance")}
+    always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance", "style")}
     own = {spec.key: YOURS for name, spec in known.items() if started and spec.own and is_own(getattr(settings, name))}
     return urlencode({"tab": NAME, **always, **to_query(settings), **own})
 
@@ -92,7 +94,9 @@ def parameters(s: Any, model: str, shape: tuple[int, ...]) -> str:
             s.prompt,
             *([f"Negative prompt: {s.negative}"] if s.negative else []),
             f"Steps: {s.steps}, Sampler: {SPELLED.get(s.sampler, s.sampler)}, CFG scale: {s.guidance:g}, "
-            f"Seed: {s.seed}, Size: {shape[1]}x{shape[0]}, Model: {model}",
+            f"Seed: {s.seed}, Size: {shape[1]}x{shape[0]}, Model: {model}"
+            + f", {STYLE}: {s.style:g}"
+            * bool(s.style and style_of(s.prompt)[0]),
         ]
     )
 
@@ -137,7 +141,9 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     """What the text of a PNG says: names of fields, and how to get settings that hold them, or a ValueError."""
     known = specs(cls)
     if "explorer" in chunks:
-        asked = dict(parse_qsl(chunks["explorer"], keep_blank_values=True))
+        asked = {known["style"].key: "0"} | dict(
+            parse_qsl(chunks["explorer"], keep_blank_values=True)
+        )  # not in old ones
         for name, spec in known.items():
             if spec.own and asked.get(spec.key) == YOURS:
                 yield name, lambda: refuse("it began from a picture of your own, which is not in it: choose that again")
@@ -149,6 +155,7 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     prompt, negative, pairs = parsed(chunks["parameters"])
     yield "prompt", lambda: parse(cls, {"prompt": prompt})
     yield "negative", lambda: parse(cls, {"negative": negative})
+    yield "style", lambda: parse(cls, {"style": 0.0})  # no other tool presses it
     for word, value in pairs.items():
         if word in PAIRS:
             name, ours = PAIRS[word]
@@ -203,6 +210,7 @@ PAIRS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "Size": ("size", times),
     "Denoising strength": ("strength", as_number),
     "Model": ("model", offered),
+    STYLE: ("style", as_number),
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from core import checks
 from core.checks import Check
 from core.pictures import MODEL, NAMES
+from core.pipeline import style_of
 from core.samplers import SAMPLERS, Step
 from explorer import frame, models
 from explorer.components.progress import Progress
@@ -31,7 +32,7 @@ CHANGE, PAINT = "image to image", "inpainting"
 LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
 VIEWS = (DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO)
 WORD = "word of the prompt"
-AXES = ("guidance", "steps", "sampler", "seed", WORD)  # what the grid can vary
+AXES = ("guidance", "steps", "sampler", "seed", "style", WORD)  # what the grid can vary
 OWN = "drawn by the model"
 STARTS = (OWN, *(name for name in NAMES if not name.startswith(MODEL)))
 TWO_SEEDS, TWO_PROMPTS = "two seeds", "two prompts"
@@ -88,6 +89,9 @@ class Settings:
     negative: str = text("", label="Away from (negative prompt)", key="neg", max_length=1000)
     guidance: float = number(
         2.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
+    )
+    style: float = number(
+        0.0, low=0, high=3, step=0.25, label="Style pressed, times k", key="k", hint="beside the prompt; 0 does not"
     )
     x: str = choice("guidance", options=AXES, label="Across", key="x")
     across: str = text("", label="Values across", key="xs", hint="at most 6, commas between; none: ours")
@@ -160,7 +164,11 @@ PRESETS = {
     "too much guidance": Settings(guidance=15.0),
     "in three steps": Settings(steps=3),
     "eight seeds": Settings(batch=8),
+    "in another style": Settings(prompt="cat face, fx style, on a yellow background"),
     "guidance against steps": Settings(view=GRID),
+    "a style pressed harder": Settings(
+        view=GRID, prompt="cat face, fx style, on a yellow background", x="style", y="seed", down="0, 1, 2"
+    ),
     "a word against the seed": Settings(view=GRID, prompt="blue heart", x=WORD, y="seed", down="0, 1, 2"),
     "deck 004 · who is a doctor?": Settings(prompt="doctor", batch=8),
     "deck 003 · 77 tokens": Settings(view=TOKENS, prompt="paradise cosmic beach"),
@@ -189,6 +197,7 @@ def idle(s: Settings, idea: Idea) -> set[str]:
     unread |= {"run"} if s.view == TOKENS and models.at_hand(s.model) else set()
     unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
     unread |= {s.x, s.y} if s.view == GRID else set()  # the grid goes through these
+    unread |= set() if style_of(s.prompt)[0] else {"style"}
     return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
 
 
@@ -211,7 +220,7 @@ def read(s: Settings, formula: str) -> Generator[View, None, "TextToImage"]:
     return models.loaded(s.model)
 
 
-OF_MODEL = ("sampler", "steps", "guidance")  # what every model wants its own way
+OF_MODEL = ("sampler", "steps", "guidance", "style")  # what every model wants its own way
 
 
 def wanted(s: Settings) -> Settings:
@@ -229,9 +238,10 @@ def made_for(s: Settings) -> str:
         return ""
     best = wanted(s)
     other = any(getattr(s, name) != getattr(best, name) for name in OF_MODEL)
+    style = f", k = {best.style:g} for a style" if best.style else ""
     return (
         f"The model {models.name(s.model)} is made for {best.sampler}, {frame.counted(best.steps, 'step')} and "
-        f"s = {best.guidance:g}{': you have set others' if other else ''}."
+        f"s = {best.guidance:g}{style}{': you have set others' if other else ''}."
     )
 
 
@@ -242,12 +252,49 @@ def ended(s: Settings, model: "TextToImage", what: str, seconds: float | None = 
 
 
 WALKED = ("negative", "sampler", "steps", "guidance", "seed")
-RUN = ("prompt", *WALKED, "model")  # what a view of one walk reads
+PLAIN = ("prompt", *WALKED, "model")  # what a view of one walk reads
+RUN = (*PLAIN, "style")  # and one that presses the prompt's style
+# Elsewhere it would be heard beside words that are muted or mixed.
+UNPRESSED: dict[str, dict[str, float]] = {ATTENTION: {"style": 0.0}, TWO: {}}
+
+
+def told(s: Settings) -> dict[str, Any]:
+    """What goes to `TextToImage.stream` beside the prompt, the negative prompt as it was typed."""
+    return {name: getattr(s, name) for name in WALKED} | UNPRESSED.get(s.view, {"style": s.style})
 
 
 def asked(model: "TextToImage", s: Settings) -> dict[str, Any]:
-    """What goes to `TextToImage.stream` beside the prompt."""
-    return {name: getattr(s, name) for name in WALKED} | {"negative": model.text.heard(s.negative)}
+    """The same, the negative prompt as it is heard."""
+    return told(s) | {"negative": model.text.heard(s.negative)}
+
+
+def pressing(s: Settings) -> float:
+    """k, where the view presses a style and the prompt names one, else 0."""
+    return told(s).get("style", 0.0) if style_of(s.prompt)[0] else 0.0
+
+
+def pressed(s: Settings) -> float:
+    """How many times what the prompt's style alone says is added to what the network says: w k, 0 where w is below."""
+    return max(s.guidance - 1, 0.0) * pressing(s)
+
+
+def unpressed(s: Settings) -> str:
+    """What a view says of a style that it does not press."""
+    said = " The prompt's style is not pressed here, as it is for “a picture”."
+    return said if s.style and s.guidance > 1 and style_of(s.prompt)[0] else ""
+
+
+def style_line(s: Settings, times: str = "", *, k: str = "") -> str:
+    """The formula of what is added for the style, a line of its own; none where nothing is.
+
+    times: how often, where not by the w of the settings. k: what to say of it in place of its number.
+    """
+    if not (k or pressing(s)) or (not times and s.guidance < 1):
+        return ""
+    style = r"(\epsilon_{\text{style}}-\epsilon_{\text{rest}})"
+    return (
+        "\n\n" rf"$$\hat\epsilon\mathrel{{+}}={times or 'w'}\,k\,{style}\qquad {k or f'k={frame.sensible(s.style)}'}$$"
+    )
 
 
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
@@ -289,10 +336,10 @@ def opens(s: Settings, *uses: str) -> str:
 
 def head(s: Settings, *uses: str) -> str:
     """The first lines of a snippet that walks as `walk` does: `opens`, and what goes to `TextToImage.stream`."""
-    told = {name: repr(getattr(s, name)) for name in WALKED}
+    written = {name: repr(value) for name, value in told(s).items()}
     if s.negative:
-        told["negative"] = f"model.text.heard({s.negative!r})"
-    lines = "\n".join(f'    "{name}": {value},' for name, value in told.items())
+        written["negative"] = f"model.text.heard({s.negative!r})"
+    lines = "\n".join(f'    "{name}": {value},' for name, value in written.items())
     return f"{opens(s, *uses)}\nprompt = model.text.heard({s.prompt!r})\nasked = {{\n{lines}\n}}"
 
 

@@ -25,7 +25,7 @@ from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     BETWEEN,
-    RUN,
+    PLAIN,
     TOKENS,
     Settings,
     ended,
@@ -38,6 +38,7 @@ from explorer.tabs.text_to_image.settings import (
     screen,
     shown,
     unit,
+    unpressed,
     walk,
 )
 
@@ -415,7 +416,7 @@ def attention_notice(s: Settings, n: dict[str, Any], unseen: bool) -> str:
         )
         if s.factor not in (0, 1):
             second += " It reads every word at one length, so a factor other than 0 is lost on it."
-    return f"{first}\n{second}"
+    return f"{first}\n{second}{unpressed(s)}"
 
 
 def attention_code(s: Settings) -> str:
@@ -449,7 +450,7 @@ IDEAS = {
     ),
     ATTENTION: Idea(
         places("progress", "attention", "pictures"),
-        (*RUN, "word", "factor"),
+        (*PLAIN, "word", "factor"),
         attention_code,
         walk=attention,
         waiting=lambda s: attention_formula(None),
