@@ -3,10 +3,10 @@
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import pairwise, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy  # its parts load at their first use: a second less to wait for the page
@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from skimage import metrics, restoration, transform
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from core.clip import CLIP
 
 Pair = int | tuple[int, int]
 
@@ -989,6 +992,29 @@ def guidance(
     tolerance, size = max(1e-4, 10 * torch.finfo(dtype).eps), float(np.abs(terms).max())
     claim = "guided = (1 − s) without + s with" + " + (s − 1) k (style − rest)" * bool(style)
     return _close(claim, guided.cpu(), sum(terms), tolerance, size)
+
+
+def shared_space(cosines: Tensor, sentences: Sequence[str], pictures: Tensor, clip: "CLIP") -> Check:
+    """Cosines (sentences, pictures) against open_clip's whole model with the same weights."""
+    from open_clip import tokenize
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+
+    c = clip.text.config
+    words = CLIPTextCfg(width=c.hidden_size, heads=c.num_attention_heads, layers=c.num_hidden_layers)
+    names = {one.name for one in fields(CLIPVisionCfg)}
+    looks = CLIPVisionCfg(**{name: value for name, value in clip.config.items() if name in names})
+    model = CustomTextCLIP(clip.config["embed_dim"], looks, words).eval()
+    model.visual.load_state_dict(clip.vision.state_dict())
+    model.text.load_state_dict(clip.text.tower.state_dict())
+    with torch.no_grad():
+        seen, said, _ = model(pictures, tokenize(list(sentences)))
+    return _close("equals open_clip's CustomTextCLIP", cosines, (said @ seen.T).double(), 1e-5)
+
+
+def competing(shares: Tensor, logits: Tensor) -> Check:
+    """Rows of a softmax against scipy's in float64."""
+    wanted = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    return _close("equals scipy.special.softmax", shares, wanted, 1e-5)
 
 
 def decibels(value: float, image: Tensor, reference: Tensor) -> Check:

@@ -139,7 +139,7 @@ RECIPES: dict[str, Recipe] = {
             scheduler=COSINE_V,
             late=1.0,
             unpooled=0.25,
-            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 3.0, "size": 64},
+            defaults={"sampler": "dpmpp_2m", "steps": 20, "guidance": 3.0, "style": 1.25, "size": 64},
         ),
         Recipe(
             "emoji-classifier",

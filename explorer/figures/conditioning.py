@@ -11,10 +11,11 @@ MARGIN = {"l": 92, "r": 20, "t": 40, "b": 84}
 COLOURS = (style.GREY, style.NOISE, style.SIGNAL, style.PREDICTION)
 
 
-def likeness(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Cosines between the states of the tokens, (n, n), written in the cells where there is room."""
+def likeness(matrix: np.ndarray, names: Sequence[str], *, x: str = "", y: str = "") -> Figure:
+    """Cosines between n things and n others of the same names, (n, n), written in the cells where there is room."""
     n = len(names)
-    fig = Figure(style.layout(margin=MARGIN | {"t": 16}, uirevision=n))
+    margin = MARGIN | {"t": 16, "l": 92 + 24 * bool(y), "b": 84 + 24 * bool(x)}
+    fig = Figure(style.layout(x=x, y=y, margin=margin, uirevision=n))
     fig.add_heatmap(
         z=matrix,
         zmin=-1,
@@ -39,6 +40,25 @@ def short(name: str) -> str:
 
 
 PULLS = {"of the guess x̂₀": style.PREDICTION, "of the noise ε̂": style.NOISE}
+
+
+def ascent(likeness: Sequence[float], seen: Sequence[float] | None, drawn: float) -> Figure:
+    """Cosines with a sentence at every move: of the whole picture, of crops of it, and of one that diffusion drew."""
+    least = min(0.0, *likeness, *(seen or [0.0]), drawn)
+    moves = list(range(len(likeness)))
+    fig = Figure(
+        style.layout(x="move", y="cosine with the sentence", x_range=[0, max(moves)], y_range=[1.1 * least, 1.05])
+    )
+    entries = [("the picture", style.PREDICTION, list(likeness), "solid")]
+    entries += [] if seen is None else [("what is looked at", style.NOISE, list(seen), "dot")]
+    entries += [("drawn by diffusion", style.SIGNAL, [drawn] * len(moves), "dash")]
+    for name, colour, values, dash in entries:
+        fig.add_scatter(
+            x=moves, y=values, mode="lines", line={"color": colour, "width": 3, "dash": dash},
+            hovertemplate=f"{name}, move %{{x}}: %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+    style.key(fig, *((name, colour) for name, colour, *_ in entries), l=92, b=56)
+    return fig
 
 
 def pull(times: Sequence[int], guess: Sequence[float], noise: Sequence[float], T: int) -> Figure:

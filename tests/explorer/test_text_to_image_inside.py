@@ -21,19 +21,23 @@ from explorer.components.machine_view import MachineView
 from explorer.components.picture_rows import PictureRows
 from explorer.figures.style import thinned
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, guidance, machine, words
+from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, guidance, machine, words
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     EXAMPLES,
+    JOINT,
     MACHINE,
     OVER_TIME,
+    PIXELS,
     SCALES,
     TEXT,
     TOKENS,
+    TOWARD,
     VIEWS,
 )
 
-INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES)
+INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES, JOINT, TOWARD)
+FEW = {JOINT: {"sentences": "red apple; a rocket"}, TOWARD: {"moves": 6, "crops": 2}}  # these take the embedded model
 QUICK = Settings(steps=3)
 
 
@@ -58,6 +62,7 @@ def walked(model, prompt="red apple", **more):
 @pytest.mark.parametrize("view", INSIDE)
 def test_the_snippet_prints_the_numbers_of_the_view(model, view):
     settings = of(view, prompt="blue heart, fx style, on a red background", negative="red", seed=5, style=1.5)
+    settings = dataclasses.replace(settings, **FEW.get(view, {}))
     result = tab.result(settings)
     assert result.check.ok
     out = io.StringIO()
@@ -389,6 +394,33 @@ def test_guidance_over_time_counts_the_rows_of_a_style(model):
         asked = dict(sampler="dpmpp_2m", steps=4, style=1.5, seed=0)
         list(model.stream(s.prompt, guidance=guidance.courses(s, 1000)["rising"], **asked))
     assert tab.result(s).numbers["network_rows"] == {"constant": 16, "rising": sum(rows), "falling": 16, "interval": 7}
+
+
+# CLIP
+
+
+def test_the_badge_sees_pictures_that_are_mixed_up(model, monkeypatch):
+    right = clip.CLIP.pictures
+    monkeypatch.setattr(clip.CLIP, "pictures", lambda self, x: right(self, x).roll(1, 0))
+    view = tab.result(of(JOINT, **FEW[JOINT]))
+    assert not view.check.ok and view.numbers["find_their_own"] == 0
+
+
+def test_a_way_is_shown_from_its_first_place_to_its_last(model):
+    view = tab.result(of(TOWARD, prompt="red apple", moves=150, canvas=PIXELS))
+    way, shown = view.numbers["likeness"], piece(view, "moved")
+    assert view.check.ok and len(way) == 151 and len(shown.labels) <= clip.FRAMES
+    assert shown.labels[0].startswith("move 0:") and shown.labels[-1] == f"move 150: cosine {way[-1]:.3f}"
+    assert way[-1] > view.numbers["drawn"] > 0.8  # noise to the eye, and more like the sentence than what was drawn
+    assert "Which of them would you show" in view.notice and view.numbers["seen"] == way
+    assert np.allclose(shown.frames[-1, 0].mean((0, 1)), view.numbers["mean"], atol=1e-6)
+    assert np.array_equal(shown.frames[0, 1], shown.frames[-1, 1])
+
+
+@pytest.mark.parametrize("sentences", ["red apple", "; ;", "a;" * 9])
+def test_too_few_or_too_many_sentences_are_refused(model, sentences):
+    with pytest.raises(ValueError, match="2 to 8 sentences"):
+        list(tab.stream(of(JOINT, sentences=sentences)))
 
 
 # The machine, and what it learned from

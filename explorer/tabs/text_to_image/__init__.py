@@ -24,7 +24,7 @@ from explorer.components.views import Views
 from explorer.frame import View
 from explorer.ideas import Idea, Ideas
 from explorer.settings import opening
-from explorer.tabs.text_to_image import change, draw, grid, guidance, latents, machine, words
+from explorer.tabs.text_to_image import change, clip, draw, grid, guidance, latents, machine, words
 from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import OF_MODEL, PLACES, PRESETS, Settings, idle, made_for, wanted
@@ -49,6 +49,9 @@ SOURCE = r"""
   blue background" says over "on a blue background" is added $k\,(s-1)$ times.
 - Samplers: DDPM (Ho et al. 2020), DDIM (Song et al. 2021), Euler and Heun (Karras et al. 2022), DPM-Solver++ (Lu et al.
   2022).
+- CLIP: Radford et al. (2021), arXiv 2103.00020, figure 3, here a small one, trained with the embedded model. A picture
+  moved toward a sentence by it, and why through crops: Crowson et al. (2022), arXiv 2204.08583. Its spectrum: Olah,
+  Mordvintsev & Schubert (2017), *Feature Visualization*, Distill.
 - Image to image: SDEdit, Meng et al. (2022), arXiv 2108.01073. Inpainting: what is kept is put into every guess, as in
   Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779. The arc between two noises: Shoemake (1985).
 """
@@ -61,6 +64,7 @@ IDEAS: dict[str, Idea] = {
     **machine.IDEAS,
     **change.IDEAS,
     **latents.IDEAS,
+    **clip.IDEAS,
 }
 TAB = Ideas(IDEAS, len(PLACES), idle, start=START)
 stream, result, code = TAB.stream, TAB.result, TAB.code
@@ -104,6 +108,7 @@ def build() -> None:
         "panels": Player("What the network says without the words, with them, and guided", height=250),
         "pictures": Pictures("Pictures side by side", columns=4, side=256, height=240),
         "machine": MachineView("The whole machine, a tensor in every box", NAME),
+        "moved": Player("A picture on its way toward a sentence", height=300, saves="moves"),
         "amounts": PictureRows("Training examples: noise amount, noisy latent, noise"),
         "examples": PictureRows("Training examples with text: step, image, text, noise sample"),
     }

@@ -105,7 +105,7 @@ def text(s: Settings) -> Iterator[View | None]:
         yield screen(
             text_formula(s, step.t, guess[-1], noise[-1]),
             None,
-            f"Step **{done}** of {s.steps}: one noisy picture, asked about twice.",
+            f"Step **{done}** of {s.steps}: one noisy picture, asked about {len(network)} times.",
             {},
             progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
             panels=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=done - 1, start=sent),
@@ -128,7 +128,10 @@ def text(s: Settings) -> Iterator[View | None]:
         text_notice(s, numbers),
         numbers,
         progress=ended(
-            s, model, f"{frame.counted(len(steps), 'step')}, asked three ways,", time.perf_counter() - began
+            s,
+            model,
+            f"{frame.counted(len(steps), 'step')}, asked {len(network) + 1} ways,",
+            time.perf_counter() - began,
         ),
         panels=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
         plot=figures.pull(times, guess, noise, model.schedule.T),

@@ -11,12 +11,14 @@ from explorer.tabs.text_to_image.settings import (
     CHANGE,
     DRAW,
     GRID,
+    JOINT,
     LATENT,
     OVER_TIME,
     OWN,
     PAINT,
     SCALES,
     TOKENS,
+    TOWARD,
     TWO,
     Settings,
     pressed,
@@ -35,7 +37,7 @@ def walks(s: Settings) -> list[Settings]:
     if s.view == GRID:
         return [cell for row in grid.squares(s) for cell in row]
     one = replace(s, batch=1, size="1")
-    many = {ATTENTION: 2, SCALES: len(guidance.row(s)), OVER_TIME: 4, TOKENS: 0}
+    many = {JOINT: 0, TOWARD: 0, ATTENTION: 2, SCALES: len(guidance.row(s)), OVER_TIME: 4, TOKENS: 0}
     drawn = [replace(one, batch=8)] if s.view == TWO else [one] * many.get(s.view, 1)
     if s.view in (CHANGE, PAINT, LATENT) and s.start == OWN:
         wanted = models.defaults(s.model)

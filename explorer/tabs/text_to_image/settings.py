@@ -30,7 +30,11 @@ TEXT, SCALES, OVER_TIME = "without text, with text", "guidance scales", "guidanc
 GRID = "a grid of two settings"
 CHANGE, PAINT = "image to image", "inpainting"
 LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
-VIEWS = (DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO)
+JOINT, TOWARD = "words and pictures in one space (CLIP)", "toward a sentence, by CLIP alone"
+VIEWS = (
+    *(DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO),
+    *(JOINT, TOWARD),
+)
 WORD = "word of the prompt"
 AXES = ("guidance", "steps", "sampler", "seed", "style", WORD)  # what the grid can vary
 OWN = "drawn by the model"
@@ -61,6 +65,7 @@ STROKES = {
     "a stripe": _cells(lambda y, x: abs(y - 0.5) < 0.1, 2.0),
     "everything, a little": _cells(lambda y, x: True, 1.0),
 }
+PIXELS, SPECTRUM, CODES = "its pixels", "its spectrum", "its latent"
 SIZES = ("0.5", "1", "1.5", "2")
 BETWEEN = 1 / 15  # seconds from one update of the screen to the next, at least
 # Pieces of the stage, in order; `screen` fills them by name.
@@ -79,6 +84,7 @@ PLACES = (
     "amounts",
     "examples",
     "underlay",
+    "moved",
 )
 
 
@@ -141,6 +147,16 @@ class Settings:
     other_prompt: str = text("blue heart", label="Other prompt", key="q2", max_length=1000)
     other_seed: int = number(1, low=0, high=2**32 - 1, label="Other seed", key="s2")
     way: str = choice(ARC, options=(ARC, STRAIGHT), label="From one noise to the other", key="way")
+    sentences: str = text(
+        "red apple; cat face; rocket; pizza; blue heart; house",
+        label="Sentences",
+        key="se",
+        max_length=400,
+        hint="2 to 8, semicolons between",
+    )
+    canvas: str = choice(PIXELS, options=(PIXELS, SPECTRUM, CODES), label="What of the picture moves", key="cv")
+    moves: int = number(100, low=5, high=300, log=True, label="Moves", key="mv")
+    crops: int = number(0, low=0, high=8, label="Crops looked at", key="cr", hint="0: at the whole picture")
     steps: int = number(20, low=1, high=200, log=True, label="Steps", key="n", group="Sampling")
     sampler: str = choice("dpmpp_2m", options=tuple(SAMPLERS), label="Sampler", key="m", group="Sampling")
     seed: int = number(0, low=0, high=2**32 - 1, label="Seed of the noise", key="s", group="Sampling")
@@ -164,10 +180,10 @@ PRESETS = {
     "too much guidance": Settings(guidance=15.0),
     "in three steps": Settings(steps=3),
     "eight seeds": Settings(batch=8),
-    "in another style": Settings(prompt="cat face, fx style, on a yellow background"),
+    "in another style": Settings(prompt="robot, blob style, on a yellow background"),
     "guidance against steps": Settings(view=GRID),
     "a style pressed harder": Settings(
-        view=GRID, prompt="cat face, fx style, on a yellow background", x="style", y="seed", down="0, 1, 2"
+        view=GRID, prompt="robot, blob style, on a yellow background", x="style", y="seed", down="0, 1, 2"
     ),
     "a word against the seed": Settings(view=GRID, prompt="blue heart", x=WORD, y="seed", down="0, 1, 2"),
     "deck 004 · who is a doctor?": Settings(prompt="doctor", batch=8),
@@ -187,6 +203,11 @@ PRESETS = {
     "deck 003 · latents on the way": Settings(view=ALONG),
     "from an apple to a heart": Settings(view=TWO),
     "from one seed to another": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS),
+    "deck 002 · CLIP, one space": Settings(view=JOINT),
+    "deck 002 · toward a sentence": Settings(view=TOWARD),
+    "deck 002 · toward it by crops": Settings(view=TOWARD, crops=8),
+    "deck 000 · a spectrum toward it": Settings(view=TOWARD, canvas=SPECTRUM, crops=8),
+    "deck 000 · codes toward it": Settings(view=TOWARD, canvas=CODES, crops=8),
     "straight through the noise": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS, way=STRAIGHT),
 }
 

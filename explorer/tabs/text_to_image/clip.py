@@ -1,0 +1,308 @@
+"""CLIP: sentences and pictures in one space, and what becomes of a picture that it alone moves toward a sentence."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checks, weights
+from core.clip import CLIP, Canvas, Move, codes, pixels, spectrum, toward
+from explorer import frame
+from explorer.components.pictures import Picture
+from explorer.components.player import Trajectory
+from explorer.components.progress import Progress
+from explorer.figures import conditioning as figures
+from explorer.figures.style import thinned
+from explorer.formulas import tex
+from explorer.frame import View
+from explorer.ideas import Idea
+from explorer.tabs.text_to_image.settings import (
+    BETWEEN,
+    CODES,
+    JOINT,
+    PIXELS,
+    SPECTRUM,
+    TOWARD,
+    Settings,
+    ended,
+    places,
+    read,
+    screen,
+    unit,
+)
+
+if TYPE_CHECKING:
+    from core.networks.vae import VAE
+    from core.pipeline import TextToImage
+
+MODEL = "emoji"  # the one that has a tower of pictures
+FRAMES = 60  # of a way, at the most
+PANELS = ("moved toward the sentence", "drawn by diffusion")
+
+
+@cache
+def towers() -> CLIP:
+    return CLIP.load(MODEL)
+
+
+@cache
+def decoder() -> "VAE":
+    return weights.load(f"{MODEL}/vae")[0]
+
+
+def embedded(s: Settings) -> Settings:
+    """The same for the model that CLIP was trained with."""
+    return replace(s, model=MODEL)
+
+
+def drawn(model: "TextToImage", sentence: str, seed: int, view: View) -> Generator[View | None, None, Tensor]:
+    """The picture (1, 3, H, W) as the model's card wants it; until it is there, ``view`` now and then."""
+    at, steps = -BETWEEN, []
+    for step in model.stream(model.text.heard(sentence), seed=seed):
+        steps.append(step)
+        told = time.perf_counter() - at >= BETWEEN
+        at = time.perf_counter() if told else at
+        yield view if told else None
+    return model.decode(steps[-1].x_next).clamp(-1, 1).cpu()
+
+
+# Words and pictures
+
+
+def split(s: Settings) -> tuple[str, ...]:
+    """Raises: ValueError if there are not 2 to 8 sentences."""
+    said = tuple(filter(None, (part.strip() for part in s.sentences.split(";"))))
+    if not 2 <= len(said) <= 8:
+        raise ValueError(f"wanted 2 to 8 sentences with semicolons between, got {len(said)}")
+    return said
+
+
+def joint(s: Settings) -> Iterator[View | None]:
+    """A picture of every sentence, and how alike every sentence and every picture are."""
+    said = split(s)
+    model = yield from read(embedded(s), joint_formula(s))
+    began, made = time.perf_counter(), []
+    for i, sentence in enumerate(said):
+        left = (time.perf_counter() - began) / i * (len(said) - i) if i else None
+        doing = Progress(i, len(said), f"picture {i + 1} of {len(said)}", left)
+        wait = screen(joint_formula(s), None, "The model draws what the sentences say.", {}, progress=doing)
+        made.append((yield from drawn(model, sentence, s.seed, wait)))
+    clip, x = towers(), torch.cat(made)
+    with torch.no_grad():
+        cosines = clip.words(said) @ clip.pictures(x).T
+    shares = (clip.scale * cosines).softmax(1)
+    own = [bool(row[i] == row.max()) for i, row in enumerate(cosines)]
+    numbers = {
+        "sentences": list(said),
+        "cosines": cosines.tolist(),
+        "scale": clip.scale,
+        "share_of_pictures": shares.tolist(),
+        "find_their_own": sum(own),
+    }
+    yield screen(
+        joint_formula(s, numbers),
+        frame.weakest(checks.shared_space(cosines, said, x, clip), checks.competing(shares, clip.scale * cosines)),
+        joint_notice(numbers),
+        numbers,
+        progress=ended(embedded(s), model, frame.counted(len(said), "picture"), time.perf_counter() - began),
+        plot=figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
+        pictures=[
+            Picture(unit(picture), sentence, f"nearest: {said[int(column.argmax())]}, {float(column.max()):.2f}")
+            for picture, sentence, column in zip(x, said, cosines.T, strict=True)
+        ],
+    )
+
+
+def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
+    alike = r"\cos(w_i,p_j)=\frac{w_i\cdot p_j}{\|w_i\|\,\|p_j\|}"
+    share = r"p(j\mid i)=\frac{e^{\tau\cos(w_i,p_j)}}{\sum_k e^{\tau\cos(w_i,p_k)}}"
+    if n is None:
+        return f"$${alike}$$\n\n$${share}$$"
+    first = rf"\cos(w_1,p_1)={tex(n['cosines'][0][0], 3)}"
+    return (
+        rf"$${alike}\qquad {first}$$"
+        "\n\n"
+        rf"$${share}\qquad \tau={tex(n['scale'], 3)},\quad p(1\mid 1)={tex(n['share_of_pictures'][0][0], 3)}$$"
+    )
+
+
+def joint_notice(n: dict[str, Any]) -> str:
+    apart = np.array(n["cosines"])
+    np.fill_diagonal(apart, -2)
+    i, j = np.unravel_index(apart.argmax(), apart.shape)
+    said = n["sentences"]
+    return (
+        f"**{n['find_their_own']} of {len(said)}** sentences are nearest to the picture that was drawn of them. Of what"
+        f" does not belong together “{said[i]}” and the picture of “{said[j]}” are the most alike: {apart[i, j]:.2f}.\n"
+        "Two towers read them, one words and one pixels, and were trained to point the same way for a picture and its "
+        "caption; the diffusion model reads what the tower of words makes of the prompt."
+    )
+
+
+def joint_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.clip import CLIP
+from core.pipeline import TextToImage
+
+model, clip = TextToImage.load({MODEL!r}), CLIP.load({MODEL!r})
+sentences = {list(split(s))!r}
+pictures = []
+for sentence in sentences:
+    *_, last = model.stream(model.text.heard(sentence), seed={s.seed})
+    pictures.append(model.decode(last.x_next).clamp(-1, 1).cpu())
+with torch.no_grad():
+    cosines = clip.words(sentences) @ clip.pictures(torch.cat(pictures)).T
+
+print("cosines =", cosines.tolist())
+print("scale =", clip.scale)
+print("share_of_pictures =", (clip.scale * cosines).softmax(1).tolist())
+print("find_their_own =", sum(bool(row[i] == row.max()) for i, row in enumerate(cosines)))
+"""
+
+
+# Toward a sentence
+
+
+def canvas(s: Settings, generator: torch.Generator) -> Canvas:
+    side = towers().side
+    if s.canvas == CODES:
+        return codes(decoder(), side, generator)
+    return {PIXELS: pixels, SPECTRUM: spectrum}[s.canvas](side, generator)
+
+
+def moving(s: Settings) -> Iterator[View | None]:
+    """A picture moved step by step, beside the one that the diffusion model draws of the same words."""
+    model = yield from read(embedded(s), moving_formula(s))
+    clip, generator = towers(), torch.Generator().manual_seed(s.seed)
+    wait = screen(moving_formula(s), None, "First, what diffusion draws of it.", {}, progress=Progress(0, s.moves, ""))
+    picture = yield from drawn(model, s.prompt, s.seed, wait)
+    with torch.no_grad():
+        of_drawn = float(clip.pictures(picture)[0] @ clip.words([s.prompt])[0])
+    kept = set(thinned(0, s.moves, FRAMES - 8, near=4).tolist())
+    way: list[Move] = []
+    frames: list[np.ndarray] = []
+    labels: list[str] = []
+    sent, began, at = 0, time.perf_counter(), -BETWEEN
+    beside = picture[0].permute(1, 2, 0).numpy()
+    for move in toward(clip, s.prompt, canvas(s, generator), moves=s.moves, crops=s.crops, generator=generator):
+        if len(way) in kept:
+            frames.append(np.stack([move.picture[0].permute(1, 2, 0).numpy(), beside]))
+            labels.append(f"move {len(way)}: cosine {move.likeness:.3f}")
+        way.append(move)
+        now, done = time.perf_counter(), len(way) - 1
+        if now - at < BETWEEN or not labels[sent:]:
+            yield None
+            continue
+        at = now
+        left = (now - began) / done * (s.moves - done) if done else None
+        yield screen(
+            moving_formula(s),
+            None,
+            f"Move **{done}** of {s.moves}: CLIP finds it **{move.likeness:.2f}** like the sentence.",
+            {},
+            progress=Progress(done, s.moves, f"move {done} of {s.moves}", left),
+            moved=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=len(frames) - 1, start=sent),
+        )
+        sent = len(frames)
+    numbers = {
+        "likeness": [move.likeness for move in way],
+        "seen": [move.seen for move in way],
+        "drawn": of_drawn,
+        "mean": way[-1].picture[0].double().mean((1, 2)).tolist(),
+    }
+    ends, both = torch.cat([way[-1].picture, picture]), torch.tensor([[way[-1].likeness, of_drawn]])
+    yield screen(
+        moving_formula(s, numbers),
+        checks.shared_space(both, [s.prompt], ends, clip),
+        moving_notice(s, numbers),
+        numbers,
+        progress=ended(embedded(s), model, frame.counted(s.moves, "move"), time.perf_counter() - began),
+        moved=Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
+        plot=figures.ascent(numbers["likeness"], numbers["seen"] if s.crops else None, of_drawn),
+    )
+
+
+def moving_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
+    what = {PIXELS: r"z\text{: pixels}", SPECTRUM: r"z\text{: waves}", CODES: r"z\text{: a latent}"}[s.canvas]
+    made = {PIXELS: r"\tanh z", SPECTRUM: r"\tanh\mathcal F^{-1}(z/f)", CODES: r"\mathrm D(z)"}[s.canvas]
+    seen = r"\tfrac1{%d}\sum_c\cos(w,p(\text{crop}_c\,x))" % s.crops if s.crops else r"\cos(w,p(x))"  # noqa: UP031
+    one = rf"z\leftarrow z+\mathrm{{Adam}}\!\left(\nabla_z\,{seen}\right),\qquad x={made},\quad {what}"
+    if n is None:
+        return f"$${one}$$"
+    first, last = (tex(n["likeness"][i], 3) for i in (0, -1))
+    two = rf"\cos(w,p(x)):\;{first}\to{last},\qquad\text{{of what diffusion drew: }}{tex(n['drawn'], 3)}"
+    return f"$${one}$$\n\n$${two}$$"
+
+
+def moving_notice(s: Settings, n: dict[str, Any]) -> str:
+    last, of_drawn = n["likeness"][-1], n["drawn"]
+    if last > of_drawn:
+        first = (
+            f"CLIP finds the moved picture **{last:.2f}** like the sentence, and the drawn one {of_drawn:.2f}. Which "
+            "of them would you show to somebody who asks for it?"
+        )
+    else:
+        first = f"CLIP finds the moved picture {last:.2f} like the sentence, and the drawn one **{of_drawn:.2f}**."
+    second = (
+        "Many pictures point where the sentence points, and most of them look like nothing: each move takes the "
+        "shortest way there."
+        if not s.crops
+        else "Each move must now hold for parts of the picture too: shortcuts that work for the whole alone are lost."
+    )
+    return f"{first}\n{second}"
+
+
+def moving_code(s: Settings) -> str:
+    made = {
+        PIXELS: "pixels(clip.side, generator)",
+        SPECTRUM: "spectrum(clip.side, generator)",
+        CODES: f'codes(weights.load("{MODEL}/vae")[0], clip.side, generator)',
+    }[s.canvas]
+    uses = "from core import weights\n" * (s.canvas == CODES)
+    return f"""
+import torch
+
+{uses}from core.clip import CLIP, {made.partition("(")[0]}, toward
+from core.pipeline import TextToImage
+
+model, clip = TextToImage.load({MODEL!r}), CLIP.load({MODEL!r})
+prompt = {s.prompt!r}
+*_, last = model.stream(model.text.heard(prompt), seed={s.seed})
+picture = model.decode(last.x_next).clamp(-1, 1).cpu()
+with torch.no_grad():
+    drawn = float(clip.pictures(picture)[0] @ clip.words([prompt])[0])
+
+generator = torch.Generator().manual_seed({s.seed})
+canvas = {made}
+way = list(toward(clip, prompt, canvas, moves={s.moves}, crops={s.crops}, generator=generator))
+
+print("likeness =", [move.likeness for move in way])
+print("seen =", [move.seen for move in way])
+print("drawn =", drawn)
+print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist())
+"""
+
+
+IDEAS = {
+    JOINT: Idea(
+        places("progress", "plot", "pictures"),
+        ("sentences", "seed"),
+        joint_code,
+        walk=joint,
+        waiting=joint_formula,
+    ),
+    TOWARD: Idea(
+        places("progress", "moved", "plot"),
+        ("prompt", "canvas", "moves", "crops", "seed"),
+        moving_code,
+        walk=moving,
+        waiting=moving_formula,
+    ),
+}

@@ -1,0 +1,143 @@
+"""CLIP against open_clip's own model, and ways toward a sentence against closed forms and numpy."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core import checks, weights
+from core.clip import CLIP, Canvas, codes, cut, pixels, spectrum, toward
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return CLIP.load("emoji")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_both_towers_are_those_of_open_clip(clip):
+    said, x = ["red apple", "a cat face, fx style", "qwxzqvk"], torch.rand(2, 3, 64, 64, generator=seeded()) * 2 - 1
+    with torch.no_grad():
+        cosines = clip.words(said) @ clip.pictures(x).T
+    assert cosines.shape == (3, 2) and checks.shared_space(cosines, said, x, clip).ok
+    assert not checks.shared_space(-cosines, said, x, clip).ok
+    assert not checks.shared_space(cosines.roll(1, 0), said, x, clip).ok
+    assert clip.scale == pytest.approx(np.exp(clip.config["logit_scale"])) and clip.side == 64
+
+
+def test_larger_pictures_are_resized_and_the_sentences_find_theirs(clip):
+    """Coloured discs on white: CLIP has seen red, green and blue circles."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 128)] * 2, indexing="ij")
+    inside = (x**2 + y**2 < 0.7).float()
+    colours = torch.tensor([[0.8, -0.6, -0.7], [-0.4, 0.6, -0.5], [-0.7, 0.2, 0.8]])
+    discs = inside * colours[:, :, None, None] + (1 - inside)
+    with torch.no_grad():
+        cosines = clip.words(["red circle", "green circle", "blue circle"]) @ clip.pictures(discs).T
+        small = clip.pictures(torch.nn.functional.avg_pool2d(discs, 2))
+    assert cosines.argmax(1).tolist() == [0, 1, 2] == cosines.argmax(0).tolist()
+    assert (clip.pictures(discs) * small).sum(1).min() > 0.98
+
+
+class Flat:
+    """A space in which a picture points where its pixels do, and every sentence where ``wanted`` does."""
+
+    side = 4
+
+    def __init__(self, wanted):
+        self.wanted = torch.nn.functional.normalize(wanted.flatten(), dim=0)
+
+    def words(self, sentences):
+        return self.wanted.expand(len(sentences), -1)
+
+    def pictures(self, x):
+        return torch.nn.functional.normalize(x.flatten(1), dim=1)
+
+
+def test_a_way_begins_where_the_slope_is_and_ends_at_the_sentence():
+    """cos(w, x) = w x / |x| has the slope g = (w - cos x / |x|) / |x|; Adam's first move is rate g / (|g| + 1e-8)."""
+    start, wanted = (torch.randn(1, 3, 4, 4, generator=seeded(i), dtype=torch.float64) for i in (0, 1))
+    clip, canvas = Flat(wanted), Canvas(start, lambda x: x, 0.05)
+    way = list(toward(clip, "", canvas, moves=200))
+    w, x = clip.wanted.numpy(), start.flatten().numpy()
+    cosine = w @ x / np.linalg.norm(x)
+    slope = (w - cosine * x / np.linalg.norm(x)) / np.linalg.norm(x)
+    assert len(way) == 201 and torch.equal(way[0].picture, start) and way[0].likeness == pytest.approx(cosine)
+    moved = (way[1].picture - start).flatten().numpy()
+    np.testing.assert_allclose(moved, 0.05 * slope / (np.abs(slope) + 1e-8), rtol=1e-9)
+    assert way[-1].likeness > 0.999 and way[-1].seen == way[-1].likeness
+    assert torch.equal(start, canvas.start) and not way[-1].picture.requires_grad
+
+
+def test_crops_are_squares_of_the_picture():
+    """Of a picture that says where its pixels are every crop says where it was cut: bilinear keeps a plane a plane."""
+    rows, columns = torch.meshgrid(torch.arange(30.0), torch.arange(40.0), indexing="ij")
+    looks = cut(torch.stack([rows, columns])[None], 200, 10, seeded())
+    assert looks.shape == (200, 2, 10, 10)
+    size = (looks[:, :, -1, -1] - looks[:, :, 0, 0]) * 10 / 9  # the middles of ten equal cells
+    assert torch.allclose(size[:, 0], size[:, 1], atol=1e-3) and torch.allclose(size, size.round(), atol=1e-3)
+    assert set(size[:, 0].round().int().tolist()) == set(range(18, 31))
+    first = looks[:, :, 0, 0] - size / 20 + 0.5  # the edge of the first cell
+    assert torch.allclose(first, first.round(), atol=1e-3) and first.min() > -1e-3
+    assert (first + size).amax(0).tolist() == pytest.approx([30, 40], abs=1e-2)
+
+
+def test_canvases_draw_pictures(clip):
+    waves = spectrum(16, seeded())
+    f = np.maximum(np.hypot(np.fft.fftfreq(16)[:, None], np.fft.rfftfreq(16)), 1 / 16)
+    z = waves.start.numpy().astype(np.float64)
+    expected = np.tanh(np.fft.irfft2((z[..., 0] + 1j * z[..., 1]) / f, norm="ortho"))
+    np.testing.assert_allclose(waves.draw(waves.start), expected, atol=1e-6)
+    plain = pixels(16, seeded(3))
+    np.testing.assert_allclose(plain.draw(plain.start), np.tanh(plain.start.numpy()), atol=1e-6)
+    vae, _ = weights.load("emoji/vae")
+    latent = codes(vae, 64, seeded())
+    assert torch.allclose(latent.draw(latent.start), vae.decode(latent.start).clamp(-1, 1))
+    assert waves.draw(waves.start).shape == (1, 3, 16, 16) and latent.draw(latent.start).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("crops", [0, 2])
+def test_a_picture_is_moved_by_the_real_towers(clip, crops):
+    """Twice the same; more like the sentence at the end; what was looked at is the whole picture, or is not."""
+    one, two = (
+        list(toward(clip, "red apple", pixels(64, seeded(1)), moves=12, crops=crops, generator=seeded(2)))
+        for _ in range(2)
+    )
+    assert [a.likeness for a in one] == [b.likeness for b in two] and torch.equal(one[-1].picture, two[-1].picture)
+    assert one[-1].likeness > one[0].likeness + 0.3
+    assert ([a.seen for a in one] == [a.likeness for a in one]) == (crops == 0)
+    with torch.no_grad():
+        again = clip.pictures(one[-1].picture)[0] @ clip.words(["red apple"])[0]
+    assert one[-1].likeness == pytest.approx(float(again), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"moves": -1}, "moves must be a whole number of at least 0, got -1"), ({"moves": 2, "crops": 1.5}, "crops must")],
+)
+def test_what_cannot_be_moved_is_refused(clip, asked, says):
+    with pytest.raises(ValueError, match=says):
+        next(toward(clip, "red apple", pixels(64, seeded()), **asked))
+
+
+def test_towers_that_cannot_be_read(tmp_path):
+    shutil.copytree(weights.resolve("emoji") / "text_encoder", tmp_path / "text_encoder")
+    with pytest.raises(ValueError, match="image_encoder"):
+        CLIP.load(tmp_path)
+    shutil.copytree(weights.resolve("emoji") / "image_encoder", tmp_path / "image_encoder")
+    config = tmp_path / "image_encoder" / "config.json"
+    right = json.loads(config.read_text())
+    for wrong in (right | {"width": "wide"}, {k: v for k, v in right.items() if k != "logit_scale"}):
+        config.write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match="describes no tower of pictures"):
+            CLIP.load(tmp_path)
+    config.write_text(json.dumps(right | {"layers": 2}))
+    with pytest.raises(ValueError, match="image_encoder"):
+        CLIP.load(tmp_path)
+    config.write_text(json.dumps(right))
+    assert replace(CLIP.load(tmp_path)).side == 64
