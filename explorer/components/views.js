@@ -9,7 +9,12 @@ function apply() {
   const stays = pieces.map((i) => `:nth-child(${i + 1} of .piece)`).join(', ');
   sheet.textContent = `.views-piece, ${tab} .stage > .piece:not(${stays}), ${tab} .controls :is(${gone}),
     ${tab} .controls .form:not(:has(> .block:not(${gone}))) { display: none !important; }`;
-  requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));  // a plot drawn while hidden takes its width
+  requestAnimationFrame(() => {
+    window.dispatchEvent(new Event('resize'));  // a plot drawn while hidden takes its width
+    for (const field of document.querySelectorAll(`${tab} .controls textarea`)) {  // and a text its lines
+      if (field.scrollHeight > field.clientHeight) field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
+    }
+  });
 }
 watch('value', apply);
 apply();

@@ -100,6 +100,7 @@ def build() -> None:
         "route": RouteTable("Steps of the walk"),
         "underlay": Underlay(),
         "player": Player("Noise turning into a picture, with the model's guess beside it", height=436, saves="steps"),
+        "moved": Player("A picture on its way toward a sentence", height=300, saves="moves"),
         "result": ResultPiece("Tokens, download, and what was made before", reader=reader(opened)),
         "sheet": SheetPiece("A grid of two settings"),
         "tokens": TokenGrid("The places of the prompt", height=300),
@@ -108,7 +109,6 @@ def build() -> None:
         "panels": Player("What the network says without the words, with them, and guided", height=250),
         "pictures": Pictures("Pictures side by side", columns=4, side=256, height=240),
         "machine": MachineView("The whole machine, a tensor in every box", NAME),
-        "moved": Player("A picture on its way toward a sentence", height=300, saves="moves"),
         "amounts": PictureRows("Training examples: noise amount, noisy latent, noise"),
         "examples": PictureRows("Training examples with text: step, image, text, noise sample"),
     }

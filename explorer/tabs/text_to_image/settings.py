@@ -30,7 +30,7 @@ TEXT, SCALES, OVER_TIME = "without text, with text", "guidance scales", "guidanc
 GRID = "a grid of two settings"
 CHANGE, PAINT = "image to image", "inpainting"
 LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
-JOINT, TOWARD = "words and pictures in one space (CLIP)", "toward a sentence, by CLIP alone"
+JOINT, TOWARD = "words and pictures (CLIP)", "toward a sentence (CLIP)"
 VIEWS = (
     *(DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO),
     *(JOINT, TOWARD),
@@ -73,6 +73,7 @@ PLACES = (
     "progress",
     "route",
     "player",
+    "moved",
     "result",
     "sheet",
     "tokens",
@@ -84,7 +85,6 @@ PLACES = (
     "amounts",
     "examples",
     "underlay",
-    "moved",
 )
 
 
@@ -203,12 +203,12 @@ PRESETS = {
     "deck 003 · latents on the way": Settings(view=ALONG),
     "from an apple to a heart": Settings(view=TWO),
     "from one seed to another": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS),
+    "straight through the noise": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS, way=STRAIGHT),
     "deck 002 · CLIP, one space": Settings(view=JOINT),
     "deck 002 · toward a sentence": Settings(view=TOWARD),
     "deck 002 · toward it by crops": Settings(view=TOWARD, crops=8),
     "deck 000 · a spectrum toward it": Settings(view=TOWARD, canvas=SPECTRUM, crops=8),
     "deck 000 · codes toward it": Settings(view=TOWARD, canvas=CODES, crops=8),
-    "straight through the noise": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS, way=STRAIGHT),
 }
 
 
