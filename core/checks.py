@@ -18,7 +18,7 @@ from skimage import metrics, restoration, transform
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from core.clip import CLIP
+    from core.clip import CLIP, Canvas, Move
 
 Pair = int | tuple[int, int]
 
@@ -990,25 +990,48 @@ def guidance(
     more = max(scale - 1, 0) * k
     terms = [weight * one for weight, one in zip((scale, 1 - scale, more, -more), said, strict=False)]
     tolerance, size = max(1e-4, 10 * torch.finfo(dtype).eps), float(np.abs(terms).max())
-    claim = "guided = (1 − s) without + s with" + " + (s − 1) k (style − rest)" * bool(style)
+    claim = "guided = (1 − s) without + s with" + " + max(s − 1, 0) k (style − rest)" * bool(style)
     return _close(claim, guided.cpu(), sum(terms), tolerance, size)
 
 
 def shared_space(cosines: Tensor, sentences: Sequence[str], pictures: Tensor, clip: "CLIP") -> Check:
     """Cosines (sentences, pictures) against open_clip's whole model with the same weights."""
-    from open_clip import tokenize
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+
+    from core.text import token_ids
 
     c = clip.text.config
     words = CLIPTextCfg(width=c.hidden_size, heads=c.num_attention_heads, layers=c.num_hidden_layers)
     names = {one.name for one in fields(CLIPVisionCfg)}
     looks = CLIPVisionCfg(**{name: value for name, value in clip.config.items() if name in names})
-    model = CustomTextCLIP(clip.config["embed_dim"], looks, words).eval()
-    model.visual.load_state_dict(clip.vision.state_dict())
-    model.text.load_state_dict(clip.text.tower.state_dict())
+    with torch.device("meta"):  # no weights yet: neither time nor chance is spent on random ones
+        model = CustomTextCLIP(clip.config["embed_dim"], looks, words).eval()
+    model.visual.load_state_dict(clip.vision.state_dict(), assign=True)
+    model.text.load_state_dict(clip.text.tower.state_dict(), assign=True)
+    model.text.register_buffer("attn_mask", clip.text.tower.attn_mask, persistent=False)  # which no state holds
     with torch.no_grad():
-        seen, said, _ = model(pictures, tokenize(list(sentences)))
+        seen, said, _ = model(pictures, token_ids(list(sentences)))
     return _close("equals open_clip's CustomTextCLIP", cosines, (said @ seen.T).double(), 1e-5)
+
+
+def way_begun(first: "Move", second: "Move", sentence: str, canvas: "Canvas", clip: "CLIP") -> Check:
+    """A first move against Adam's by hand, rate g / (|g| + 1e-8), and its slope g against a central difference."""
+    from core.clip import look
+
+    if first.slope is None:
+        return Check("nothing moves", 0.0, 0.0)
+    slope, wanted = np.asarray(first.slope, dtype=np.float64), clip.words([sentence])[0]
+    moved = np.asarray(second.numbers - first.numbers, dtype=np.float64)
+    by_hand = _close("the first move is Adam's, by hand", moved, canvas.rate * slope / (np.abs(slope) + 1e-8), 1e-3)
+    size = max(float(np.linalg.norm(slope)), 1e-30)
+    along = first.slope * (0.01 / size**2)  # so far that the cosine changes by about 0.01 there and back
+    with torch.no_grad():
+        up, down = (
+            float(look(clip, canvas.draw(first.numbers + way), first.squares, wanted)) for way in (along, -along)
+        )
+    claim, step = "the slope is a central difference's", 2 * float(along.double().norm())
+    by_steps = _close(claim, np.array([size]), np.array([(up - down) / step]), 0.01)
+    return by_hand if not by_hand.ok else by_steps
 
 
 def competing(shares: Tensor, logits: Tensor) -> Check:

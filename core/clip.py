@@ -108,14 +108,24 @@ def codes(vae: "VAE", side: int, generator: torch.Generator) -> Canvas:
     return Canvas(torch.randn(shape, generator=generator), lambda z: vae.decode(z).clamp(-1, 1), 0.05)
 
 
+Square = tuple[int, int, int]  # its top row, its left column, its side
+
+
 @dataclass(frozen=True, eq=False)
 class Move:
-    """Where a picture stands on its way: itself (1, 3, H, W), its cosine with the sentence, and the mean cosine of what
-    was looked at for the next move, crops of it or the whole."""
+    """Where a picture stands on its way, before it moves on.
+
+    picture: (1, 3, H, W). likeness: its cosine with the sentence. seen: the mean cosine of the ``squares`` of it that
+    are looked at for the next move; the whole picture's where there are none. numbers: the canvas's. slope: of ``seen``
+    in them; None at the end, from where nothing moves.
+    """
 
     picture: Tensor
     likeness: float
     seen: float
+    squares: tuple[Square, ...]
+    numbers: Tensor
+    slope: Tensor | None
 
 
 def toward(
@@ -139,25 +149,31 @@ def toward(
     for i in range(moves + 1):
         with torch.enable_grad():
             picture = canvas.draw(numbers)
-            looks = cut(picture, crops, clip.side, generator) if crops else picture
-            seen = (clip.pictures(looks) @ wanted).mean()
+            places = squares(picture, crops, generator)
+            seen = look(clip, picture, places, wanted)
+            slope = torch.autograd.grad(seen, numbers)[0] if i < moves else None
         with torch.no_grad():
-            likeness = (clip.pictures(picture)[0] @ wanted) if crops else seen
-        yield Move(picture.detach().clone(), float(likeness.detach()), float(seen.detach()))
-        if i < moves:
-            adam.zero_grad()
-            (-seen).backward()
+            likeness = look(clip, picture, (), wanted) if crops else seen
+        here = [one.detach().clone() for one in (picture, numbers)]
+        yield Move(here[0], float(likeness.detach()), float(seen.detach()), places, here[1], slope)
+        if slope is not None:
+            numbers.grad = -slope
             adam.step()
 
 
-def cut(picture: Tensor, crops: int, side: int, generator: torch.Generator | None = None) -> Tensor:
-    """Squares at random places of a picture (1, C, H, W), of six to ten tenths of its smaller side: (crops, C, side,
-    side)."""
-    height, width = picture.shape[2:]
-    whole, looks = min(height, width), []
+def look(clip: CLIP, picture: Tensor, places: Sequence[Square], wanted: Tensor) -> Tensor:
+    """The mean cosine of squares of a picture, or of the whole where there are none, with a sentence's vector (D,)."""
+    parts = [picture[:, :, top : top + n, left : left + n] for top, left, n in places] or [picture]
+    sized = [F.interpolate(part, (clip.side, clip.side), mode="bilinear") for part in parts] if places else parts
+    return (clip.pictures(torch.cat(sized)) @ wanted).mean()
+
+
+def squares(picture: Tensor, crops: int, generator: torch.Generator | None = None) -> tuple[Square, ...]:
+    """Random places in a picture (..., H, W) of squares of six to ten tenths of its smaller side."""
+    height, width = picture.shape[-2:]
+    whole, found = min(height, width), []
     for _ in range(crops):
         size = int(torch.randint(-(-6 * whole // 10), whole + 1, (), generator=generator))
         top, left = (int(torch.randint(0, n - size + 1, (), generator=generator)) for n in (height, width))
-        square = picture[:, :, top : top + size, left : left + size]
-        looks.append(F.interpolate(square, (side, side), mode="bilinear"))
-    return torch.cat(looks)
+        found.append((top, left, size))
+    return tuple(found)

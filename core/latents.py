@@ -50,7 +50,7 @@ def stream_from(
     guidance: float | None = None,
     seed: int = 0,
 ) -> Iterator[Step]:
-    """`TextToImage.stream` for words and noise that are tensors already, one picture a row.
+    """`TextToImage.stream` for words and noise that are tensors already, one picture a row; no style is pressed.
 
     Args:
         states: what the words became, (1 or B, L, D). noise: of unit variance, (1 or B, C, h, w).

@@ -182,19 +182,34 @@ def usable(device: torch.device | str | None) -> torch.device:
     return at
 
 
+# What a part of a prompt ends in: (in) fx style, and (on a) blue background.
+STYLE = re.compile(r"(?:(?:.*\W)?in |)((?:(?!\bin\b).)*\w style)\W*", re.IGNORECASE)
+GROUND = re.compile(r"(?:.*\W|)(on (?:(?!\bon\b).)*\w background)\W*|((?:(?!\bon\b).)*\w background)\W*", re.IGNORECASE)
+
+
 def style_of(prompt: str) -> tuple[str, str]:
     """The style that a prompt names, with the background that it names, and that background without it: of "red apple,
     fx style, on a blue background" these are "fx style, on a blue background" and "on a blue background".
 
-    Parts lie between commas; one that ends in the word "style", and says which, is a style. Two empty texts if there is
-    none, or nothing else.
+    A style is a part between commas that ends in the word "style", or of such a part what follows "in". Two empty
+    texts if there is none, or nothing else.
     """
-    parts = [part.strip() for part in prompt.split(",") if part.strip()]
-    grounds = [part for part in parts if re.search(r"\bbackground$", part, re.IGNORECASE)]
-    said = [part for part in parts if re.search(r"\S\s+style$", part, re.IGNORECASE) or part in grounds]
-    if len(grounds) == len(said) or len(said) == len(parts):
+    styles: list[str] = []
+    grounds: list[str] = []
+    things = False
+    for part in (" ".join(part.split()) for part in prompt.split(",")):
+        while part:
+            style = STYLE.fullmatch(part)
+            found = style or GROUND.fullmatch(part)
+            if found is None:
+                things = True
+                break
+            group = found.lastindex or 0
+            (styles if style else grounds).append(found[group].strip())
+            part = re.sub(r"(^| )in *$", "", part[: found.start(group)], flags=re.IGNORECASE).strip()
+    if not styles or not things:
         return "", ""
-    return ", ".join(said), ", ".join(grounds)
+    return ", ".join([*styles, *grounds]), ", ".join(grounds)
 
 
 def network_denoiser(
@@ -460,11 +475,13 @@ class TextToImage:
                 the way is walked again: int(steps * strength) steps, and none at 0.
             mask: (size, size), 1 where ``image`` is to be drawn anew, 0 where it stays.
             record: an attention record, filled anew at every step.
-            token_weights: one factor for each token's state (start mark first); 0 mutes a word.
+            token_weights: one factor for each token's state (start mark first); 0 mutes a word. No style is pressed
+                then unless ``style`` says so: it would be heard alone all the same.
         Raises: ValueError at the call, not at the first step, if an argument cannot be used.
         """
         guidance = self.default("guidance") if guidance is None else guidance
-        style = self.default("style") if style is None else style
+        if style is None:
+            style = self.default("style") if token_weights is None else 0.0
         size = self.size if size is None else size
         unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         walk = named_sampler(self.default("sampler") if sampler is None else sampler)

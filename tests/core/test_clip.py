@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core import checks, weights
-from core.clip import CLIP, Canvas, codes, cut, pixels, spectrum, toward
+from core.clip import CLIP, Canvas, codes, look, pixels, spectrum, squares, toward
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,10 @@ def seeded(seed=0):
 
 
 def test_both_towers_are_those_of_open_clip(clip):
-    said, x = ["red apple", "a cat face, fx style", "qwxzqvk"], torch.rand(2, 3, 64, 64, generator=seeded()) * 2 - 1
+    said, x = (
+        ["red apple", "a cat face, fx style", "red <end_of_text> qwxzqvk"],
+        torch.rand(2, 3, 64, 64, generator=seeded()) * 2 - 1,
+    )
     with torch.no_grad():
         cosines = clip.words(said) @ clip.pictures(x).T
     assert cosines.shape == (3, 2) and checks.shared_space(cosines, said, x, clip).ok
@@ -69,22 +72,24 @@ def test_a_way_begins_where_the_slope_is_and_ends_at_the_sentence():
     slope = (w - cosine * x / np.linalg.norm(x)) / np.linalg.norm(x)
     assert len(way) == 201 and torch.equal(way[0].picture, start) and way[0].likeness == pytest.approx(cosine)
     moved = (way[1].picture - start).flatten().numpy()
+    np.testing.assert_allclose(way[0].slope.flatten(), slope, rtol=1e-9)
     np.testing.assert_allclose(moved, 0.05 * slope / (np.abs(slope) + 1e-8), rtol=1e-9)
     assert way[-1].likeness > 0.999 and way[-1].seen == way[-1].likeness
     assert torch.equal(start, canvas.start) and not way[-1].picture.requires_grad
 
 
 def test_crops_are_squares_of_the_picture():
-    """Of a picture that says where its pixels are every crop says where it was cut: bilinear keeps a plane a plane."""
-    rows, columns = torch.meshgrid(torch.arange(30.0), torch.arange(40.0), indexing="ij")
-    looks = cut(torch.stack([rows, columns])[None], 200, 10, seeded())
-    assert looks.shape == (200, 2, 10, 10)
-    size = (looks[:, :, -1, -1] - looks[:, :, 0, 0]) * 10 / 9  # the middles of ten equal cells
-    assert torch.allclose(size[:, 0], size[:, 1], atol=1e-3) and torch.allclose(size, size.round(), atol=1e-3)
-    assert set(size[:, 0].round().int().tolist()) == set(range(18, 31))
-    first = looks[:, :, 0, 0] - size / 20 + 0.5  # the edge of the first cell
-    assert torch.allclose(first, first.round(), atol=1e-3) and first.min() > -1e-3
-    assert (first + size).amax(0).tolist() == pytest.approx([30, 40], abs=1e-2)
+    """Everywhere in it, of 18 to 30 cells of 30; what is looked at are these, each as large as the tower takes it."""
+    picture, wanted = torch.rand(1, 3, 30, 40, generator=seeded()), torch.randn(1, 3, 4, 4, generator=seeded(1))
+    places = squares(picture, 400, seeded())
+    assert {n for _, _, n in places} == set(range(18, 31))
+    assert {top for top, _, _ in places} == set(range(13)) and {left for _, left, _ in places} == set(range(23))
+    assert max(top + n for top, _, n in places) == 30 and max(left + n for _, left, n in places) == 40
+    space = Flat(wanted)
+    parts = [picture[..., top : top + n, left : left + n] for top, left, n in places[:5]]
+    small = torch.cat([torch.nn.functional.interpolate(one, (4, 4), mode="bilinear") for one in parts]).flatten(1)
+    cosines = torch.nn.functional.cosine_similarity(small, wanted.flatten()[None])
+    assert float(look(space, picture, places[:5], space.wanted)) == pytest.approx(float(cosines.mean()), abs=1e-6)
 
 
 def test_canvases_draw_pictures(clip):
@@ -99,6 +104,25 @@ def test_canvases_draw_pictures(clip):
     latent = codes(vae, 64, seeded())
     assert torch.allclose(latent.draw(latent.start), vae.decode(latent.start).clamp(-1, 1))
     assert waves.draw(waves.start).shape == (1, 3, 16, 16) and latent.draw(latent.start).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("crops", [0, 3])
+@pytest.mark.parametrize("kind", ["pixels", "spectrum", "codes"])
+def test_the_check_sees_a_way_that_begins_otherwise(clip, kind, crops):
+    vae, _ = weights.load("emoji/vae")
+    canvas = {"pixels": pixels, "spectrum": spectrum, "codes": lambda *a: codes(vae, *a)}[kind](64, seeded(1))
+    first, second = toward(clip, "red apple", canvas, moves=1, crops=crops, generator=seeded(2))
+    assert checks.way_begun(first, second, "red apple", canvas, clip).ok
+    back = replace(second, numbers=2 * first.numbers - second.numbers)
+    aside = replace(first, slope=first.slope.roll(1, 2)), replace(second, numbers=second.numbers.roll(1, 2))
+    steeper = replace(first, slope=1.5 * first.slope)
+    for one, two in ((first, back), aside, (steeper, second)):
+        assert not checks.way_begun(one, two, "red apple", canvas, clip).ok
+
+
+def test_shares_that_are_of_columns_are_seen():
+    logits = torch.randn(3, 3, generator=seeded())
+    assert checks.competing(logits.softmax(1), logits).ok and not checks.competing(logits.softmax(0), logits).ok
 
 
 @pytest.mark.parametrize("crops", [0, 2])

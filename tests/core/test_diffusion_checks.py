@@ -152,7 +152,8 @@ def test_guidance(dtype):
     assert checks.guidance(guided, cond, uncond, *style, scale=3.0, k=1.5, dtype=dtype).ok
     assert not checks.guidance(guided, cond, uncond, *style, scale=3.0, k=1.25, dtype=dtype).ok
     below = torch.lerp(uncond, cond, 0.5)  # where words are not pressed, their style is not
-    assert checks.guidance(below, cond, uncond, *style, scale=0.5, k=1.5, dtype=dtype).ok
+    said = checks.guidance(below, cond, uncond, *style, scale=0.5, k=1.5, dtype=dtype)
+    assert said.ok and said.claim == "guided = (1 − s) without + s with + max(s − 1, 0) k (style − rest)"
 
 
 def test_sampling_of_a_mixture():

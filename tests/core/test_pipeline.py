@@ -311,8 +311,18 @@ STYLED = "red apple, fx style, on a blue background"
     "prompt, said",
     [
         (STYLED, ("fx style, on a blue background", "on a blue background")),
-        ("a castle, in Watercolor Style", ("in Watercolor Style", "")),
-        ("on a red background ,noto style, red apple", ("on a red background, noto style", "on a red background")),
+        ("a castle, in Watercolor Style", ("Watercolor Style", "")),
+        ("on a red background ,noto style, red apple", ("noto style, on a red background", "on a red background")),
+        ("a red apple in fx style, smiling", ("fx style", "")),
+        (
+            "a red apple in fluent flat style, blue background.",
+            ("fluent flat style, blue background", "blue background"),
+        ),
+        ("a cat in a hat in fx style on a blue background", ("fx style, on a blue background", "on a blue background")),
+        ("a cat on a mat on a blue background, fx style.", ("fx style, on a blue background", "on a blue background")),
+        ("a cat on a blue background in fx style", ("fx style, on a blue background", "on a blue background")),
+        ("cat, in style", ("", "")),
+        ("in fx style", ("", "")),
         ("red apple, on a blue background", ("", "")),
         ("fx style, on a blue background", ("", "")),  # there is nothing else to press it beside
         ("a lifestyle", ("", "")),

@@ -11,7 +11,7 @@ from explorer import runs
 from explorer.settings import number
 from explorer.tabs import text_to_image
 from explorer.tabs.text_to_image import grid, guidance
-from explorer.tabs.text_to_image.settings import GRID, PRESETS, SCALES, TOKENS, TWO, VIEWS, Settings
+from explorer.tabs.text_to_image.settings import GRID, JOINT, PRESETS, SCALES, TOKENS, TOWARD, TWO, VIEWS, Settings
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,13 @@ def test_longer_runs_ask_for_longer(monkeypatch, tiny_offered):
     assert ask(replace(one, sampler="heun")) == ask(replace(one, steps=40)) == 16
     assert ask(replace(one, view=TOKENS)) == 8  # nothing is drawn
     assert ask(replace(one, view=TWO)) == ask(replace(one, batch=8)) < 120
-    assert len(walks(Settings(view=SCALES))) == len(guidance.row(Settings()))
+    assert [one.guidance for one in walks(Settings(view=SCALES))] == list(guidance.row(Settings()))
+    styled = replace(one, view=SCALES, prompt="cat face, fx style", guidance=1.0)
+    assert ask(styled) < ask(replace(styled, style=1.0)) < 120  # four of its six scales press it
+    joint = replace(one, view=JOINT, sentences="a; b")
+    assert 8 < ask(joint) < ask(replace(joint, sentences="a; b; c; d; e; f; g; h"))
+    toward = replace(one, view=TOWARD, moves=10)
+    assert ask(toward) < ask(replace(toward, moves=300)) < ask(replace(toward, moves=300, crops=8)) < 120
     assert walks(Settings(view=GRID)) == [cell for row in grid.squares(Settings(view=GRID)) for cell in row]
     for settings in [*PRESETS.values(), *(Settings(view=view, steps=200, batch=8, size="2") for view in VIEWS)]:
         assert 8 <= ask(settings) <= 120

@@ -174,6 +174,17 @@ def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
     assert np.abs(frame_of_all[:, 132:] - third).max() < 0.01
 
 
+def test_the_last_seed_is_that_of_the_last_picture(model):
+    most = dataclasses.replace(QUICK, steps=1, seed=2**32 - 2, batch=2)
+    pngs = [png for _, png in draw.draw(most, model, 0.0).pngs]
+    assert [records.restored(Settings, png)[0].seed for png in pngs] == [2**32 - 2, 2**32 - 1]
+    for beyond in (dataclasses.replace(most, batch=3), dataclasses.replace(most, seed=2**32 - 1)):
+        with pytest.raises(
+            ValueError, match=f"at most {2**32 - beyond.batch} for {beyond.batch} pictures at once, got"
+        ):
+            views(beyond, model)
+
+
 @pytest.mark.parametrize(("many", "rows", "columns"), [(4, 2, 2), (5, 2, 3), (6, 2, 3), (7, 2, 4), (8, 2, 4)])
 def test_as_few_places_as_can_be_stay_empty(many, rows, columns):
     white = draw.sheet(torch.ones(many, 3, 8, 8))
@@ -270,6 +281,7 @@ def test_a_png_says_how_much_its_style_was_pressed():
     old = records.to_png(np.zeros((4, 4, 3), np.uint8), "x", query="tab=text_to_image&q=a,+fx+style&g=3")
     assert records.restored(TURBO, old)[0] == TURBO(prompt="a, fx style", guidance=3.0, style=0.0)
     assert records.restored(TURBO, foreign("a, fx style\nSteps: 9"))[0].style == 0.0
+    assert records.restored(TURBO, foreign("a\nSteps: 9"))[0].style == 1.5  # nothing to press, nothing to say of it
 
 
 def test_a_png_of_a_model_that_is_not_here_says_so(model):
@@ -440,6 +452,7 @@ def test_the_grid_comes_picture_by_picture(model):
             "must stand in the prompt 'cat', got 'dog'",
         ),
         (Settings(x="steps", y="steps"), "two different settings"),
+        (Settings(prompt="cat", x="style", y="seed"), "wanted a prompt that names a style, such as 'cat, blob style'"),
         (Settings(x="steps", across="5, many", y="seed"), "steps must be a whole number"),
         (Settings(x="sampler", across="DPM++ 2M, LMS"), "sampler must be one of"),
         (Settings(x="seed", across="1,2,3,4,5,6,7"), "1 to 6 values"),
@@ -452,7 +465,7 @@ def test_axes_of_the_grid_are_read_or_refused(settings, wanted):
         assert [cell.prompt for cell in grid.squares(settings)[0]] == wanted
         return
     with pytest.raises(ValueError, match=wanted):
-        grid.axes(settings)
+        grid.squares(settings)
     assert grid.code(settings).startswith("#")
 
 
@@ -473,7 +486,8 @@ def test_a_run_that_is_given_up_asks_the_network_no_more(model, view):
         3 if view == ground.TEXT else 1,
     )  # asked three ways there
     calls = []
-    hook = model.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    drawer = models.loaded("emoji") if view in (ground.JOINT, ground.TOWARD) else model
+    hook = drawer.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         run = tab.stream(dataclasses.replace(settings, steps=50))
         while not calls:
@@ -680,6 +694,8 @@ def test_a_style_is_pressed_where_the_prompt_names_one(model):
     assert [c.pixels.tobytes() for c in piece(tab.result(grid_of), "sheet").cells] == [
         p[0].tobytes() for p in pixels[::-1]
     ]
+    brought = dataclasses.replace(grid_of, prompt="cat face, fx drawing", x=ground.WORD, across="drawing, style")
+    assert r"k=1.5" in grid.formula(brought) and "style" not in tab.TAB.showing(brought).hidden
     for view in (ground.ATTENTION, ground.TWO):
         shown = [tab.result(dataclasses.replace(s, view=view)) for s in (styled, plain)]
         assert "not pressed here" in shown[0].notice and "pressed" not in shown[1].notice

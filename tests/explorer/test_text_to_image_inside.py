@@ -24,12 +24,14 @@ from explorer.tabs import text_to_image as tab
 from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, guidance, machine, words
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
+    CODES,
     EXAMPLES,
     JOINT,
     MACHINE,
     OVER_TIME,
     PIXELS,
     SCALES,
+    SPECTRUM,
     TEXT,
     TOKENS,
     TOWARD,
@@ -417,10 +419,36 @@ def test_a_way_is_shown_from_its_first_place_to_its_last(model):
     assert np.array_equal(shown.frames[0, 1], shown.frames[-1, 1])
 
 
-@pytest.mark.parametrize("sentences", ["red apple", "; ;", "a;" * 9])
+@pytest.mark.parametrize("changed", [{"canvas": SPECTRUM, "prompt": "zzkrjj"}, {"canvas": CODES}, {}])
+def test_every_canvas_is_moved_as_its_snippet_says(model, changed):
+    settings = of(TOWARD, moves=5, **changed)
+    view, out = tab.result(settings), io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(settings), {})
+    assert view.check.ok and f"likeness = {view.numbers['likeness']}" in out.getvalue().splitlines()
+    assert ("no word** was seen in training" in view.notice) == ("prompt" in changed)
+
+
+def test_the_badge_sees_a_way_that_goes_back(model, monkeypatch):
+    right = clip.toward
+
+    def other(towers, sentence, canvas, **more):
+        first, *rest = right(towers, sentence, canvas, **more)
+        yield from (first, *(dataclasses.replace(one, numbers=2 * first.numbers - one.numbers) for one in rest))
+
+    monkeypatch.setattr(clip, "toward", other)
+    assert not tab.result(of(TOWARD, prompt="red apple", moves=5)).check.ok
+
+
+@pytest.mark.parametrize(
+    "sentences", ["red apple", "; ;", "; ".join("abcdefghi"), "red apple; Red  Apple"], ids=["one", "none", "9", "same"]
+)
 def test_too_few_or_too_many_sentences_are_refused(model, sentences):
-    with pytest.raises(ValueError, match="2 to 8 sentences"):
-        list(tab.stream(of(JOINT, sentences=sentences)))
+    settings = of(JOINT, sentences=sentences)
+    with pytest.raises(ValueError, match="2 to 8 different sentences"):
+        list(tab.stream(settings))
+    assert tab.code(settings).startswith("# wanted 2 to 8")  # and the field to mend it stays on the screen
+    assert clip.split(of(JOINT, sentences="b; a;A ; c")) == ("b", "a", "c")
 
 
 # The machine, and what it learned from

@@ -46,7 +46,7 @@ SOURCE = r"""
   arXiv 2404.07724 (an interval). Lecture 004: captions by cross-attention; attention: Vaswani et al. (2017), arXiv
   1706.03762, equation 1.
 - A style pressed beside the prompt, as concepts are composed: Liu et al. (2022), arXiv 2206.01714. What "fx style, on a
-  blue background" says over "on a blue background" is added $k\,(s-1)$ times.
+  blue background" says over "on a blue background" is added $k\,(s-1)$ times, where $s$ is above 1.
 - Samplers: DDPM (Ho et al. 2020), DDIM (Song et al. 2021), Euler and Heun (Karras et al. 2022), DPM-Solver++ (Lu et al.
   2022).
 - CLIP: Radford et al. (2021), arXiv 2103.00020, figure 3, here a small one, trained with the embedded model. A picture
@@ -75,7 +75,8 @@ FOLLOWED = {"model": wanted}  # another model brings its own settings along
 def update(settings: Settings) -> View:
     """The screen at once; before a run it says too what the model is made for, if there are several."""
     view = TAB.update(settings)
-    if IDEAS[settings.view].show is not None:
+    idea = IDEAS[settings.view]
+    if idea.show is not None or "model" not in idea.uses:
         return view
     return replace(view, notice=f"{view.notice}\n{made_for(settings)}".strip())
 

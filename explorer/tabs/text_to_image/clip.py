@@ -1,7 +1,7 @@
 """CLIP: sentences and pictures in one space, and what becomes of a picture that it alone moves toward a sentence."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core import checks, weights
 from core.clip import CLIP, Canvas, Move, codes, pixels, spectrum, toward
-from explorer import frame
+from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
@@ -75,11 +75,25 @@ def drawn(model: "TextToImage", sentence: str, seed: int, view: View) -> Generat
 
 
 def split(s: Settings) -> tuple[str, ...]:
-    """Raises: ValueError if there are not 2 to 8 sentences."""
-    said = tuple(filter(None, (part.strip() for part in s.sentences.split(";"))))
+    """The sentences, none twice. Raises: ValueError if there are not 2 to 8."""
+    said = {" ".join(part.lower().split()): part.strip() for part in reversed(s.sentences.split(";")) if part.strip()}
     if not 2 <= len(said) <= 8:
-        raise ValueError(f"wanted 2 to 8 sentences with semicolons between, got {len(said)}")
-    return said
+        raise ValueError(f"wanted 2 to 8 different sentences with semicolons between, got {len(said)}")
+    return tuple(reversed(said.values()))
+
+
+def unheard(model: "TextToImage", sentences: Sequence[str]) -> str:
+    """What there is to say of sentences of which no word was seen in training, or of which words are cut."""
+    deaf = [sentence for sentence in sentences if not model.text.heard(sentence)]
+    cut = [sentence for sentence in sentences if not all(token.kept for token in model.text.tokens(sentence))]
+    names = ", ".join(f"“{shorter(one)}”" for one in deaf)
+    said = f"Of {names} **no word** was seen in training: the model draws unasked, and CLIP reads it blindly.\n"
+    long = f"Of {', '.join(f'“{shorter(one)}”' for one in cut)} the words beyond 77 tokens are not read.\n"
+    return said * bool(deaf) + long * bool(cut)
+
+
+def shorter(sentence: str) -> str:
+    return sentence if len(sentence) <= 30 else f"{sentence[:29]}…"
 
 
 def joint(s: Settings) -> Iterator[View | None]:
@@ -107,7 +121,7 @@ def joint(s: Settings) -> Iterator[View | None]:
     yield screen(
         joint_formula(s, numbers),
         frame.weakest(checks.shared_space(cosines, said, x, clip), checks.competing(shares, clip.scale * cosines)),
-        joint_notice(numbers),
+        unheard(model, said) + joint_notice(numbers),
         numbers,
         progress=ended(embedded(s), model, frame.counted(len(said), "picture"), time.perf_counter() - began),
         plot=figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
@@ -145,14 +159,18 @@ def joint_notice(n: dict[str, Any]) -> str:
 
 
 def joint_code(s: Settings) -> str:
+    try:
+        said = split(s)
+    except ValueError as error:
+        return f"# {error}"
     return f"""
 import torch
 
 from core.clip import CLIP
 from core.pipeline import TextToImage
 
-model, clip = TextToImage.load({MODEL!r}), CLIP.load({MODEL!r})
-sentences = {list(split(s))!r}
+model, clip = {models.source(MODEL)}, CLIP.load({MODEL!r})
+sentences = {list(said)!r}
 pictures = []
 for sentence in sentences:
     *_, last = model.stream(model.text.heard(sentence), seed={s.seed})
@@ -181,7 +199,8 @@ def moving(s: Settings) -> Iterator[View | None]:
     """A picture moved step by step, beside the one that the diffusion model draws of the same words."""
     model = yield from read(embedded(s), moving_formula(s))
     clip, generator = towers(), torch.Generator().manual_seed(s.seed)
-    wait = screen(moving_formula(s), None, "First, what diffusion draws of it.", {}, progress=Progress(0, s.moves, ""))
+    first = Progress(0, s.moves, "drawing it by diffusion")
+    wait = screen(moving_formula(s), None, "First, what diffusion draws of it.", {}, progress=first)
     picture = yield from drawn(model, s.prompt, s.seed, wait)
     with torch.no_grad():
         of_drawn = float(clip.pictures(picture)[0] @ clip.words([s.prompt])[0])
@@ -190,8 +209,8 @@ def moving(s: Settings) -> Iterator[View | None]:
     frames: list[np.ndarray] = []
     labels: list[str] = []
     sent, began, at = 0, time.perf_counter(), -BETWEEN
-    beside = picture[0].permute(1, 2, 0).numpy()
-    for move in toward(clip, s.prompt, canvas(s, generator), moves=s.moves, crops=s.crops, generator=generator):
+    beside, moved = picture[0].permute(1, 2, 0).numpy(), canvas(s, generator)
+    for move in toward(clip, s.prompt, moved, moves=s.moves, crops=s.crops, generator=generator):
         if len(way) in kept:
             frames.append(np.stack([move.picture[0].permute(1, 2, 0).numpy(), beside]))
             labels.append(f"move {len(way)}: cosine {move.likeness:.3f}")
@@ -220,10 +239,17 @@ def moving(s: Settings) -> Iterator[View | None]:
     ends, both = torch.cat([way[-1].picture, picture]), torch.tensor([[way[-1].likeness, of_drawn]])
     yield screen(
         moving_formula(s, numbers),
-        checks.shared_space(both, [s.prompt], ends, clip),
-        moving_notice(s, numbers),
+        frame.weakest(
+            checks.shared_space(both, [s.prompt], ends, clip), checks.way_begun(way[0], way[1], s.prompt, moved, clip)
+        ),
+        unheard(model, [s.prompt]) or moving_notice(s, numbers),
         numbers,
-        progress=ended(embedded(s), model, frame.counted(s.moves, "move"), time.perf_counter() - began),
+        progress=ended(
+            embedded(s),
+            model,
+            f"{frame.counted(s.moves, 'move')} on the CPU, beside a picture,",
+            time.perf_counter() - began,
+        ),
         moved=Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
         plot=figures.ascent(numbers["likeness"], numbers["seen"] if s.crops else None, of_drawn),
     )
@@ -250,13 +276,13 @@ def moving_notice(s: Settings, n: dict[str, Any]) -> str:
         )
     else:
         first = f"CLIP finds the moved picture {last:.2f} like the sentence, and the drawn one **{of_drawn:.2f}**."
-    second = (
-        "Many pictures point where the sentence points, and most of them look like nothing: each move takes the "
-        "shortest way there."
-        if not s.crops
-        else "Each move must now hold for parts of the picture too: shortcuts that work for the whole alone are lost."
-    )
-    return f"{first}\n{second}"
+    second = {
+        PIXELS: "Every pixel goes up or down by itself, and nothing asks it to agree with its neighbours.",
+        SPECTRUM: "Waves go up or down, the long ones farther than the short: neighbouring pixels move together.",
+        CODES: "The decoder makes smooth shapes of any numbers, and of most it makes no thing.",
+    }[s.canvas]
+    third = " Each move must hold for parts of the picture, too: shortcuts of the whole alone are lost."
+    return f"{first}\n{second}{third * bool(s.crops)}"
 
 
 def moving_code(s: Settings) -> str:
@@ -272,7 +298,7 @@ import torch
 {uses}from core.clip import CLIP, {made.partition("(")[0]}, toward
 from core.pipeline import TextToImage
 
-model, clip = TextToImage.load({MODEL!r}), CLIP.load({MODEL!r})
+model, clip = {models.source(MODEL)}, CLIP.load({MODEL!r})
 prompt = {s.prompt!r}
 *_, last = model.stream(model.text.heard(prompt), seed={s.seed})
 picture = model.decode(last.x_next).clamp(-1, 1).cpu()

@@ -27,6 +27,7 @@ from explorer.tabs.text_to_image.records import address, parameters, to_png, who
 from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     DRAW,
+    LAST_SEED,
     Settings,
     checked,
     ended,
@@ -66,6 +67,7 @@ class Drawing:
 
 def stream(settings: Settings) -> Iterator[View | None]:
     """A View for the loading, one a step (or None, if they come too fast to see), one for the finished picture."""
+    follow(settings)
     began = time.perf_counter()
     drawer = yield from read(settings, formula(settings))
     loaded_at = time.perf_counter()
@@ -132,6 +134,12 @@ def stream(settings: Settings) -> Iterator[View | None]:
     )
 
 
+def follow(s: Settings) -> None:
+    """Raises: ValueError if the seeds of the pictures, which follow each other, go beyond the last there is."""
+    if s.seed + s.batch - 1 > LAST_SEED:
+        raise ValueError(f"seed must be at most {LAST_SEED - s.batch + 1} for {s.batch} pictures at once, got {s.seed}")
+
+
 def pixels_of(model: "TextToImage", s: Settings) -> int:
     """Height and width to draw, in pixels."""
     return int(float(s.size) * model.size)
@@ -153,6 +161,7 @@ def sheet(pictures: torch.Tensor) -> np.ndarray:
 
 def draw(settings: Settings, model: "TextToImage", load_seconds: float) -> Drawing:
     """The pictures alone, for the endpoint."""
+    follow(settings)
     began = time.perf_counter()
     steps = walk(hurried(model), settings, batch=settings.batch, size=pixels_of(model, settings))
     *_, last = runs.timely(steps)

@@ -30,6 +30,7 @@ from explorer.tabs.text_to_image.settings import (
     neighbour_correlation,
     opens,
     places,
+    pressing,
     read,
     screen,
     style_line,
@@ -113,6 +114,8 @@ def legible(value: Any) -> str:
 def squares(s: Settings) -> list[list[Settings]]:
     """The settings of every picture, row by row."""
     across, down = axes(s)
+    if "style" in (s.x, s.y) and WORD not in (s.x, s.y) and not style_of(s.prompt)[0]:
+        raise ValueError(f"wanted a prompt that names a style, such as {f'{s.prompt}, blob style'!r}, got {s.prompt!r}")
     base = replace(s, view=DRAW, batch=1, x=Settings.x, y=Settings.y, across="", down="")
     return [[at(at(base, s.x, x, across[0]), s.y, y, down[0]) for x in across] for y in down]
 
@@ -207,9 +210,18 @@ def formula(s: Settings) -> str:
     else:
         noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, everywhere}}"
     guide = r"\hat\epsilon=\epsilon_\varnothing+s\,(\epsilon_{\text{words}}-\epsilon_\varnothing),\quad w=s-1"
-    varied = style_of(s.prompt)[0] and "style" in (s.x, s.y)
-    style = style_line(s, r"\max(w,0)", k=r"k\text{ as the headings say}" if varied else "")
-    return f"$${noise}$$\n\n$${guide}$${style}"
+    return f"$${noise}$$\n\n$${guide}$${style_line_of(s)}"
+
+
+def style_line_of(s: Settings) -> str:
+    """`style_line` where a picture of the grid presses a style."""
+    try:
+        some = next((cell for row in squares(s) for cell in row if pressing(cell)), None)
+    except ValueError:  # said by `stream`
+        return ""
+    if some is None:
+        return ""
+    return style_line(some, r"\max(w,0)", k=r"k\text{ as the headings say}" if "style" in (s.x, s.y) else "")
 
 
 def waiting(s: Settings, many: int) -> str:

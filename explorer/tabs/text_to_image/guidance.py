@@ -79,7 +79,7 @@ def pull(one: torch.Tensor, two: torch.Tensor) -> float:
 def text(s: Settings) -> Iterator[View | None]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
     model = yield from read(s, text_formula(s))
-    dtype, network = model.unet.conv_in.weight.dtype, apart(model, s)
+    dtype, network = model.unet.conv_in.weight.dtype, apart(model, s)[: 4 if pressed(s) else 2]
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []

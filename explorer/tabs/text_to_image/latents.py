@@ -420,7 +420,7 @@ def between_notice(s: Settings, numbers: dict[str, Any]) -> str:
         f"the smallest is {100 * min(far):.2g} %."
     )
     fresh = f" {s.sampler} adds noise at every step: the same in all eight." if s.sampler in FRESH else ""
-    fresh += unpressed(s)
+    fresh += unpressed(s, s.prompt, *([s.other_prompt] if s.ends != TWO_SEEDS else []))
     if s.ends != TWO_SEEDS:
         return (
             f"{jump}\nThe words change evenly, the picture does not: somewhere it decides for the other thing.{fresh}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from core.samplers import SAMPLERS
 from explorer import models
-from explorer.tabs.text_to_image import grid, guidance
+from explorer.tabs.text_to_image import clip, grid, guidance
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     CHANGE,
@@ -27,6 +27,7 @@ from explorer.tabs.text_to_image.settings import (
 START = 8.0  # seconds at the most, of a GPU of these years in half precision: to get going and to hand over
 STEP = 0.06  # a step, however small the picture
 SHARE = 0.14  # more of it for 512 x 512 pixels: the guided network of Stable Diffusion 1.5, the two pictures shown
+MOVE, CROP = 0.06, 0.02  # a picture's move on the CPU beside it, and a crop that is looked at
 MOST = 120  # what a Space lends at once
 
 
@@ -37,18 +38,27 @@ def walks(s: Settings) -> list[Settings]:
     if s.view == GRID:
         return [cell for row in grid.squares(s) for cell in row]
     one = replace(s, batch=1, size="1")
-    many = {JOINT: 0, TOWARD: 0, ATTENTION: 2, SCALES: len(guidance.row(s)), OVER_TIME: 4, TOKENS: 0}
+    if s.view in (JOINT, TOWARD):
+        return [as_wanted(one, clip.MODEL)] * (min(8, s.sentences.count(";") + 1) if s.view == JOINT else 1)
+    if s.view == SCALES:
+        return [replace(one, guidance=scale) for scale in guidance.row(s)]
+    many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0}
     drawn = [replace(one, batch=8)] if s.view == TWO else [one] * many.get(s.view, 1)
     if s.view in (CHANGE, PAINT, LATENT) and s.start == OWN:
-        wanted = models.defaults(s.model)
-        drawn.append(replace(one, steps=wanted.get("steps", 25), sampler=wanted.get("sampler", "dpmpp_2m")))
+        drawn.append(as_wanted(one, s.model))
     return drawn
+
+
+def as_wanted(s: Settings, option: str) -> Settings:
+    """The same walk in the steps of this model's own."""
+    wanted = models.defaults(option)
+    return replace(s, steps=wanted.get("steps", 25), sampler=wanted.get("sampler", "dpmpp_2m"))
 
 
 def seconds(s: Settings) -> int:
     """What a run of these settings may take at the most."""
     side = models.defaults(s.model).get("size", 512)
-    took = START
+    took = START + (s.moves * (MOVE + CROP * s.crops) if s.view == TOWARD else 0)
     for one in walks(s):
         area = one.batch * (float(one.size) * side / 512) ** 2
         asked = 2 if pressed(one) else 1  # as many rows more for a style

@@ -141,9 +141,9 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     """What the text of a PNG says: names of fields, and how to get settings that hold them, or a ValueError."""
     known = specs(cls)
     if "explorer" in chunks:
-        asked = {known["style"].key: "0"} | dict(
-            parse_qsl(chunks["explorer"], keep_blank_values=True)
-        )  # not in old ones
+        asked = dict(parse_qsl(chunks["explorer"], keep_blank_values=True))
+        if style_of(asked.get(known["prompt"].key) or "")[0]:
+            asked = {known["style"].key: "0"} | asked  # old ones do not say it
         for name, spec in known.items():
             if spec.own and asked.get(spec.key) == YOURS:
                 yield name, lambda: refuse("it began from a picture of your own, which is not in it: choose that again")
@@ -155,7 +155,8 @@ def claims(cls: type, chunks: Mapping[str, str]) -> Iterator[tuple[str, Callable
     prompt, negative, pairs = parsed(chunks["parameters"])
     yield "prompt", lambda: parse(cls, {"prompt": prompt})
     yield "negative", lambda: parse(cls, {"negative": negative})
-    yield "style", lambda: parse(cls, {"style": 0.0})  # no other tool presses it
+    if style_of(prompt)[0]:
+        yield "style", lambda: parse(cls, {"style": 0.0})  # no other tool presses it
     for word, value in pairs.items():
         if word in PAIRS:
             name, ours = PAIRS[word]

@@ -42,6 +42,7 @@ STARTS = (OWN, *(name for name in NAMES if not name.startswith(MODEL)))
 TWO_SEEDS, TWO_PROMPTS = "two seeds", "two prompts"
 ARC, STRAIGHT = "along the arc (slerp)", "straight"
 ADD, ERASE, ALL = "add to it", "set it to 0", "all"
+LAST_SEED = 2**32 - 1  # that other tools can read
 SIDE = 16  # cells of a mask and of a brush
 
 
@@ -115,7 +116,7 @@ class Settings:
     until: float = number(0.2, low=0, high=1, step=0.05, label="to t / T =", key="z", hint="and at s = 1 below")
     start: str = choice(OWN, options=STARTS, label="Start picture", key="p", own=True)
     start_prompt: str = text("red apple", label="Start: the model draws", key="pq", max_length=1000)
-    start_seed: int = number(0, low=0, high=2**32 - 1, label="Start: from the seed", key="ps")
+    start_seed: int = number(0, low=0, high=LAST_SEED, label="Start: from the seed", key="ps")
     strength: float = number(
         0.6, low=0, high=1, step=0.05, label="Strength", key="st", hint="0 is the VAE's round trip, 1 begins with noise"
     )
@@ -145,7 +146,7 @@ class Settings:
     stroke: str = choice(ADD, options=(ADD, ERASE), label="The brush will", key="do")
     ends: str = choice(TWO_PROMPTS, options=(TWO_PROMPTS, TWO_SEEDS), label="Between", key="e")
     other_prompt: str = text("blue heart", label="Other prompt", key="q2", max_length=1000)
-    other_seed: int = number(1, low=0, high=2**32 - 1, label="Other seed", key="s2")
+    other_seed: int = number(1, low=0, high=LAST_SEED, label="Other seed", key="s2")
     way: str = choice(ARC, options=(ARC, STRAIGHT), label="From one noise to the other", key="way")
     sentences: str = text(
         "red apple; cat face; rocket; pizza; blue heart; house",
@@ -159,7 +160,7 @@ class Settings:
     crops: int = number(0, low=0, high=8, label="Crops looked at", key="cr", hint="0: at the whole picture")
     steps: int = number(20, low=1, high=200, log=True, label="Steps", key="n", group="Sampling")
     sampler: str = choice("dpmpp_2m", options=tuple(SAMPLERS), label="Sampler", key="m", group="Sampling")
-    seed: int = number(0, low=0, high=2**32 - 1, label="Seed of the noise", key="s", group="Sampling")
+    seed: int = number(0, low=0, high=LAST_SEED, label="Seed of the noise", key="s", group="Sampling")
     batch: int = number(
         1, low=1, high=8, label="Pictures at once", key="b", hint="from this seed and the next ones", group="Sampling"
     )
@@ -218,7 +219,8 @@ def idle(s: Settings, idea: Idea) -> set[str]:
     unread |= {"run"} if s.view == TOKENS and models.at_hand(s.model) else set()
     unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
     unread |= {s.x, s.y} if s.view == GRID else set()  # the grid goes through these
-    unread |= set() if style_of(s.prompt)[0] else {"style"}
+    words = s.view == GRID and WORD in (s.x, s.y)  # which may name one
+    unread |= set() if words or style_of(s.prompt)[0] else {"style"}
     return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
 
 
@@ -257,8 +259,10 @@ def made_for(s: Settings) -> str:
     """What the model wants, where there are several to choose from."""
     if len(models.options()) == 1:
         return ""
-    best = wanted(s)
-    other = any(getattr(s, name) != getattr(best, name) for name in OF_MODEL)
+    best, shown = wanted(s), OF_MODEL
+    if not style_of(s.prompt)[0] or s.view in UNPRESSED:
+        best, shown = replace(best, style=0.0), tuple(name for name in OF_MODEL if name != "style")
+    other = any(getattr(s, name) != getattr(best, name) for name in shown)
     style = f", k = {best.style:g} for a style" if best.style else ""
     return (
         f"The model {models.name(s.model)} is made for {best.sampler}, {frame.counted(best.steps, 'step')} and "
@@ -275,7 +279,7 @@ def ended(s: Settings, model: "TextToImage", what: str, seconds: float | None = 
 WALKED = ("negative", "sampler", "steps", "guidance", "seed")
 PLAIN = ("prompt", *WALKED, "model")  # what a view of one walk reads
 RUN = (*PLAIN, "style")  # and one that presses the prompt's style
-# Elsewhere it would be heard beside words that are muted or mixed.
+# Where words are muted or mixed it is not: it would be heard beside them all the same.
 UNPRESSED: dict[str, dict[str, float]] = {ATTENTION: {"style": 0.0}, TWO: {}}
 
 
@@ -299,10 +303,10 @@ def pressed(s: Settings) -> float:
     return max(s.guidance - 1, 0.0) * pressing(s)
 
 
-def unpressed(s: Settings) -> str:
-    """What a view says of a style that it does not press."""
+def unpressed(s: Settings, *prompts: str) -> str:
+    """What a view says of the style of its prompts, which it does not press."""
     said = " The prompt's style is not pressed here, as it is for “a picture”."
-    return said if s.style and s.guidance > 1 and style_of(s.prompt)[0] else ""
+    return said if s.style and s.guidance > 1 and any(style_of(one)[0] for one in prompts) else ""
 
 
 def style_line(s: Settings, times: str = "", *, k: str = "") -> str:

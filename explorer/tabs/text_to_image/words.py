@@ -416,7 +416,7 @@ def attention_notice(s: Settings, n: dict[str, Any], unseen: bool) -> str:
         )
         if s.factor not in (0, 1):
             second += " It reads every word at one length, so a factor other than 0 is lost on it."
-    return f"{first}\n{second}{unpressed(s)}"
+    return f"{first}\n{second}{unpressed(s, s.prompt)}"
 
 
 def attention_code(s: Settings) -> str:
