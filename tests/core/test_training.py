@@ -871,14 +871,15 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     assert all(row == {"top1": row["top1"], "top5": 2} for row in measured["prompts"].values())  # of five names
     assert Image.open(out / "sheet.png").size == (2 * 64, 5 * 64)
 
-    # Two guidance scales beside each other, on the other two names; nothing is written.
+    # Two guidance scales with two weights of the style each, on the other two names; nothing is written.
     before = (out / "card.json").read_bytes()
-    command.main(
-        ["evaluate", "emoji", "--folder", str(out), *classifier, *where, "--every", "2", "--guidance", "1", "3"]
-    )
+    scales = ["--guidance", "1", "3", "--style", "0", "2"]
+    command.main(["evaluate", "emoji", "--folder", str(out), *classifier, *where, "--every", "2", *scales])
     rows = [line.partition(": ") for line in capsys.readouterr().out.splitlines() if line.startswith("guidance ")]
-    assert [head for head, _, _ in rows] == ["guidance 1", "guidance 3"] and (out / "card.json").read_bytes() == before
-    one, three = (json.loads(row) for _, _, row in rows)
+    assert [head for head, _, _ in rows] == [f"guidance {s}, style {k}" for s in (1, 3) for k in (0, 2)]
+    assert (out / "card.json").read_bytes() == before
+    one, same, three, pressed = (json.loads(row) for _, _, row in rows)
+    assert one == same and three != pressed  # at 1 no words are pressed, nor is their style
     assert (one["pictures"], one["names"]) == (4, 2) and one != three
     parts = one["name"]["all"]["top5"], one["style"]["all"]["top1"], one["background_within_0.1"]
     assert one["score"] == pytest.approx(np.mean(parts), abs=1e-4)
@@ -886,6 +887,9 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
         with pytest.raises(SystemExit):
             command.main(["evaluate", *asked, *classifier, "--guidance", "1", "3"])
         assert "on names that are not scored: give --every 2 or more" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main(["evaluate", "emoji", *classifier, "--style", "0", "2"])
+    assert "give both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("every", [1, 7, 10])
