@@ -112,7 +112,7 @@ Square = tuple[int, int, int]  # its top row, its left column, its side
 
 
 @dataclass(frozen=True, eq=False)
-class Move:
+class Place:
     """Where a picture stands on its way, before it moves on.
 
     picture: (1, 3, H, W). likeness: its cosine with the sentence. seen: the mean cosine of the ``squares`` of it that
@@ -130,7 +130,7 @@ class Move:
 
 def toward(
     clip: CLIP, sentence: str, canvas: Canvas, *, moves: int, crops: int = 0, generator: torch.Generator | None = None
-) -> Iterator[Move]:
+) -> Iterator[Place]:
     """Move a canvas, by Adam, so that CLIP finds its picture more and more like a sentence.
 
     crops: squares of six to ten tenths of the picture's side, anew at each move, whose mean cosine is raised in place
@@ -149,23 +149,25 @@ def toward(
     for i in range(moves + 1):
         with torch.enable_grad():
             picture = canvas.draw(numbers)
-            places = squares(picture, crops, generator)
-            seen = look(clip, picture, places, wanted)
+            parts = squares(picture, crops, generator)
+            seen = look(clip, picture, parts, wanted)
             slope = torch.autograd.grad(seen, numbers)[0] if i < moves else None
         with torch.no_grad():
             likeness = look(clip, picture, (), wanted) if crops else seen
         here = [one.detach().clone() for one in (picture, numbers)]
-        yield Move(here[0], float(likeness.detach()), float(seen.detach()), places, here[1], slope)
+        yield Place(here[0], float(likeness.detach()), float(seen.detach()), parts, here[1], slope)
         if slope is not None:
             numbers.grad = -slope
             adam.step()
 
 
-def look(clip: CLIP, picture: Tensor, places: Sequence[Square], wanted: Tensor) -> Tensor:
+def look(clip: CLIP, picture: Tensor, parts: Sequence[Square], wanted: Tensor) -> Tensor:
     """The mean cosine of squares of a picture, or of the whole where there are none, with a sentence's vector (D,)."""
-    parts = [picture[:, :, top : top + n, left : left + n] for top, left, n in places] or [picture]
-    sized = [F.interpolate(part, (clip.side, clip.side), mode="bilinear") for part in parts] if places else parts
-    return (clip.pictures(torch.cat(sized)) @ wanted).mean()
+    seen = [
+        F.interpolate(picture[:, :, top : top + n, left : left + n], (clip.side, clip.side), mode="bilinear")
+        for top, left, n in parts
+    ]
+    return (clip.pictures(torch.cat(seen or [picture])) @ wanted).mean()
 
 
 def squares(picture: Tensor, crops: int, generator: torch.Generator | None = None) -> tuple[Square, ...]:

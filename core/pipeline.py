@@ -183,16 +183,20 @@ def usable(device: torch.device | str | None) -> torch.device:
 
 
 # What a part of a prompt ends in: (in) fx style, and (on a) blue background.
-STYLE = re.compile(r"(?:(?:.*\W)?in |)((?:(?!\bin\b).)*\w style)\W*", re.IGNORECASE)
-GROUND = re.compile(r"(?:.*\W|)(on (?:(?!\bon\b).)*\w background)\W*|((?:(?!\bon\b).)*\w background)\W*", re.IGNORECASE)
+STYLE = re.compile(r"(?:(?:.*\W)?in |)((?:an? |the |)(?:(?!(?:in|on|of|with) )[\w’'-]+ ){1,3}style)\W*", re.IGNORECASE)
+ON, NOT = r"(?:on|with|against)", r"\b(?:in|on|with|against)\b"
+GROUND = re.compile(
+    rf"(?:.*\W|)({ON} (?:(?!{NOT}).)*\w background)\W*|((?:(?!{NOT}).)*\w background)\W*", re.IGNORECASE
+)
 
 
 def style_of(prompt: str) -> tuple[str, str]:
     """The style that a prompt names, with the background that it names, and that background without it: of "red apple,
     fx style, on a blue background" these are "fx style, on a blue background" and "on a blue background".
 
-    A style is a part between commas that ends in the word "style", or of such a part what follows "in". Two empty
-    texts if there is none, or nothing else.
+    A style is one to three words and "style", a part between commas, or what ends such a part behind "in"; a background
+    is a part that ends in "background", or ends so behind "on", "with" or "against". Two empty texts if no style is
+    named, or nothing else.
     """
     styles: list[str] = []
     grounds: list[str] = []

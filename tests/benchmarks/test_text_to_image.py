@@ -29,10 +29,13 @@ def test_the_network_alone(benchmark, model):
 
 
 @pytest.mark.benchmark(group="20 guided steps")
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
-def test_picture(benchmark, model, sampler):
+@pytest.mark.parametrize(
+    ("sampler", "prompt"),
+    [("ddim", "red apple"), ("dpmpp_2m", "red apple"), ("dpmpp_2m", "red apple, blob style")],  # the last one's pressed
+)
+def test_picture(benchmark, model, sampler, prompt):
     def picture():
-        *_, last = model.stream("red apple", sampler=sampler, steps=STEPS, guidance=3.0)
+        *_, last = model.stream(prompt, sampler=sampler, steps=STEPS, guidance=3.0)
         return model.decode(last.x_next)
 
     benchmark.pedantic(picture, rounds=5, warmup_rounds=1)

@@ -117,7 +117,8 @@ def test_any_settings_equal_torch_or_are_refused_with_it(tab, data):
 
 def both_ways_are_told(s, numbers):
     """The endpoint's stamps, put down one by one, and its windows over the zero-inserted picture make its output."""
-    left, kernel = np.array(numbers["output"]), np.array(s.kernel)
+    output, kernel = np.array(numbers["output"]), np.array(s.kernel)
+    left = output.copy()
     high, wide = left.shape
     stamps = numbers["stamps"]
     assert [step["value"] for step in stamps] == [s.image[step["row"]][step["col"]] for step in stamps]
@@ -134,6 +135,7 @@ def both_ways_are_told(s, numbers):
     seen = [around[step["row"] + v, step["col"] + u] * kernel[::-1, ::-1] for step in windows]
     np.testing.assert_allclose([step["products"] for step in windows], seen, atol=1e-12)
     np.testing.assert_allclose([step["value"] for step in windows], np.ravel(numbers["output"]), atol=1e-9)
+    np.testing.assert_allclose(np.sum([step["products"] for step in windows], (1, 2)), np.ravel(output), atol=1e-9)
 
 
 @pytest.mark.parametrize("tab", TABS)

@@ -427,6 +427,8 @@ def test_every_canvas_is_moved_as_its_snippet_says(model, changed):
         exec(tab.code(settings), {})
     assert view.check.ok and f"likeness = {view.numbers['likeness']}" in out.getvalue().splitlines()
     assert ("no word** was seen in training" in view.notice) == ("prompt" in changed)
+    assert ("like the sentence" in view.notice) == ("prompt" not in changed)
+    assert clip.unheard(model, ["red " * 90]).count("beyond 77 tokens") == 1 and not clip.unheard(model, ["red apple"])
 
 
 def test_the_badge_sees_a_way_that_goes_back(model, monkeypatch):
@@ -448,7 +450,7 @@ def test_too_few_or_too_many_sentences_are_refused(model, sentences):
     with pytest.raises(ValueError, match="2 to 8 different sentences"):
         list(tab.stream(settings))
     assert tab.code(settings).startswith("# wanted 2 to 8")  # and the field to mend it stays on the screen
-    assert clip.split(of(JOINT, sentences="b; a;A ; c")) == ("b", "a", "c")
+    assert clip.split(of(JOINT, sentences="b; a;A ; c; B")) == ("b", "a", "c")
 
 
 # The machine, and what it learned from

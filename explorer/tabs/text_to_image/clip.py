@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core import checks, weights
-from core.clip import CLIP, Canvas, Move, codes, pixels, spectrum, toward
+from core.clip import CLIP, Canvas, Place, codes, pixels, spectrum, toward
 from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
@@ -76,10 +76,12 @@ def drawn(model: "TextToImage", sentence: str, seed: int, view: View) -> Generat
 
 def split(s: Settings) -> tuple[str, ...]:
     """The sentences, none twice. Raises: ValueError if there are not 2 to 8."""
-    said = {" ".join(part.lower().split()): part.strip() for part in reversed(s.sentences.split(";")) if part.strip()}
+    said: dict[str, str] = {}
+    for part in filter(None, map(str.strip, s.sentences.split(";"))):
+        said.setdefault(" ".join(part.lower().split()), part)
     if not 2 <= len(said) <= 8:
         raise ValueError(f"wanted 2 to 8 different sentences with semicolons between, got {len(said)}")
-    return tuple(reversed(said.values()))
+    return tuple(said.values())
 
 
 def unheard(model: "TextToImage", sentences: Sequence[str]) -> str:
@@ -87,7 +89,7 @@ def unheard(model: "TextToImage", sentences: Sequence[str]) -> str:
     deaf = [sentence for sentence in sentences if not model.text.heard(sentence)]
     cut = [sentence for sentence in sentences if not all(token.kept for token in model.text.tokens(sentence))]
     names = ", ".join(f"“{shorter(one)}”" for one in deaf)
-    said = f"Of {names} **no word** was seen in training: the model draws unasked, and CLIP reads it blindly.\n"
+    said = f"Of {names} **no word** was seen in training: the model draws unasked, and CLIP reads blindly.\n"
     long = f"Of {', '.join(f'“{shorter(one)}”' for one in cut)} the words beyond 77 tokens are not read.\n"
     return said * bool(deaf) + long * bool(cut)
 
@@ -151,8 +153,9 @@ def joint_notice(n: dict[str, Any]) -> str:
     i, j = np.unravel_index(apart.argmax(), apart.shape)
     said = n["sentences"]
     return (
-        f"**{n['find_their_own']} of {len(said)}** sentences are nearest to the picture that was drawn of them. Of what"
-        f" does not belong together “{said[i]}” and the picture of “{said[j]}” are the most alike: {apart[i, j]:.2f}.\n"
+        f"**{n['find_their_own']} of {len(said)}**: so many sentences are nearest to the picture drawn of them. Of "
+        f"what does not belong together, “{said[i]}” and the picture of “{said[j]}” are the most alike: "
+        f"{apart[i, j]:.2f}.\n"
         "Two towers read them, one words and one pixels, and were trained to point the same way for a picture and its "
         "caption; the diffusion model reads what the tower of words makes of the prompt."
     )
@@ -198,24 +201,29 @@ def canvas(s: Settings, generator: torch.Generator) -> Canvas:
 def moving(s: Settings) -> Iterator[View | None]:
     """A picture moved step by step, beside the one that the diffusion model draws of the same words."""
     model = yield from read(embedded(s), moving_formula(s))
-    clip, generator = towers(), torch.Generator().manual_seed(s.seed)
+    clip, generator, started = towers(), torch.Generator().manual_seed(s.seed), time.perf_counter()
     first = Progress(0, s.moves, "drawing it by diffusion")
     wait = screen(moving_formula(s), None, "First, what diffusion draws of it.", {}, progress=first)
     picture = yield from drawn(model, s.prompt, s.seed, wait)
     with torch.no_grad():
         of_drawn = float(clip.pictures(picture)[0] @ clip.words([s.prompt])[0])
     kept = set(thinned(0, s.moves, FRAMES - 8, near=4).tolist())
-    way: list[Move] = []
+    likeness: list[float] = []
+    seen: list[float] = []
+    begun: list[Place] = []  # the first two
     frames: list[np.ndarray] = []
     labels: list[str] = []
-    sent, began, at = 0, time.perf_counter(), -BETWEEN
-    beside, moved = picture[0].permute(1, 2, 0).numpy(), canvas(s, generator)
-    for move in toward(clip, s.prompt, moved, moves=s.moves, crops=s.crops, generator=generator):
-        if len(way) in kept:
-            frames.append(np.stack([move.picture[0].permute(1, 2, 0).numpy(), beside]))
-            labels.append(f"move {len(way)}: cosine {move.likeness:.3f}")
-        way.append(move)
-        now, done = time.perf_counter(), len(way) - 1
+    sent, began, at, last = 0, time.perf_counter(), -BETWEEN, picture
+    beside, on = picture[0].permute(1, 2, 0).numpy(), canvas(s, generator)
+    for place in toward(clip, s.prompt, on, moves=s.moves, crops=s.crops, generator=generator):
+        if len(likeness) in kept:
+            frames.append(np.stack([place.picture[0].permute(1, 2, 0).numpy(), beside]))
+            labels.append(f"move {len(likeness)}: cosine {place.likeness:.3f}")
+        begun += [place] * (len(begun) < 2)
+        last = place.picture
+        likeness.append(place.likeness)
+        seen.append(place.seen)
+        now, done = time.perf_counter(), len(likeness) - 1
         if now - at < BETWEEN or not labels[sent:]:
             yield None
             continue
@@ -224,34 +232,27 @@ def moving(s: Settings) -> Iterator[View | None]:
         yield screen(
             moving_formula(s),
             None,
-            f"Move **{done}** of {s.moves}: CLIP finds it **{move.likeness:.2f}** like the sentence.",
+            f"Move **{done}** of {s.moves}: CLIP finds it **{place.likeness:.2f}** like the sentence.",
             {},
             progress=Progress(done, s.moves, f"move {done} of {s.moves}", left),
             moved=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=len(frames) - 1, start=sent),
         )
         sent = len(frames)
-    numbers = {
-        "likeness": [move.likeness for move in way],
-        "seen": [move.seen for move in way],
-        "drawn": of_drawn,
-        "mean": way[-1].picture[0].double().mean((1, 2)).tolist(),
-    }
-    ends, both = torch.cat([way[-1].picture, picture]), torch.tensor([[way[-1].likeness, of_drawn]])
+    mean = last[0].double().mean((1, 2)).tolist()
+    numbers = {"likeness": likeness, "seen": seen, "drawn": of_drawn, "mean": mean}
+    ends, both = torch.cat([last, picture]), torch.tensor([[likeness[-1], of_drawn]])
+    did = f"{frame.counted(s.moves, 'move')} on the CPU, and a picture to compare,"
     yield screen(
         moving_formula(s, numbers),
         frame.weakest(
-            checks.shared_space(both, [s.prompt], ends, clip), checks.way_begun(way[0], way[1], s.prompt, moved, clip)
+            checks.shared_space(both, [s.prompt], ends, clip),
+            checks.way_begun(begun[0], begun[1], s.prompt, on, clip),
         ),
-        unheard(model, [s.prompt]) or moving_notice(s, numbers),
+        unheard(model, [s.prompt]) + moving_notice(s, numbers) * bool(model.text.heard(s.prompt)),
         numbers,
-        progress=ended(
-            embedded(s),
-            model,
-            f"{frame.counted(s.moves, 'move')} on the CPU, beside a picture,",
-            time.perf_counter() - began,
-        ),
+        progress=ended(embedded(s), model, did, time.perf_counter() - started),
         moved=Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
-        plot=figures.ascent(numbers["likeness"], numbers["seen"] if s.crops else None, of_drawn),
+        plot=figures.ascent(likeness, seen if s.crops else None, of_drawn),
     )
 
 
@@ -309,8 +310,8 @@ generator = torch.Generator().manual_seed({s.seed})
 canvas = {made}
 way = list(toward(clip, prompt, canvas, moves={s.moves}, crops={s.crops}, generator=generator))
 
-print("likeness =", [move.likeness for move in way])
-print("seen =", [move.seen for move in way])
+print("likeness =", [place.likeness for place in way])
+print("seen =", [place.seen for place in way])
 print("drawn =", drawn)
 print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist())
 """

@@ -114,10 +114,11 @@ def legible(value: Any) -> str:
 def squares(s: Settings) -> list[list[Settings]]:
     """The settings of every picture, row by row."""
     across, down = axes(s)
-    if "style" in (s.x, s.y) and WORD not in (s.x, s.y) and not style_of(s.prompt)[0]:
-        raise ValueError(f"wanted a prompt that names a style, such as {f'{s.prompt}, blob style'!r}, got {s.prompt!r}")
     base = replace(s, view=DRAW, batch=1, x=Settings.x, y=Settings.y, across="", down="")
-    return [[at(at(base, s.x, x, across[0]), s.y, y, down[0]) for x in across] for y in down]
+    table = [[at(at(base, s.x, x, across[0]), s.y, y, down[0]) for x in across] for y in down]
+    if "style" in (s.x, s.y) and not any(style_of(cell.prompt)[0] for row in table for cell in row):
+        raise ValueError(f"wanted a thing and a style in the prompt, such as 'robot, blob style', got {s.prompt!r}")
+    return table
 
 
 def stream(s: Settings) -> Iterator[View | None]:

@@ -13,6 +13,7 @@ from explorer.tabs.text_to_image.settings import (
     GRID,
     JOINT,
     LATENT,
+    OF_MODEL,
     OVER_TIME,
     OWN,
     PAINT,
@@ -39,27 +40,28 @@ def walks(s: Settings) -> list[Settings]:
         return [cell for row in grid.squares(s) for cell in row]
     one = replace(s, batch=1, size="1")
     if s.view in (JOINT, TOWARD):
-        return [as_wanted(one, clip.MODEL)] * (min(8, s.sentences.count(";") + 1) if s.view == JOINT else 1)
+        said = s.sentences.split(";")[:8] if s.view == JOINT else [s.prompt]
+        return [replace(as_wanted(one, clip.MODEL), prompt=prompt) for prompt in said]
     if s.view == SCALES:
         return [replace(one, guidance=scale) for scale in guidance.row(s)]
     many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0}
     drawn = [replace(one, batch=8)] if s.view == TWO else [one] * many.get(s.view, 1)
     if s.view in (CHANGE, PAINT, LATENT) and s.start == OWN:
-        drawn.append(as_wanted(one, s.model))
+        drawn.append(replace(as_wanted(one, s.model), prompt=s.start_prompt))
     return drawn
 
 
 def as_wanted(s: Settings, option: str) -> Settings:
-    """The same walk in the steps of this model's own."""
-    wanted = models.defaults(option)
-    return replace(s, steps=wanted.get("steps", 25), sampler=wanted.get("sampler", "dpmpp_2m"))
+    """The same walk by this model, as it is made for."""
+    wanted = {"steps": 25, "sampler": "dpmpp_2m"} | models.defaults(option)
+    return replace(s, model=option, **{name: wanted[name] for name in OF_MODEL if name in wanted})
 
 
 def seconds(s: Settings) -> int:
     """What a run of these settings may take at the most."""
-    side = models.defaults(s.model).get("size", 512)
     took = START + (s.moves * (MOVE + CROP * s.crops) if s.view == TOWARD else 0)
     for one in walks(s):
+        side = models.defaults(one.model).get("size", 512)
         area = one.batch * (float(one.size) * side / 512) ** 2
         asked = 2 if pressed(one) else 1  # as many rows more for a style
         took += one.steps * SAMPLERS[one.sampler].calls * (STEP + SHARE * area * asked)
