@@ -200,6 +200,12 @@ def unread(
     return Check("what is not read gets no gradient in torch", len(set(silent) ^ set(cells)), 0)
 
 
+def channel_sums(sums: Tensor, image: Tensor, kernel: Tensor, **window: Any) -> Check:
+    """What every channel adds alone, (out, in, H', W'), against torch's with the kernels of all others at 0."""
+    alone = kernel[:, :, None] * torch.eye(kernel.shape[1]).to(kernel)[:, :, None, None]
+    return convolution(sums.flatten(0, 1), image, alone.flatten(0, 1), **window)
+
+
 def padding(padded: Tensor, image: Tensor, around: Pair, padding_mode: str = "zeros") -> Check:
     """Against torch's pad."""
     return _close("equals torch pad", _planes(padded), _padded(image, around, padding_mode), 0)
@@ -1014,12 +1020,10 @@ def shared_space(cosines: Tensor, sentences: Sequence[str], pictures: Tensor, cl
     return _close("equals open_clip's CustomTextCLIP", cosines, (said @ seen.T).double(), 1e-5)
 
 
-def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", clip: "CLIP") -> Check:
+def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", clip: "CLIP") -> tuple[Check, Check]:
     """A first move against Adam's by hand, rate g / (|g| + 1e-8), and its slope g against a central difference."""
     from core.clip import look
 
-    if first.slope is None:
-        return Check("nothing moves", 0.0, 0.0)
     slope, wanted = np.asarray(first.slope, dtype=np.float64), clip.words([sentence])[0]
     moved = np.asarray(second.numbers - first.numbers, dtype=np.float64)
     by_hand = _close("the first move is Adam's, by hand", moved, canvas.rate * slope / (np.abs(slope) + 1e-8), 1e-3)
@@ -1030,8 +1034,7 @@ def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", 
             float(look(clip, canvas.draw(first.numbers + way), first.squares, wanted)) for way in (along, -along)
         )
     claim, step = "the slope is a central difference's", 2 * float(along.double().norm())
-    by_steps = _close(claim, np.array([size]), np.array([(up - down) / step]), 0.03)
-    return by_hand if not by_hand.ok else by_steps
+    return by_hand, _close(claim, np.array([size]), np.array([(up - down) / step]), 0.03)
 
 
 def competing(shares: Tensor, logits: Tensor) -> Check:

@@ -117,7 +117,7 @@ class Place:
 
     picture: (1, 3, H, W). likeness: its cosine with the sentence. seen: the mean cosine of the ``squares`` of it that
     are looked at for the next move; the whole picture's where there are none. numbers: the canvas's. slope: of ``seen``
-    in them; None at the end, from where nothing moves.
+    in them.
     """
 
     picture: Tensor
@@ -125,7 +125,7 @@ class Place:
     seen: float
     squares: tuple[Square, ...]
     numbers: Tensor
-    slope: Tensor | None
+    slope: Tensor
 
 
 def toward(
@@ -151,12 +151,12 @@ def toward(
             picture = canvas.draw(numbers)
             parts = squares(picture, crops, generator)
             seen = look(clip, picture, parts, wanted)
-            slope = torch.autograd.grad(seen, numbers)[0] if i < moves else None
+            slope = torch.autograd.grad(seen, numbers)[0]
         with torch.no_grad():
             likeness = look(clip, picture, (), wanted) if crops else seen
         here = [one.detach().clone() for one in (picture, numbers)]
         yield Place(here[0], float(likeness.detach()), float(seen.detach()), parts, here[1], slope)
-        if slope is not None:
+        if i < moves:
             numbers.grad = -slope
             adam.step()
 

@@ -290,7 +290,6 @@ def several_channels(s: Settings) -> View:
     padded, inside = pad(image, window["padding"], s.padding_mode), pad(torch.ones(CELLS, CELLS), window["padding"])
     parameters, multiplies = kernel.numel(), kernel.numel() * high * wide
     sums = torch.stack([step.products.sum((-2, -1)) for step in steps], -1).unflatten(-1, output.shape[1:])
-    apart = (kernel[:, :, None] * torch.eye(into)[:, :, None, None]).flatten(0, 1)  # one channel alone, for each sum
     numbers = {
         "input": image.tolist(),
         "kernel": kernel.tolist(),
@@ -325,7 +324,7 @@ def several_channels(s: Settings) -> View:
         frame.weakest(
             checks.convolution(output, image, kernel, **options),
             checks.convolution(torch.tensor(player.targets), image, kernel, **options),
-            checks.convolution(sums.flatten(0, 1), image, apart, **options),
+            checks.channel_sums(sums, image, kernel, **options),
             checks.padding(padded, image, window["padding"], s.padding_mode),
             image_check,
             *size_checks,

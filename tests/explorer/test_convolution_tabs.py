@@ -198,6 +198,11 @@ def misplaced(step):
     return replace(step, col=step.col + 1) if hasattr(step, "window") else replace(step, output=step.output.roll(1, -1))
 
 
+def of_another_channel(step):
+    """The sums stay, but each channel's share of them is its neighbour's."""
+    return replace(step, products=step.products.roll(1, 1))
+
+
 # A wrong sign, and an off-by-one, in what a function returns.
 PICTURE = (lambda result: -result, lambda result: result.roll(1, -1))
 SIZE = (lambda size: -size, lambda size: size + 1)
@@ -221,7 +226,7 @@ SLIPS = [
     (convolution, convolution.PRESETS["stride 2 that leaves a row out"], "unread", CELLS),
     (convolution, replace(CROSS, padding=1, padding_mode="replicate"), "pad", PICTURE),
     (convolution, MIXED, "convolve", PICTURE),
-    (convolution, MIXED, "convolution_steps", STEPPED),
+    (convolution, MIXED, "convolution_steps", (*STEPPED, each(of_another_channel))),
     (convolution, MIXED, "output_size", SIZE),
     (convolution, replace(MIXED, stride=2), "unread", CELLS),
     (convolution, MIXED, "resize", PICTURE),

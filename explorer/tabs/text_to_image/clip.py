@@ -246,7 +246,7 @@ def moving(s: Settings) -> Iterator[View | None]:
         moving_formula(s, numbers),
         frame.weakest(
             checks.shared_space(both, [s.prompt], ends, clip),
-            checks.way_begun(begun[0], begun[1], s.prompt, on, clip),
+            *checks.way_begun(begun[0], begun[1], s.prompt, on, clip),
         ),
         unheard(model, [s.prompt]) + moving_notice(s, numbers) * bool(model.text.heard(s.prompt)),
         numbers,

@@ -33,14 +33,17 @@ MOST = 120  # what a Space lends at once
 
 
 def walks(s: Settings) -> list[Settings]:
-    """The settings of every walk from noise to pictures that a view makes. Raises: ValueError as `grid.squares`."""
+    """The settings of every walk from noise to pictures that a view makes.
+
+    Raises: ValueError as `grid.squares` and `clip.split`.
+    """
     if s.view == DRAW:
         return [s]
     if s.view == GRID:
         return [cell for row in grid.squares(s) for cell in row]
     one = replace(s, batch=1, size="1")
     if s.view in (JOINT, TOWARD):
-        said = s.sentences.split(";")[:8] if s.view == JOINT else [s.prompt]
+        said = clip.split(s) if s.view == JOINT else (s.prompt,)
         return [replace(as_wanted(one, clip.MODEL), prompt=prompt) for prompt in said]
     if s.view == SCALES:
         return [replace(one, guidance=scale) for scale in guidance.row(s)]

@@ -16,6 +16,7 @@ from core.pipeline import style_of
 from core.samplers import SAMPLERS
 from explorer import __version__, models
 from explorer.settings import from_query, is_own, parse, specs, to_query
+from explorer.tabs.text_to_image.settings import OF_MODEL
 from explorer.uploads import MOST_PIXELS
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def whole(settings: Any, *, started: bool = False) -> str:
     started: the picture began from the start picture of the settings.
     """
     known = specs(type(settings))
-    always = {known[name].key: f"{getattr(settings, name)}" for name in ("sampler", "steps", "guidance", "style")}
+    always = {known[name].key: f"{getattr(settings, name)}" for name in OF_MODEL}
     own = {spec.key: YOURS for name, spec in known.items() if started and spec.own and is_own(getattr(settings, name))}
     return urlencode({"tab": NAME, **always, **to_query(settings), **own})
 
