@@ -18,6 +18,7 @@ from core.checks import Check
 from explorer import errors, runs
 from explorer.components.address import Address, Chips
 from explorer.components.base import script
+from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.settings import from_query, parse, signature, to_query, widgets
@@ -31,7 +32,7 @@ class View:
     """What a tab shows for one `Settings`.
 
     stage: one value per stage component, in order; None leaves what is there.
-    formula: Markdown with $$KaTeX$$ and the current numbers in it.
+    formula: lines of $$KaTeX$$ with the current numbers in them, an empty line between two.
     check: the result compared with an independent route; None while a stream has no result yet.
     notice: what just happened, in numbers; two lines of Markdown.
     numbers: what the endpoint returns.
@@ -83,7 +84,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                         piece.unrender()
                     piece.render()
         with gr.Row(elem_classes="strip"):
-            formula = gr.Markdown(latex_delimiters=KATEX, elem_classes="formula", container=False)
+            formula = Formula()
+            formula.render()
             badge = gr.HTML(elem_classes="badge-place")
         notice = gr.Markdown(latex_delimiters=KATEX, line_breaks=True, elem_classes="notice", container=False)
         with gr.Accordion("Python for this screen", open=False, elem_classes=["fold", "python"]):

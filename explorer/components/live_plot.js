@@ -38,43 +38,29 @@ function read() {
   return figure;
 }
 
-// Often nothing but marks has moved, traces of one point or of one line from point to point. They are moved where they
-// stand, within what plotly has computed of them: to draw all of a plot anew takes far longer.
-let rest = '';  // the figure that is drawn, without the places of its marks
-function marked({ data, layout }) {
-  const mark = ({ mode, x, fill }) => (mode === 'markers' && x.length === 1) || (mode === 'lines' && x.length === 2 && !fill);
-  const before = rest;
-  rest = JSON.stringify([data.map((trace) => mark(trace) ? { ...trace, x: null, y: null } : trace), layout]);
-  if (rest !== before) return false;
-  for (const [i, { mode, x, y }] of data.entries()) {
-    if (!mark(data[i])) continue;
-    const { uid, xaxis, yaxis } = div._fullData[i], { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis];
-    const places = x.map((_, k) => [across.d2p(x[k]), up.d2p(y[k])]);
-    const drawn = div.querySelector(`.trace${uid} ${mode === 'lines' ? '.js-line' : '.point'}`);
-    if (!drawn || !places.flat().every(Number.isFinite)) return false;
-    x.forEach((_, k) => {
-      div.data[i].x[k] = div.calcdata[i][k].x = x[k];
-      div.data[i].y[k] = div.calcdata[i][k].y = y[k];
-    });
-    if (mode === 'lines') drawn.setAttribute('d', `M${places.join('L')}`);
-    else {
-      const [[left, top]] = places;
-      drawn.setAttribute('transform', `translate(${left},${top})`);
-      drawn.setAttribute('display', left >= 0 && left <= across._length && top >= 0 && top <= up._length ? 'inline' : 'none');
-    }
-  }
-  return true;
-}
-
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
+let rest = '', labels = [];  // of the figure that plotly has drawn: what of it cannot be moved, and its labels
+let ahead = null;  // the figure that is drawn, where plotly has computed another
 async function draw() {
   if (!props.value) return;
   stale = false;
-  const Plotly = await plotly(), figure = read();
-  if (marked(figure)) return;
+  await plotly();
+  const figure = read(), before = rest;
+  rest = staying(figure);
+  if (rest !== before || !moved(figure, labels)) return compute(figure);
+  ahead = figure;
+  div.data = figure.data;
+}
+async function compute(figure) {
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
+  ahead = null;
+  labels = figure.layout.annotations ?? [];
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
 }
+const catchUp = () => ahead && compute(ahead);
+div.addEventListener('pointermove', catchUp, true);
+div.addEventListener('pointerdown', catchUp, true);
+window.addEventListener('resize', catchUp);
 
 // Drawing takes longer than the answer that it shows, so what is out of sight is drawn when it comes near.
 let near = false, stale = true;

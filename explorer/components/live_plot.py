@@ -18,7 +18,7 @@ class LivePlot(Piece):
         super().__init__(
             f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
             f"const PLOTLY = {source}, ON_DARK = {json.dumps(ON_DARK)}, TEXT_ON_LIGHT = {json.dumps(TEXT_ON_LIGHT)};\n"
-            + script("live_plot"),
+            + script("plot_moves", "live_plot"),
             name="plot-piece",
             value=value,
             render=render,

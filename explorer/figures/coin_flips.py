@@ -1,6 +1,7 @@
 """The binomial bars, the bell over them, and what lies between."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         hovertemplate="bar − bell at %{x}: %{y:.2g}<extra></extra>",
         width=0.86 if few else 1,
     )
-    bound = ceiling(np.abs(pmf - bell).max() * 1.1) if curve[1].any() else 0.01
+    bound = ceiling(np.abs(pmf - bell).max() * 1.1, (1, 2, 5, 10)) if curve[1].any() else 0.01
     fine = {"tickformat": "~g" if bound > 1e-3 else "", "exponentformat": "e", "nticks": 4}
     fig.update_layout(
         uirevision="bars",
@@ -57,7 +58,9 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         across = (k - x_range[0]) / (x_range[1] - x_range[0])
         side = "left" if across < 0.2 else "right" if across > 0.8 else "center"  # so that it stays within the axes
         text = f"<b>P(X = {k}) = {pmf[k]:.4g}</b>"
-        fig.add_annotation(x=k, y=above, text=text, showarrow=False, xanchor=side, yshift=14, font={"size": 17})
+        fig.add_annotation(
+            x=k, y=above, text=text, showarrow=False, xanchor=side, align=side, yshift=14, font={"size": 17}
+        )
     if not curve[1].any():  # no chance left: the bell has no width
         return fig
     broad = np.flatnonzero(curve[1] >= curve[1].max() - 0.25 * np.ptp(curve[1]))
@@ -162,12 +165,17 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
 
 
 def window(n: int, mean: float, std: float) -> tuple[float, float]:
-    """Heads shown: all of them while they are few (in steps, so that the axis rests while n moves), else the bell."""
+    """Heads shown: all of them while they are few, else those within 4.5 standard deviations of the mean and some more.
+
+    In steps, so that the axis rests while n, and then p, moves.
+    """
     if n <= 50 or std == 0:
         if n > 50:
             return (-5.7, 50.7) if mean == 0 else (n - 50.7, n + 5.7)
         return -0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7
-    return max(-0.7, mean - 4.5 * std), min(n + 0.7, mean + 4.5 * std)
+    step = math.ceil(2.25 * ceiling(std))  # between the middles of two windows: half of it is left on either side
+    middle = n / 2 + step * round((mean - n / 2) / step)
+    return max(-0.7, middle - 2.5 * step), min(n + 0.7, middle + 2.5 * step)
 
 
 def apart(x_range: tuple[float, float]) -> int | None:
@@ -175,7 +183,7 @@ def apart(x_range: tuple[float, float]) -> int | None:
     return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
 
 
-def ceiling(value: float) -> float:
-    """The next round number: 1, 1.5, 2, 3, 5, 7 times a power of ten, so that the axis rests while a slider moves."""
+def ceiling(value: float, steps: Sequence[float] = (1, 1.5, 2, 3, 5, 7, 10)) -> float:
+    """The next round number, one of ``steps`` times a power of ten, so that the axis rests while a slider moves."""
     power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(m * power for m in (1, 1.5, 2, 3, 5, 7, 10) if m * power >= value)
+    return next(m * power for m in steps if m * power >= value)

@@ -55,8 +55,13 @@ class Move:
 
 disc = convolution.PRESETS["stride 1 down, 2 across"]
 MOVES = [
-    Move(FIGURE, coin_flips.Settings(n=100), "p", (0.3, 0.6)),
-    Move(TRAJECTORY, coin_flips.PRESETS["particles spread"], "size", (0.2, 0.3)),
+    Move(FIGURE, coin_flips.Settings(n=100), "p", [round(0.3 + 0.01 * i, 2) for i in range(ROUNDS + WARM)]),
+    Move(
+        TRAJECTORY,
+        coin_flips.PRESETS["particles spread"],
+        "size",
+        [round(0.2 + 0.01 * i, 2) for i in range(ROUNDS + WARM)],
+    ),
     Move(FIGURE, convolution.PRESETS["a photograph's edges"], "padding", (1, 2)),
     Move(TRAJECTORY, replace(disc, per_axis=False), "padding", (1, 2)),
     Move(FIGURE, transposed_convolution.PRESETS["checkerboard artefact"], "stride", (2, 3)),

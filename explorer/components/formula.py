@@ -1,0 +1,31 @@
+"""The formula with its numbers, set by the KaTeX that ships inside Gradio."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import gradio as gr
+
+from explorer.components.base import Piece, script
+
+
+class Formula(Piece):
+    """Shows lines of $$KaTeX$$ with an empty line between them; what has not changed of what is drawn is left alone."""
+
+    def __init__(self) -> None:
+        sources = f"const KATEX = {json.dumps(asset('auto-render-*.js'))}, STYLE = {json.dumps(asset('katex-*.css'))};"
+        super().__init__('<div class="lines"></div>', f"{sources}\n{script('formula')}", name="formula")
+
+
+@cache
+def asset(pattern: str) -> str:
+    """The path of one of Gradio's own files, from the app's root.
+
+    Raises:
+        RuntimeError: this version of Gradio has none, or several.
+    """
+    folder = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    found = [path.name for path in folder.glob(pattern)]
+    if len(found) != 1:
+        raise RuntimeError(f"one {pattern} is wanted of gradio {gr.__version__}, found {found}; 6.31 has it")
+    return f"assets/{found[0]}"
