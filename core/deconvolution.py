@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from scipy.ndimage import correlate1d
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
@@ -86,14 +87,20 @@ def svd(shape: tuple[int, int], kernel: Tensor) -> SVD:
 @lru_cache(maxsize=8)
 def _svd(shape: tuple[int, int], kernel: tuple[tuple[float, ...], ...]) -> SVD:
     taps = torch.tensor(kernel, dtype=torch.float64)
-    u, s, vt = torch.linalg.svd(taps)
-    if len(s) > 1 and s[1] > 1e-14 * s[0]:
-        D, C = matrix(shape, taps), torch.ones(1, 1, dtype=torch.float64)
+    if lines := _lines(taps):
+        D, C = (matrix((1, n), line[None]) for n, line in zip(shape, lines, strict=True))
     else:
-        size = s[0].sqrt()
-        D, C = (matrix((1, n), size * line[None]) for n, line in zip(shape, (u[:, 0], vt[0]), strict=True))
+        D, C = matrix(shape, taps), torch.ones(1, 1, dtype=torch.float64)
     down, across = (torch.linalg.svd(factor, full_matrices=False) for factor in (D, C))
     return SVD(torch.kron(down.S, across.S).sort(descending=True).values, tuple(down), tuple(across))
+
+
+def _lines(kernel: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The column and the row that the kernel is the product of, if it is one."""
+    u, s, vt = torch.linalg.svd(kernel.double())
+    if len(s) > 1 and s[1] > 1e-14 * s[0]:
+        return None
+    return s[0].sqrt() * u[:, 0], s[0].sqrt() * vt[0]
 
 
 def rank(shape: tuple[int, int], kernel: Tensor) -> int:
@@ -202,7 +209,8 @@ def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Blur(LinearOperator):
-    """A and its transpose by spectra: what goes around is cut off, or was 0.
+    """A and its transpose, line by line where the kernel is a column times a row, else by spectra: what goes around is
+    cut off, or was 0.
 
     seen, full: the sides (H, W) of a y and of its x. For scipy's solvers, pictures are rows of pixels.
     """
@@ -212,15 +220,29 @@ class _Blur(LinearOperator):
         self.seen, self.full = (height, width), (height + tall - 1, width + wide - 1)
         self.sides: Any = [next_fast_len(n, real=True) for n in self.full]
         self.gain = np.fft.rfft2(kernel.double().numpy(), self.sides)
+        self.lines = [line.numpy() for line in _lines(kernel) or ()]
         super().__init__(np.float64, (prod(self.seen), prod(self.full)))
 
     def forward(self, x: np.ndarray) -> np.ndarray:
+        if self.lines:
+            down, across = (len(line) // 2 for line in self.lines)  # where scipy has a line's middle
+            return self._line_by_line(x, self.lines)[down:, across:][: self.seen[0], : self.seen[1]]
         around = np.fft.irfft2(np.fft.rfft2(x, self.sides) * self.gain.conj(), self.sides)
         return around[: self.seen[0], : self.seen[1]]
 
     def back(self, y: np.ndarray) -> np.ndarray:
+        if self.lines:
+            down, across = ((len(line) - 1) // 2 for line in self.lines)
+            around = np.zeros(self.full)
+            around[down : down + self.seen[0], across : across + self.seen[1]] = y
+            return self._line_by_line(around, [line[::-1] for line in self.lines])
         around = np.fft.irfft2(np.fft.rfft2(y, self.sides) * self.gain, self.sides)
         return around[: self.full[0], : self.full[1]]
+
+    def _line_by_line(self, x: np.ndarray, lines: Sequence[np.ndarray]) -> np.ndarray:
+        for axis, line in enumerate(lines):
+            x = correlate1d(x, line, axis, mode="constant")
+        return x
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
         return self.forward(x.reshape(self.full)).ravel()

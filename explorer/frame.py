@@ -68,12 +68,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
             address = Address(f"tab={module.NAME}")
         chips = Chips(tuple(presets))
-        live = Live(module.NAME, keeps=not hasattr(module, "stream"))
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
                 fields = widgets(cls)
                 for name, field in fields.items():
                     field.elem_id = f"{module.NAME}-{name}"
+                live = Live(module.NAME, fields.values(), keeps=not hasattr(module, "stream"))
                 with gr.Row(elem_classes="run", elem_id=f"{module.NAME}-run", visible=hasattr(module, "stream")):
                     start = gr.Button(getattr(module, "START", "Generate"), variant="primary", elem_classes="start")
                     stop = gr.Button("Stop", elem_classes="stop")
@@ -215,26 +215,29 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
         ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
     followed = getattr(module, "FOLLOWED", {})
-    moves = [field.input for name, field in fields.items() if name not in followed][both:]
-    live.on(moves, react, inputs, answer)
+    moved_alone = [field for name, field in fields.items() if name not in followed][both:]
+    live.on(moved_alone, react, inputs, answer)
     for name, follow in followed.items():
-        live.on([fields[name].input], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
+        live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
     comes = f"() => window.explorer.comes({module.NAME!r})"
     page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
     opens = f"() => [window.explorer.query({module.NAME!r})]"
     if not hasattr(module, "stream"):
-        live.on([chips.input], choose, [chips], [*inputs, *answer], js=live.overtaken, sets=True)
-        live.on([address.input], open_, [address], [*inputs, *answer], js=opens, sets=True)
+        live.on([chips], choose, [chips], [*inputs, *answer], js=live.overtaken, sets=True)
+        live.on([address], open_, [address], [*inputs, *answer], js=opens, sets=True)
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
     by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.setting, **LIGHT)
     by_address = address.input(open_, [address], [*inputs, *answer], js=opens, **LIGHT)
-    by_preset.then(None, js=live.set, queue=False, show_progress="hidden", api_visibility="private")
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    by_preset.then(None, inputs, js=live.set, **quiet)
+    by_address.then(None, inputs, js=live.put, **quiet)
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, js=live.overtaken, **LIGHT)
+        by_first.then(None, inputs, js=live.put, **quiet)
         running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
         ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."

@@ -15,7 +15,7 @@ function become(node, other) {
   for (const { name, value } of other.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
   for (const { name } of [...node.attributes]) if (!other.hasAttribute(name)) node.removeAttribute(name);
   const now = [...node.childNodes], then = [...other.childNodes];
-  then.forEach((one, i) => now[i] ? become(now[i], one) : node.append(one));
+  then.forEach((one, i) => now[i] ? now[i].isEqualNode(one) || become(now[i], one) : node.append(one));
   for (const one of now.slice(then.length)) one.remove();
 }
 

@@ -1,6 +1,8 @@
 // One move at a time; of those that come while it is under way the last one follows, and the others show nothing.
 const panel = element.closest('[id^="tab-"]');
 let running = null, waiting = null, era = 0;  // running: the move under way, and its era
+const controls = FIRST;  // their values, as the last answer has set them, and as they were moved since
+const put = (values) => controls.forEach((_, i) => values[i]?.__type__ === 'update' || (controls[i] = values[i]));
 const follows = (it) => {
   const go = waiting?.go;
   waiting = null;
@@ -10,8 +12,12 @@ const follows = (it) => {
 const stale = (one, call) => one?.sets && one.call !== call;
 window.explorer.moves.set(NAME, {
   // call: which of the tab's; numbers: those of the pieces that take its outputs, 0 where Gradio does; sets: whether it
-  // sets controls, too.
-  async move({ call, numbers, sets }, values) {
+  // sets controls, too; field: which of the controls has moved, or null.
+  async move({ call, numbers, sets, field }, values) {
+    if (field !== null) {
+      [controls[field]] = values;
+      values = [...controls];
+    }
     const mine = era;
     if (running?.era === mine) {
       if (stale(running, call) || stale(waiting, call)) return [];
@@ -23,6 +29,7 @@ window.explorer.moves.set(NAME, {
     const shown = await server.move({ call, values, held });  // nothing if it failed: Gradio's client keeps the reason to itself
     if (mine !== era) return [];
     running = null;
+    if (shown && sets) put(shown);
     follows(true);
     const others = [];
     if (!shown) others[numbers.length - 1] = 'This move was not answered: the server is not there, or has too much to do. Move again.';
@@ -30,6 +37,8 @@ window.explorer.moves.set(NAME, {
     shown?.forEach((value, i) => explorer.give(numbers[i], value) || (others[i] = value));
     return others;
   },
+  // What the controls say that Gradio has set.
+  put,
   // A preset, an address or another view was chosen: it waits for no move, and what was moved before has no say any more.
   overtaken(values) {
     era += 1;
@@ -42,7 +51,8 @@ window.explorer.moves.set(NAME, {
     running = { era, sets: true };
     return values;
   },
-  set() {
+  set(values) {
+    put(values);
     if (running?.sets && running.call === undefined) running = null;
     follows(true);
   },

@@ -25,25 +25,30 @@ class Call(NamedTuple):
 class Live(Piece):
     """Answers moves of controls, one at a time, and of those that come meanwhile the last alone.
 
-    Gradio gathers the values and hands the answer to those outputs that are no `Piece`. What is left out is the rest of
-    its events: the search for each of their pieces, their status on the page, and what they do on the server.
+    Gradio tells the one control that has moved, and hands the answer to those outputs that are no `Piece`. What is left
+    out is the rest of its events: the search for each of their inputs and pieces, their status on the page, and what
+    they do on the server.
 
+    fields: the controls, whose values the page keeps; each can be moved, and a call may take and set them all.
     keeps: whether an answer hangs on nothing but what is asked, so that `explorer.server` may give it to others too.
     """
 
-    def __init__(self, name: str, *, keeps: bool = False):
-        self.name, self.keeps = name, keeps
+    def __init__(self, name: str, fields: Sequence[Any], *, keeps: bool = False):
+        self.name, self.fields, self.keeps = name, list(fields), keeps
         self.calls: list[Call] = []
-        # The `js` of an event that goes Gradio's way: no move from before it is shown after it.
-        self.overtaken = f"(...values) => window.explorer.moves.get({name!r}).overtaken(values)"
-        # The same where the answer sets controls; ``set`` goes with the event after it.
-        self.setting = f"(...values) => window.explorer.moves.get({name!r}).setting(values)"
-        self.set = f"() => window.explorer.moves.get({name!r}).set()"
-        super().__init__("", f"const NAME = {name!r};\n{script('live')}", name="live-piece", render=True)
+        # The `js` of events that go Gradio's way. No move from before ``overtaken`` is shown after it, nor from before
+        # ``setting``, whose answer sets controls; ``set`` goes with the event after that. ``put`` and ``set`` take the
+        # values of all controls, for the page to keep.
+        self.overtaken, self.setting, self.set, self.put = (
+            f"(...values) => window.explorer.moves.get({name!r}).{what}(values)"
+            for what in ("overtaken", "setting", "set", "put")
+        )
+        first = orjson.dumps([field.get_config().get("value") for field in self.fields]).decode()
+        super().__init__("", f"const NAME = {name!r}, FIRST = {first};\n{script('live')}", name="live-piece", render=True)
 
     def on(
         self,
-        moves: Sequence[Any],
+        movers: Sequence[Any],
         function: Callable[..., list[Any]],
         inputs: list[Any],
         outputs: list[Any],
@@ -51,18 +56,22 @@ class Live(Piece):
         js: str = "(...values) => values",
         sets: bool = False,
     ) -> None:
-        """Answer ``moves`` with ``outputs`` = function(*inputs), as `gradio.on` does.
+        """Answer the input of each of ``movers`` with ``outputs`` = function(*inputs), as `gradio.on` does.
 
-        The last of the outputs is where the page says that it had no answer. js: the page's function that makes what is
-        asked of the values of ``inputs``. sets: whether the answer sets controls, so that other moves made before it
-        comes would be of what they then no longer say.
+        The last of the outputs is where the page says that it had no answer. inputs: all the controls, where a mover is
+        one of them. js: the page's function that makes what is asked of the values of other ``inputs``. sets: whether
+        the answer sets the controls, its first outputs, so that other moves made before it comes would be of what they
+        then no longer say.
         """
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
-        call = f"{{ call: {len(self.calls)}, numbers: {numbers}, sets: {str(sets).lower()} }}"
-        ask = f"(...values) => window.explorer.move({self.name!r}, {call}, ({js})(...values))"
+        call = {"call": len(self.calls), "numbers": numbers, "sets": sets}
         self.calls.append(Call(function, inputs, outputs))
-        for move in moves:  # an event each: Gradio searches the page for all that start one, whenever one of them does
-            move(None, inputs, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")
+        for mover in movers:  # an event each: Gradio searches the page for all that start one, whenever one of them does
+            field = self.fields.index(mover) if mover in self.fields else None
+            asks = f"{self.name!r}, {json.dumps(call | {'field': field})}, ({js})(...values)"
+            given = inputs if field is None else [mover]
+            ask = f"(...values) => window.explorer.move({asks})"
+            mover.input(None, given, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")
 
     @server
     def move(self, asked: Any) -> Response:

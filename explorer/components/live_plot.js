@@ -39,15 +39,17 @@ function read() {
 }
 
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
-let rest = '', labels = [];  // of the figure that plotly has drawn: what of it cannot be moved, and its labels
-let ahead = null;  // the figure that is drawn, where plotly has computed another
+let rest = '', drawn = [];  // of the figure that is drawn: what of it cannot be moved, and its traces
+let labels = [], ahead = null;  // the labels as plotly has drawn them; the figure that is drawn, where plotly has another
 async function draw() {
   if (!props.value) return;
   stale = false;
   await plotly();
   const figure = read(), before = rest;
   rest = staying(figure);
-  if (rest !== before || !moved(figure, labels)) return compute(figure);
+  const follows = rest === before && moved(figure, drawn, labels);
+  drawn = figure.data;
+  if (!follows) return compute(figure);
   ahead = figure;
   div.data = figure.data;
 }

@@ -91,11 +91,14 @@ function labelMoves(i, label, drawn) {
   };
 }
 
-// Moves all of a figure whose `staying` is that of the one that is drawn, or nothing. labels: as plotly has drawn them.
-function moved({ data, layout }, labels) {
+const alike = (one, other) => one.length === other.length && one.every((value, k) => value === other[k]);
+
+// Moves all of a figure whose `staying` is that of the one that is drawn, or nothing. drawn: that one's traces; labels:
+// as plotly has drawn them.
+function moved({ data, layout }, drawn, labels) {
   const moves = data.map((trace, i) => {
-    const move = kind(trace), [{ node3, t }] = div.calcdata[i], { xaxis, yaxis } = div._fullData[i];
-    if (!move) return () => {};
+    const move = kind(trace), [{ node3, t }] = div.calcdata[i], { xaxis, yaxis } = div._fullData[i], before = drawn[i];
+    if (!move || (move !== barMoves && alike(trace.x, before.x) && alike(trace.y, before.y))) return () => {};
     const { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis], fixed = !across.autorange && !up.autorange;
     return node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t) : null;
   });

@@ -189,10 +189,11 @@ def readings(schedule: NoiseSchedule, t: int) -> dict[str, float | None]:
 
 def whole(schedule: NoiseSchedule) -> dict[str, list[float | None]]:
     """The curves as drawn, over the times 0..T; None where the SNR is infinite."""
+    endless = set((~schedule.snr.isfinite()).nonzero().flatten().tolist())
     return {
         "beta": schedule.beta.tolist(),
         "alpha_bar": schedule.alpha_bar.tolist(),
-        "snr": [finite(v) for v in schedule.snr.tolist()],
+        "snr": [None if i in endless else v for i, v in enumerate(schedule.snr.tolist())],
         "signal": schedule.signal.tolist(),
         "noise": schedule.noise.tolist(),
         "posterior_variance": posterior_variances(schedule).tolist(),

@@ -22,12 +22,12 @@ def live():
     """A slider and a word, a text that tells both in Markdown, and a line for what is wrong."""
     with gr.Blocks():
         inputs, outputs = [gr.Slider(0, 9, 3), gr.Textbox()], [gr.Markdown(), gr.HTML()]
-        piece = Live("small")
+        piece = Live("small", inputs)
 
         def told(number, word):
             return [f"  {word} {number}", ""] if number != 7 else [gr.skip(), "not 7"]
 
-        piece.on([one.input for one in inputs], told, inputs, outputs)
+        piece.on(inputs, told, inputs, outputs)
     return piece
 
 
