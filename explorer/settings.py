@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, get_type_hints
 
 Grid = tuple[tuple[float, ...], ...]
 Kind = Literal["number", "choice", "flag", "text", "grid"]
 Look = Literal["cells", "paint", "brush", "bars", "points", "button"]
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,23 @@ def from_query(cls: type[T], params: Mapping[str, str]) -> T:
 def is_own(value: Any) -> bool:
     """Whether this is a picture file as a data address, as a `choice` with ``own`` takes it."""
     return isinstance(value, str) and value.startswith("data:")
+
+
+class Kept(Generic[R]):
+    """A function as `functools.lru_cache` has it; what it makes of a visitor's own picture is not kept."""
+
+    def __init__(self, function: Callable[..., R], maxsize: int):
+        self.function, self.cached = function, lru_cache(maxsize)(function)
+        self.cache_clear, self.cache_info = self.cached.cache_clear, self.cached.cache_info
+
+    def __call__(self, *given: Any) -> R:
+        values = (value for one in given for value in (vars(one).values() if dataclasses.is_dataclass(one) else (one,)))
+        return (self.function if any(map(is_own, values)) else self.cached)(*given)
+
+
+def kept(maxsize: int) -> Callable[[Callable[..., R]], Kept[R]]:
+    """Decorates a function of Settings, or of some of their values, whose last ``maxsize`` results are `Kept`."""
+    return lambda function: Kept(function, maxsize)
 
 
 def signature(cls: type) -> inspect.Signature:

@@ -44,7 +44,9 @@ class Live(Piece):
             for what in ("overtaken", "setting", "set", "put")
         )
         first = orjson.dumps([field.get_config().get("value") for field in self.fields]).decode()
-        super().__init__("", f"const NAME = {name!r}, FIRST = {first};\n{script('live')}", name="live-piece", render=True)
+        super().__init__(
+            "", f"const NAME = {name!r}, FIRST = {first};\n{script('live')}", name="live-piece", render=True
+        )
 
     def on(
         self,
@@ -66,7 +68,9 @@ class Live(Piece):
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
         call = {"call": len(self.calls), "numbers": numbers, "sets": sets}
         self.calls.append(Call(function, inputs, outputs))
-        for mover in movers:  # an event each: Gradio searches the page for all that start one, whenever one of them does
+        for (
+            mover
+        ) in movers:  # an event each: Gradio searches the page for all that start one, whenever one of them does
             field = self.fields.index(mover) if mover in self.fields else None
             asks = f"{self.name!r}, {json.dumps(call | {'field': field})}, ({js})(...values)"
             given = inputs if field is None else [mover]

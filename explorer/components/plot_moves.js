@@ -57,7 +57,7 @@ function markerMoves(group, { x, y, cliponaxis }, across, up) {
   });
 }
 
-function barMoves(group, { x, y, marker }, across, up, { barwidth, poffset, bardelta }) {
+function barMoves(group, { x, y, marker }, across, up, { barwidth, poffset, bardelta }, { marker: before }) {
   const bars = group.querySelectorAll('.point > path'), { bargap, bargroupgap, barmode } = div._fullLayout;
   const even = x.every((one, k) => !k || Math.abs(one - x[k - 1] - bardelta) < 1e-6 * bardelta);
   if (bars.length !== x.length || !even || Array.isArray(barwidth) || Array.isArray(poffset)) return null;
@@ -71,8 +71,8 @@ function barMoves(group, { x, y, marker }, across, up, { barwidth, poffset, bard
     if (low === top) low = top = width ? round(low) : low;
     else low = on(low, top), top = on(top, low);
     bars[k].setAttribute('d', `M${left},${low}V${top}H${right}V${low}Z`);
-    if (Array.isArray(marker?.color)) bars[k].style.fill = marker.color[k];
-    if (Array.isArray(edge)) Object.assign(bars[k].style, { strokeWidth: `${width}px`, stroke: width ? marker.line.color : 'none' });
+    if (Array.isArray(marker?.color) && marker.color[k] !== before.color[k]) bars[k].style.fill = marker.color[k];
+    if (Array.isArray(edge) && width !== before.line.width[k]) Object.assign(bars[k].style, { strokeWidth: `${width}px`, stroke: width ? marker.line.color : 'none' });
   });
 }
 
@@ -100,7 +100,7 @@ function moved({ data, layout }, drawn, labels) {
     const move = kind(trace), [{ node3, t }] = div.calcdata[i], { xaxis, yaxis } = div._fullData[i], before = drawn[i];
     if (!move || (move !== barMoves && alike(trace.x, before.x) && alike(trace.y, before.y))) return () => {};
     const { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis], fixed = !across.autorange && !up.autorange;
-    return node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t) : null;
+    return node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t, before) : null;
   });
   moves.push(...(layout.annotations ?? []).map((label, i) => labelMoves(i, label, labels[i])));
   if (moves.includes(null)) return false;

@@ -2,7 +2,8 @@ const root = element.querySelector('.weights'), sheet = root.querySelector('.she
 const [oldFigure, , newFigure] = sheet.querySelectorAll('figure'), taps = root.querySelector('.taps');
 const [oldCanvas, newCanvas] = sheet.querySelectorAll('canvas.source, canvas.target');
 const MOST = 12;  // so many weights a side are written out; more are only coloured
-let now = null, old = null, fresh = null, rows = null, cols = null, at = [0, 0], boards = new Map();
+let now = null, earlier = null;  // what is shown, and what was before it: the server may have been told that it is held
+let at = [0, 0], boards = new Map();
 
 const spread = (band) => ({ taps: band.taps, first: unpack(band.first, Int16Array), values: unpack(band.values, Float32Array) });
 // The first old pixel that counts for new pixel i, and the weights from there to the last one.
@@ -19,6 +20,10 @@ function picture(data, [H, W]) {
   context.putImageData(image, 0, 0);
   return { canvas, bytes };
 }
+
+const parts = ({ source, target, shapes, rows, cols }) => ({
+  shapes, old: picture(source, shapes[0]), fresh: picture(target, shapes[1]), weights: [spread(rows), spread(cols)],
+});
 
 // Whole-number zooms: the new picture large, what it is made of beside it, or above it on a phone.
 function fit() {
@@ -48,7 +53,7 @@ function frame(canvas, shape, x, y, w, h) {
 }
 
 function show() {
-  const [y, x] = at, [top, down] = counted(rows, y), [left, across] = counted(cols, x);
+  const { old, fresh, weights: [rows, cols] } = now, [y, x] = at, [top, down] = counted(rows, y), [left, across] = counted(cols, x);
   for (const [canvas, { canvas: source }] of [[oldCanvas, old], [newCanvas, fresh]]) {
     const c = canvas.getContext('2d');
     c.imageSmoothingEnabled = false;
@@ -111,10 +116,12 @@ root.addEventListener('keydown', (event) => {
 
 function load() {
   if (!props.value) return;
-  const before = JSON.stringify(now?.shapes);
-  now = props.value;
-  [old, fresh] = [picture(now.source, now.shapes[0]), picture(now.target, now.shapes[1])];
-  [rows, cols] = [spread(now.rows), spread(now.cols)];
+  const before = JSON.stringify(now?.shapes), value = JSON.parse(props.value);
+  const known = [now, earlier].find((one) => one?.hash === value.hash), { hash, titles, at: pixel } = value;
+  if (!known && !value.source) return;
+  if (known !== now) earlier = now;
+  now = { ...(known ?? parts(value)), hash, titles, at: pixel };
+  root.dataset.held = now.hash;
   oldFigure.querySelector('figcaption').textContent = now.titles[0];
   newFigure.querySelector('figcaption').textContent = now.titles[1];
   [oldCanvas, newCanvas].forEach((canvas, i) => canvas.setAttribute('aria-label', now.titles[i]));

@@ -1,12 +1,14 @@
 """A resized picture to point at: the patch of the old picture a new pixel is made of, and the weight of each part."""
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, digest, packed, script
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Resampling:
 class WeightsView(Piece):
     """Shows a `Resampling`; `height` is the room kept before the first one arrives."""
 
+    holds = True
+
     def __init__(self, label: str, *, height: int = 600, value: Resampling | None = None, render: bool = False):
         style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         super().__init__(
@@ -54,20 +58,20 @@ class WeightsView(Piece):
             label=label,
         )
 
-    def postprocess(self, value: Resampling | None) -> dict[str, Any] | None:
+    def postprocess(self, value: Resampling | None, held: Collection[str] = ()) -> str | None:
+        """As JSON. Of pictures and weights that are ``held``, the name alone."""
         if value is None:
             return None
-        pixels = (np.clip(np.asarray(p) * 255 + 0.5, 0, 255) for p in (value.source, value.target))
-        source, target = (packed(p, "u1") for p in pixels)
-        return {
-            "shapes": [list(value.source.shape), list(value.target.shape)],
-            "source": source,
-            "target": target,
-            "rows": band(value.rows),
-            "cols": band(value.cols),
-            "titles": list(value.titles),
-            "at": list(value.at),
-        }
+        source, target = (np.clip(p * 255 + 0.5, 0, 255).astype("u1") for p in (value.source, value.target))
+        name = digest(source, target, value.rows, value.cols)
+        told: dict[str, Any] = {"hash": name, "titles": value.titles, "at": value.at}
+        if name not in held:
+            told |= {"shapes": [source.shape, target.shape], "rows": band(value.rows), "cols": band(value.cols)}
+            told |= {"source": packed(source, "u1"), "target": packed(target, "u1")}
+        return json.dumps(told)
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string"}
 
 
 def band(weights: np.ndarray) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ from explorer.figures import style
 from explorer.figures.deconvolution import gains
 from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import choice, is_own, number
+from explorer.settings import choice, kept, number
 from explorer.uploads import in_code, pictured
 
 NAME = "deconvolution"
@@ -97,31 +98,75 @@ PRESETS = {
 
 def update(settings: Settings) -> View:
     s = settings
+    known = unweighted(replace(s, regularisation=0.0))
+    x, y, kernel, small = known.x, known.y, known.kernel, s.side <= LARGEST_SVD
+    mean = float(y.mean())  # the kernel adds up to 1, so this is about x's
+    best_linear = wiener(y, kernel, s.regularisation, mean=mean)
+    answers = {name: known.answers.get(name, best_linear) for name in ANSWERS}
+    ratios = {name: psnr(answer, x) for name, answer in answers.items()}
+    numbers = known.numbers | {"psnr": ratios}
+    found = [
+        *known.found,
+        checks.regularised(best_linear - mean, y - mean, kernel, s.regularisation, exact=small),
+        *(checks.psnr(ratios[name], answers[name], x) for name in ANSWERS),
+    ]
+    pictures = [
+        Picture(x.numpy(), "x, what it was", f"{s.side} × {s.side}"),
+        Picture(y.numpy(), "y, what is seen", f"{y.shape[0]} × {y.shape[1]}, {numbers['psnr_seen']:.2f} dB"),
+    ]
+    best = max(ratios, key=lambda name: ratios[name])
+    pictures += [
+        Picture(answers[name].numpy(), title, decibels(ratios[name]) + EDGES.get(name, ""), name == best)
+        for name, title in ANSWERS.items()
+    ]
+    if known.lost is not None:
+        share = f"{frame.percent(numbers['lost_share'])} of x"
+        pictures.append(Picture(0.5 + known.lost.numpy(), "never seen (grey is 0)", share))
+    levels = {
+        "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
+        "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
+    }
+    title = "singular values of A" if small else "frequencies of the kernel"
+    return View(
+        stage=(pictures, gains(np.asarray(numbers["gains"]), levels, x=title)),
+        formula=formula(s, numbers),
+        check=frame.weakest(*found),
+        notice=notice(s, numbers),
+        numbers=numbers,
+    )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What does not hang on what Wiener is told. lost: the part of x that is never seen, where A is taken apart."""
+
+    x: Tensor
+    kernel: Tensor
+    y: Tensor
+    answers: dict[str, Tensor]
+    numbers: dict[str, Any]
+    found: list[Check]
+    lost: Tensor | None
+
+
+@kept(maxsize=4)
+def unweighted(s: Settings) -> Known:
     x, kernel, clean, y = seen(s)
     if float(x.var(correction=0)) < 1e-12:
         raise ValueError(
             "the picture is of one grey, and a blur takes nothing from it: one with light and dark would do"
         )
-    kept = (
-        by_richardson_lucy.__wrapped__ if is_own(s.picture) else by_richardson_lucy
-    )  # a visitor's picture is not kept
-    likeliest, as_skimage = kept(replace(s, regularisation=0.0))
-    mean = float(y.mean())  # the kernel adds up to 1, so this is about x's
+    small, shape, half = s.side <= LARGEST_SVD, (y.shape[0], y.shape[1]), s.width // 2
+    middle = x[half : s.side - half, half : s.side - half]
     answers = {
         "adjoint": adjoint(y, kernel),
         "naive_inverse": naive_inverse(y, kernel),
         "pseudo_inverse": pseudo_inverse(y, kernel),
-        "wiener": wiener(y, kernel, s.regularisation, mean=mean),
-        "richardson_lucy": likeliest,
+        "richardson_lucy": richardson_lucy(y, kernel, s.iterations),
     }
-    ratios = {name: psnr(answer, x) for name, answer in answers.items()}
-    small, shape = s.side <= LARGEST_SVD, (y.shape[0], y.shape[1])
-    half = s.width // 2
-    middle = x[half : s.side - half, half : s.side - half]
     numbers: dict[str, Any] = {
         "equations": y.numel(),
         "unknowns": x.numel(),
-        "psnr": ratios,
         "psnr_seen": psnr(y, middle),
         "Ax_y": float((clean * y).sum()),
         "x_Aty": float((x * answers["adjoint"]).sum()),
@@ -136,21 +181,11 @@ def update(settings: Settings) -> View:
         checks.convolution(clean, x, kernel),
         checks.naive_inverse(answers["naive_inverse"], y, kernel),
         checks.regularised(answers["pseudo_inverse"], y, kernel, 0, exact=small),
-        checks.regularised(answers["wiener"] - mean, y - mean, kernel, s.regularisation, exact=small),
-        as_skimage,
-        *(checks.psnr(ratios[name], answers[name], x) for name in ANSWERS),
+        checks.richardson_lucy(answers["richardson_lucy"], y, kernel, s.iterations),
         checks.psnr(numbers["psnr_seen"], y, middle),
         checks.blur(kernel, s.blur, s.width),
     ]
-    pictures = [
-        Picture(x.numpy(), "x, what it was", f"{s.side} × {s.side}"),
-        Picture(y.numpy(), "y, what is seen", f"{y.shape[0]} × {y.shape[1]}, {numbers['psnr_seen']:.2f} dB"),
-    ]
-    best = max(ratios, key=lambda name: ratios[name])
-    pictures += [
-        Picture(answers[name].numpy(), title, decibels(ratios[name]) + EDGES.get(name, ""), name == best)
-        for name, title in ANSWERS.items()
-    ]
+    lost = None
     if small:
         values, lost = svd(shape, kernel).s, never_seen(x, kernel)
         numbers["rank"] = rank(shape, kernel)
@@ -161,24 +196,10 @@ def update(settings: Settings) -> View:
             checks.singular_values(values, shape, kernel),
             rank_check(numbers["rank"], shape, s.blur, width_of(s)),
         ]
-        share = f"{frame.percent(numbers['lost_share'])} of x"
-        pictures.append(Picture(0.5 + lost.numpy(), "never seen (grey is 0)", share))
-        title = "singular values of A"
     else:
         values = torch.fft.fft2(kernel, s=(s.side, s.side)).abs().flatten().sort(descending=True).values
-        title = "frequencies of the kernel"
     numbers["gains"] = values.tolist()
-    levels = {
-        "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
-        "noise / spread of x": (s.noise / math.sqrt(numbers["variance"]), style.NOISE),
-    }
-    return View(
-        stage=(pictures, gains(values.numpy(), levels, x=title)),
-        formula=formula(s, numbers),
-        check=frame.weakest(*found),
-        notice=notice(s, numbers),
-        numbers=numbers,
-    )
+    return Known(x, kernel, y, answers, numbers, found, lost)
 
 
 def seen(s: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -186,13 +207,6 @@ def seen(s: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x, kernel = pictured(s.picture, s.side).mean(0), blur(s.blur, width_of(s))
     clean = convolve(x, kernel)
     return x, kernel, clean, clean + s.noise * noise_like(clean, s.seed)
-
-
-@lru_cache(maxsize=4)  # its many steps take longer than all the other answers, and do not hang on what Wiener is told
-def by_richardson_lucy(s: Settings) -> tuple[Tensor, Check]:
-    _, kernel, _, y = seen(s)
-    answer = richardson_lucy(y, kernel, s.iterations)
-    return answer, checks.richardson_lucy(answer, y, kernel, s.iterations)
 
 
 def width_of(s: Settings) -> int:

@@ -1,7 +1,7 @@
 """Resizing: a new pixel is a weighted mean of old ones, and the methods differ in the weights."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from explorer.components.views import Showing, Views
 from explorer.components.weights_view import Resampling, WeightsView
 from explorer.formulas import plus, tex
 from explorer.frame import View
-from explorer.settings import choice, flag, is_own, number
+from explorer.settings import choice, flag, kept, number
 from explorer.uploads import in_code, pictured
 
 NAME = "resizing"
@@ -126,12 +126,20 @@ def screen(place: int, value: Any, s: Settings, hidden: tuple[str, ...], **texts
     return View((*stage, Showing((place,), (*hidden, *a))), **texts)
 
 
-def one_pixel(s: Settings) -> View:
+@kept(maxsize=4)
+def weighed(s: Settings) -> tuple[Pass, Tensor, list[Check]]:
+    """The pictures, the weight (H', H) of every old row in every new one, and whether both are right."""
     options = options_of(s)
     done = run(s, s.method, options)
     weights = resize_weights(s.middle, s.large, s.method, **options) @ resize_weights(
         s.small, s.middle, s.method, **options
     )
+    again = checks.resizing(weights @ done.small @ weights.T, done.middle, s.method, **options)
+    return done, weights, [*run_checks(s, done, s.method, options), again]
+
+
+def one_pixel(s: Settings) -> View:
+    done, weights, found = weighed(replace(s, row=0, col=0))
     row, col = min(s.row, s.large - 1), min(s.col, s.large - 1)
     numbers = {
         "sizes": [s.small, s.middle, s.large],
@@ -154,10 +162,7 @@ def one_pixel(s: Settings) -> View:
         s,
         (),
         formula=formula(s, numbers),
-        check=frame.weakest(
-            *run_checks(s, done, s.method, options),
-            checks.resizing(weights @ done.small @ weights.T, done.middle, s.method, **options),
-        ),
+        check=frame.weakest(*found),
         notice=pixel_notice(s, numbers),
         numbers=numbers,
     )
@@ -269,8 +274,7 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def side_by_side(s: Settings) -> View:
     run(s, s.method, options_of(s))  # refuses what the chosen method cannot do
-    compare = compared.__wrapped__ if is_own(s.picture) else compared  # a visitor's picture is not kept
-    made, methods, made_check, kernel_side = compare(
+    made, methods, made_check, kernel_side = compared(
         s.picture, s.small, s.middle, s.large, s.down, s.align_corners, s.antialias
     )
     original, chosen = pictured(s.picture, s.large), f"bicubic, a = {s.a}" if s.method == "bicubic" else s.method
@@ -306,7 +310,7 @@ def said(of: dict[str, float]) -> str:
     return f"{ratio} · SSIM {of['ssim']:.3f}"
 
 
-@lru_cache(maxsize=16)
+@kept(maxsize=16)
 def compared(
     name: str, small: int, middle: int, large: int, down: str, align_corners: bool, antialias: bool
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]], Check, int | None]:

@@ -96,7 +96,7 @@ def test_help_loads_nothing_heavy():
 def test_every_tab_is_ready_before_its_first_visitor(monkeypatch):
     monkeypatch.setattr(models, "loaded", lambda: None)
     monkeypatch.setattr(pictures, "NAMES", ())
-    cleared = (deconvolution.by_richardson_lucy, deconvolution.rank_check, forward_noise.chain_of)
+    cleared = (deconvolution.unweighted, deconvolution.rank_check, forward_noise.chain_of)
     for cache in cleared:
         cache.cache_clear()
     warm_up()

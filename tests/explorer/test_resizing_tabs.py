@@ -44,7 +44,9 @@ def nothing_kept():
 
 
 def forget():
-    for cache in (resizing.compared, resizing.fitted, deconvolution.rank_check, deconvolution.by_richardson_lucy):
+    for cache in (
+        resizing.compared, resizing.fitted, resizing.weighed, deconvolution.rank_check, deconvolution.unweighted,
+    ):  # fmt: skip
         cache.cache_clear()
 
 
@@ -252,11 +254,11 @@ def test_above_32_pixels_an_answer_walked_to_is_where_the_error_is_flat(blur, wi
 
 
 def test_a_picture_of_one_grey_is_refused_and_no_visitors_answer_is_kept():
-    kept = deconvolution.by_richardson_lucy.cache_info().currsize
+    kept = deconvolution.unweighted.cache_info().currsize
     with pytest.raises(ValueError, match="of one grey"):
         deconvolution.update(deconvolution.Settings(picture=address(saved(Image.new("L", (40, 40))))))
     assert deconvolution.update(deconvolution.Settings(picture=address(saved(coloured(12, 12))))).check.ok
-    assert deconvolution.by_richardson_lucy.cache_info().currsize == kept
+    assert deconvolution.unweighted.cache_info().currsize == kept
 
 
 def test_methods_that_give_the_picture_back_are_said_to():
