@@ -68,9 +68,7 @@ class Live(Piece):
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
         call = {"call": len(self.calls), "numbers": numbers, "sets": sets}
         self.calls.append(Call(function, inputs, outputs))
-        for (
-            mover
-        ) in movers:  # an event each: Gradio searches the page for all that start one, whenever one of them does
+        for mover in movers:  # an event each: Gradio searches the page for all that start one, whenever one does
             field = self.fields.index(mover) if mover in self.fields else None
             asks = f"{self.name!r}, {json.dumps(call | {'field': field})}, ({js})(...values)"
             given = inputs if field is None else [mover]

@@ -104,7 +104,7 @@ def update(settings: Settings) -> View:
     best_linear = wiener(y, kernel, s.regularisation, mean=mean)
     answers = {name: known.answers.get(name, best_linear) for name in ANSWERS}
     ratios = {name: psnr(answer, x) for name, answer in answers.items()}
-    numbers = known.numbers | {"psnr": ratios}
+    numbers: dict[str, Any] = known.numbers | {"psnr": ratios}
     found = [
         *known.found,
         checks.regularised(best_linear - mean, y - mean, kernel, s.regularisation, exact=small),

@@ -67,7 +67,7 @@ MOVES = [
     Move(FIGURE, transposed_convolution.PRESETS["checkerboard artefact"], "stride", (2, 3)),
     Move(TRAJECTORY, replace(transposed_convolution.STAMPS, image=((1.0,) * 8,) * 8), "stride", (2, 1)),
     Move(FIGURE, resizing.Settings(), "row", (60, 100)),
-    Move(TRAJECTORY, resizing.Settings(), "middle", (128, 160)),
+    Move(TRAJECTORY, resizing.Settings(), "middle", range(120, 120 + ROUNDS + WARM)),
     Move(FIGURE, deconvolution.Settings(), "regularisation", (0.5, 0.6)),
     Move(TRAJECTORY, deconvolution.Settings(), "noise", [0.5 + 0.01 * i for i in range(ROUNDS + WARM)]),
     Move(FIGURE, forward_noise.Settings(), "t", range(303, 303 + ROUNDS + WARM)),
