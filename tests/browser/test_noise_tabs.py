@@ -286,35 +286,3 @@ def test_schedules_wrong_start_stands_beside_the_right_one(page, url):
     off = [float(title.rsplit(" ", 1)[1]) for title in titles]
     assert off[0] > 10 * max(off[1:])
     assert not page.locator(f"{SCHEDULES} .live-plot").first.is_visible()
-
-
-POINTS = """async (anew) => {
-    const plots = [...document.querySelectorAll('#tab-schedules .live-plot')].filter((plot) => plot.calcdata);
-    if (anew) for (const plot of plots) await Plotly.redraw(plot);
-    return plots.map((plot) => [...plot.querySelectorAll('.point')].map((point, i) => {
-        const [mark] = plot.calcdata.filter(([{ trace }]) => trace.mode === 'markers')[i];
-        const place = point.getAttribute('transform').match(/[-.0-9]+/g).map((one) => Math.round(100 * one) / 100);
-        return [point.getAttribute('display') === 'none' ? 'outside' : place, mark.x, mark.y];
-    }));
-}"""
-
-
-def test_marked_points_are_moved_where_plotly_would_draw_them(page, url):
-    page.goto(f"{url}?tab=schedules")
-    page.wait_for_selector(f"{SCHEDULES} .badge.ok")
-    page.wait_for_function(f"document.querySelectorAll('{SCHEDULES} .live-plot .point').length > 4")
-    page.wait_for_timeout(500)  # those that are near are drawn, too
-    page.evaluate("() => { react = Plotly.react; drawn = 0; Plotly.react = (...of) => (drawn++, react(...of)); }")
-    for t, zoom in ((700, None), (3, None), (150, 100), (60, 100)):
-        if zoom:
-            page.evaluate(
-                f"async () => {{ for (const plot of document.querySelectorAll('{SCHEDULES} .live-plot'))"
-                f" if (plot.calcdata) await Plotly.relayout(plot, {{ 'xaxis.range': [0, {zoom}] }}); }}"
-            )
-        slide(page, SCHEDULES, "Look at time t", t)
-        page.wait_for_function(f"location.search.includes('t={t}')")
-        moved, drawn = page.evaluate(POINTS, False), page.evaluate("drawn")
-        assert drawn == 0
-        assert moved == page.evaluate(POINTS, True)
-        assert {mark[1] for plot in moved for mark in plot} == {t}
-        assert any(mark[0] == "outside" for plot in moved for mark in plot) == (t == 150)

@@ -153,6 +153,28 @@ def test_a_slider_changes_formula_badge_code_and_address(page, url):
     page.locator("#tab-coin_flips .prose.code", has_text="n, p, k = 10, 0.25, 2").wait_for()
 
 
+FORMULA = "document.querySelector('#tab-coin_flips .formula .lines').innerHTML"
+
+
+def test_a_formula_that_changes_in_places_is_what_a_fresh_page_sets(page, url):
+    """Digits that come and go, powers of ten, a line less, and a notation that changes with n."""
+    page.goto(f"{url}?tab=coin_flips&n=20&p=0.3&k=2")
+    panel = page.locator("#tab-coin_flips")
+    panel.locator(".formula .katex").first.wait_for()
+    page.evaluate("() => { first = document.querySelector('#tab-coin_flips .formula .katex-html'); }")
+    fields = {"p": "number input for Chance of heads p", "k": "Heads k, number", "n": "Flips n, number"}
+    for key, value in (("p", 0.31), ("k", 20), ("n", 400), ("n", 9)):
+        panel.get_by_label(fields[key], exact=True).fill(str(value))
+        page.wait_for_function(f"location.search.includes('{key}={value}')")
+        page.wait_for_timeout(50)
+    changed = page.evaluate(FORMULA)
+    assert page.evaluate("first.isConnected")
+    page.goto(page.url)
+    panel.locator(".formula .katex").first.wait_for()
+    page.wait_for_timeout(200)
+    assert changed == page.evaluate(FORMULA) and "9!" in changed
+
+
 def test_the_address_restores_the_settings(page, url):
     page.goto(f"{url}?tab=coin_flips&n=20&p=0.1")
     page.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")

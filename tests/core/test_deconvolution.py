@@ -11,6 +11,7 @@ from skimage import restoration
 from core import checks
 from core.convolution import convolve
 from core.deconvolution import (
+    _Blur,
     adjoint,
     blur,
     matrix,
@@ -199,3 +200,18 @@ def test_blurs_add_up_to_one_and_their_svd_is_numpys(name, width):
 def test_no_such_blur(name, width, message):
     with pytest.raises(ValueError, match=message):
         blur(name, width)
+
+
+@pytest.mark.parametrize("sides", [(1, 4), (2, 3), (5, 5), (6, 2)])
+def test_a_blur_goes_line_by_line_where_it_can(sides):
+    """As torch's convolution and its transpose have it, for even sides too; of other kernels by spectra."""
+    rng = torch.Generator().manual_seed(3)
+    column, row = (torch.rand(n, 1, dtype=torch.float64, generator=rng) - 0.3 for n in sides)
+    for kernel, apart in ((column @ row.T, True), (column @ row.T + torch.eye(*sides) / 9, min(sides) == 1)):
+        A = _Blur((7, 9), kernel)
+        x, y = torch.rand(A.full, dtype=torch.float64, generator=rng), torch.rand(7, 9, dtype=torch.float64)
+        taps = kernel[None, None]
+        assert bool(A.lines) == apart
+        forward, back = A.forward(x.numpy()), A.back(y.numpy())
+        assert forward == pytest.approx(F.conv2d(x[None, None], taps)[0, 0].numpy(), abs=1e-14)
+        assert back == pytest.approx(F.conv_transpose2d(y[None, None], taps)[0, 0].numpy(), abs=1e-14)

@@ -17,6 +17,7 @@ from scipy import signal, special, stats
 
 from core import probability
 from explorer import frame
+from explorer.figures import coin_flips as figures
 from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import coin_flips
@@ -431,3 +432,16 @@ def test_every_preset_is_valid_and_the_first_is_the_default():
     assert next(iter(PRESETS.values())) == Settings()
     for settings in PRESETS.values():
         assert parse(Settings, vars(settings)) == settings
+
+
+@given(n=st.integers(51, 1000), p=st.floats(0.01, 0.99))
+def test_the_heads_shown_hold_the_bell_and_rest_while_p_moves(n, p):
+    mean, std = n * p, math.sqrt(n * p * (1 - p))
+    low, high = figures.window(n, mean, std)
+    assert low <= max(-0.7, mean - 4.5 * std) and high >= min(n + 0.7, mean + 4.5 * std)
+    assert -0.7 <= low < high <= n + 0.7 and high - low <= 4 * 4.5 * std + 10
+
+
+def test_between_two_windows_p_moves_the_bell_alone():
+    shown = [figures.window(100, 100 * p, math.sqrt(100 * p * (1 - p))) for p in np.arange(0.45, 0.555, 0.01)]
+    assert len(set(shown)) == 1

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from explorer.components.live import Live, sent
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.player import Player, Trajectory
+from explorer.components.weights_view import Resampling, WeightsView
 
 FRAMES = np.random.default_rng(0).normal(size=(5, 2, 4, 4))
 NAMES = ("a", "b")
@@ -133,3 +135,14 @@ def test_every_preset_can_be_answered(name):
         values = [field.postprocess(value) for field, value in inputs]
         status, shown = asked(live, {"call": 0, "values": values})
         assert status == 200 and shown[-1] == "" and len(shown) == len(live.calls[0].outputs), title
+
+
+def test_weights_that_stay_are_sent_once():
+    piece, rng = WeightsView("x"), np.random.default_rng(2)
+    weights = np.eye(5)[[0, 0, 1, 2, 3, 4, 4]]
+    shown = Resampling(rng.random((5, 5, 3)), rng.random((7, 7, 3)), weights, weights, ("5", "7"), (1, 2))
+    first = json.loads(piece.postprocess(shown))
+    second = json.loads(sent(piece, replace(shown, at=(3, 4), titles=("five", "seven")), {first["hash"]}))
+    assert second == {"hash": first["hash"], "titles": ["five", "seven"], "at": [3, 4]}
+    turned = json.loads(sent(piece, replace(shown, target=shown.target[::-1]), {first["hash"]}))
+    assert turned["hash"] != first["hash"] and pixels({"data": turned["target"], "shape": (7, 7, 3)}).shape == (7, 7, 3)

@@ -134,3 +134,19 @@ def test_each_field_has_a_widget_with_its_limits():
     assert (made["n"].minimum, made["n"].maximum, made["n"].step, made["n"].value) == (1, 1000, 1, 4)
     assert [value for _, value in made["method"].choices] == ["a", "b & c"]
     assert json.loads(made["kernel"].value) == [[1.0, 0.0], [0.5, 1.0]]
+
+
+def test_what_is_kept_is_made_once_unless_it_is_of_a_visitors_own_picture():
+    made = []
+
+    @s.kept(maxsize=2)
+    def length(settings: Example, more: str = "") -> int:
+        made.append(settings)
+        return len(settings.prompt + more)
+
+    first, own = Example(), Example(prompt="data:image/png;base64,AAAA")
+    assert [length(first), length(first), length(own), length(own)] == [9, 9, 26, 26]
+    assert made == [first, own, own] and length.cache_info().currsize == 1
+    assert length(first, "data:") == 14 and length.cache_info().currsize == 1
+    length.cache_clear()
+    assert length(first) == 9 and made[-1] is first

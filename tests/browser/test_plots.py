@@ -1,0 +1,116 @@
+"""Plots whose numbers move within axes that stay: they are moved where plotly would draw them."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+
+# Of every plot in sight: its lines, points, bars and labels, as they stand on the page.
+LOOK = """tab => [...document.querySelectorAll(`#tab-${tab} .live-plot`)].filter((plot) => plot.offsetParent && plot.calcdata).map((plot) => ({
+    lines: [...plot.querySelectorAll('.js-line')].map((line) => line.getAttribute('d')),
+    points: [...plot.querySelectorAll('path.point')].map((point) => point.getAttribute('display') === 'none' ? '' : point.getAttribute('transform')),
+    bars: [...plot.querySelectorAll('.point > path')].map((bar) => bar.getAttribute('d')),
+    colours: [...plot.querySelectorAll('.point > path')].map(({ style }) => [style.fill, style.strokeWidth]),
+    words: [...plot.querySelectorAll('.annotation')].map((label) => label.textContent),
+    labels: [...plot.querySelectorAll('.annotation text')].map((text) => {
+        const { left, right, top, bottom } = text.getBoundingClientRect();
+        return [(left + right) / 2, (top + bottom) / 2];
+    }).flat(),
+}))"""  # noqa: E501
+COUNT = "() => { react = Plotly.react; drawn = 0; Plotly.react = (...of) => (drawn++, react(...of)); }"
+POINTER = """tab => document.querySelectorAll(`#tab-${tab} .live-plot`)
+    .forEach((plot) => plot.dispatchEvent(new PointerEvent('pointermove')))"""
+
+
+def numbers(path):
+    return [float(one) for one in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", path)]
+
+
+def same_line(moved, plotly):
+    """plotly leaves out points of a line that bend it by less than a fifth of a pixel; the others are the same."""
+    if "H" in moved:
+        return numbers(moved) == pytest.approx(numbers(plotly), abs=0.02)
+    ours, theirs = (list(zip(n[::2], n[1::2], strict=True)) for n in (numbers(moved), numbers(plotly)))
+    return all(min(abs(x - a) + abs(y - b) for a, b in ours) < 0.03 for x, y in theirs)
+
+
+def settled(page, tab, label, key, value):
+    """After a control moved: how the plots look, how often plotly has drawn, and how they look once it has to."""
+    page.evaluate("drawn = 0")
+    page.locator(f"#tab-{tab}").get_by_label(label, exact=True).fill(str(value))
+    page.wait_for_function(f"location.search.includes('{key}={value:g}')")
+    page.wait_for_timeout(100)
+    moved, drawn = page.evaluate(LOOK, tab), page.evaluate("drawn")
+    page.evaluate(POINTER, tab)
+    page.wait_for_timeout(100)
+    return moved, drawn, page.evaluate(LOOK, tab)
+
+
+def same(moved, plotly):
+    for ours, theirs in zip(moved, plotly, strict=True):
+        assert all(same_line(*pair) for pair in zip(ours["lines"], theirs["lines"], strict=True))
+        for kind in ("points", "bars"):
+            pairs = zip(ours[kind], theirs[kind], strict=True)
+            assert all(numbers(a) == pytest.approx(numbers(b), abs=0.02) for a, b in pairs)
+        assert ours["colours"] == theirs["colours"] and ours["words"] == theirs["words"]
+        assert ours["labels"] == pytest.approx(theirs["labels"], abs=1)
+
+
+@pytest.fixture
+def plots(page, url):
+    """Opens a tab's plots, and counts from then on how often plotly draws."""
+
+    def opened(tab, **query):
+        page.set_default_timeout(20_000)
+        page.goto(f"{url}?{urlencode({'tab': tab, **query})}")
+        page.locator(f"#tab-{tab} .live-plot .xtick text").first.wait_for()
+        page.locator(f"#tab-{tab} .badge.ok").wait_for()
+        page.wait_for_timeout(500)  # those that are near are drawn, too
+        page.evaluate(COUNT)
+        return page
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("tab", "query", "label", "key", "values"),
+    [
+        ("coin_flips", {"n": 100, "k": 45}, "number input for Chance of heads p", "p", (0.51, 0.52, 0.49)),
+        ("coin_flips", {"n": 20, "k": 8}, "Heads k, number", "k", (9, 10, 12)),
+        ("coin_flips", {"v": "particles", "s": 0.21}, "number input for Step size s", "s", (0.22, 0.23)),
+        ("forward_noise", {"x": "letter", "n": 28}, "number input for Noise amount t", "t", (251, 700, 3)),
+        ("schedules", {}, "number input for Look at time t", "t", (700, 3)),
+        ("deconvolution", {}, "Regularisation λ, number", "r", (0.02, 0.0003, 0.04)),  # above the noise, below, above
+    ],
+)
+def test_what_moves_is_moved_where_plotly_would_draw_it(plots, tab, query, label, key, values):
+    page = plots(tab, **query)
+    seen = {str(page.evaluate(LOOK, tab))}
+    for value in values:
+        moved, drawn, plotly = settled(page, tab, label, key, value)
+        assert drawn == 0 and page.evaluate("drawn") > 0
+        same(moved, plotly)
+        seen.add(str(plotly))
+    assert len(seen) == 1 + len(values)
+
+
+def test_points_are_moved_within_a_zoom_and_hidden_beyond_it(plots):
+    page = plots("schedules")
+    box = page.locator("#tab-schedules .live-plot .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 1, box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(400)
+    for t in (150, 60):
+        moved, drawn, plotly = settled(page, "schedules", "number input for Look at time t", "t", t)
+        assert drawn == 0 and page.evaluate("drawn") > 0
+        assert [plot["points"] for plot in moved] == [plot["points"] for plot in plotly]
+        assert {point == "" for point in moved[0]["points"]} == {t == 150}
+
+
+def test_where_axes_change_plotly_draws(plots):
+    page = plots("coin_flips", n=100, k=45)
+    moved, drawn, plotly = settled(page, "coin_flips", "number input for Chance of heads p", "p", 0.2)
+    assert drawn == page.evaluate("drawn") == 1
+    assert moved == plotly
