@@ -45,6 +45,10 @@ window.explorer.moves.set(NAME, {
     follows(false);
     return values;
   },
+  chosen(values) {
+    put(values);
+    return this.overtaken(values);
+  },
   // The same of one that goes Gradio's way and sets controls, until it is answered: `set` is called then.
   setting(values) {
     this.overtaken();

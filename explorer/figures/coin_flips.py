@@ -54,7 +54,8 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         margin={"l": 76, "r": 16, "t": 12, "b": 52},
     )
     if 0 <= k <= n and x_range[0] <= k <= x_range[1]:
-        above = max(pmf[k], np.interp(k, *curve))
+        near = np.abs(curve[0] - k) <= 0.1 * (x_range[1] - x_range[0])  # under the text the bell is no higher
+        above = max(pmf[k], curve[1][near].max())
         across = (k - x_range[0]) / (x_range[1] - x_range[0])
         side = "left" if across < 0.2 else "right" if across > 0.8 else "center"  # so that it stays within the axes
         text = f"<b>P(X = {k}) = {pmf[k]:.4g}</b>"

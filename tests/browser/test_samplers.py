@@ -49,6 +49,18 @@ def test_views_show_their_own_pieces(page, url):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_move_right_after_another_view_is_of_that_view(page, url):
+    page.goto(f"{url}?tab=samplers&x=ring+of+eight")
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    page.locator("#samplers-view input").click()
+    page.get_by_role("option", name="one step in slow motion").click()
+    page.locator("#samplers-seed input[type=number]").fill("7")
+    page.wait_for_function("location.search.includes('seed=7')")
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked["v"] == ["one step in slow motion"] and asked["x"] == ["ring of eight"]
+    page.locator(f"{TAB} .prose.notice", has_text="laid end to end").first.wait_for()
+
+
 def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
     """Where a tab has runs its presets go Gradio's way, and its moves another."""
     page.goto(f"{url}?tab=samplers&k=5")
