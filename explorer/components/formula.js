@@ -1,6 +1,6 @@
 const place = element.querySelector('.lines'), root = (window.gradio_config?.root ?? '').replace(/\/$/, '');
 const from = (path) => new URL(root ? `${root}/${path}` : path, document.baseURI).href;
-const set = import(from(KATEX)).then(({ default: render }) => render);
+const set = import(from(KATEX)).then(({ default: render }) => render, () => () => {});  // without it, the TeX is shown
 if (!document.querySelector(`link[href="${from(STYLE)}"]`)) {
   document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: from(STYLE) }));
 }

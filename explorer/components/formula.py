@@ -19,13 +19,6 @@ class Formula(Piece):
 
 @cache
 def asset(pattern: str) -> str:
-    """The path of one of Gradio's own files, from the app's root.
-
-    Raises:
-        RuntimeError: this version of Gradio has none, or several.
-    """
+    """The path of one of Gradio's own files, from the app's root; of one that it lacks, where there is none."""
     folder = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
-    found = [path.name for path in folder.glob(pattern)]
-    if len(found) != 1:
-        raise RuntimeError(f"one {pattern} is wanted of gradio {gr.__version__}, found {found}; 6.31 has it")
-    return f"assets/{found[0]}"
+    return f"assets/{next((path.name for path in sorted(folder.glob(pattern))), pattern)}"

@@ -47,22 +47,28 @@ async function draw() {
   await plotly();
   const figure = read(), before = rest;
   rest = staying(figure);
-  const follows = rest === before && moved(figure, drawn, labels);
+  // Not under a pointer, whose label would stay behind.
+  const follows = rest === before && !div.matches(':hover') && moved(figure, drawn, labels);
   drawn = figure.data;
   if (!follows) return compute(figure);
   ahead = figure;
-  div.data = figure.data;
 }
 async function compute(figure) {
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   ahead = null;
   labels = figure.layout.annotations ?? [];
+  const first = !div.on;
   await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
+  if (first) div.on('plotly_relayout', resized);
 }
 const catchUp = () => ahead && compute(ahead);
 div.addEventListener('pointermove', catchUp, true);
 div.addEventListener('pointerdown', catchUp, true);
-window.addEventListener('resize', catchUp);
+// Of another width it draws by itself, what it has computed.
+function resized() {
+  if (near) catchUp();
+  else if (ahead) [rest, stale] = ['', true];
+}
 
 // Drawing takes longer than the answer that it shows, so what is out of sight is drawn when it comes near.
 let near = false, stale = true;

@@ -30,11 +30,12 @@ panel.addEventListener('keydown', (event) => {
   start.click();
 }, true);
 // A number out of its range becomes the nearest within it when it is left: then that one counts.
-panel.addEventListener('focusout', ({ target }) => {
-  if (target.type === 'number' && note.parentElement?.contains(target)) {
+panel.addEventListener('blur', ({ target }) => {
+  if (target.type !== 'number') return;
+  if (target.value === '' || target.matches(':out-of-range') || note.parentElement?.contains(target)) {
     setTimeout(() => target.dispatchEvent(new Event('input', { bubbles: true })));
   }
-});
+}, true);
 watch('value', () => {
   const there = Boolean(props.value && last?.clientHeight);
   note.innerHTML = props.value;

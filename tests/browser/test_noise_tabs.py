@@ -86,7 +86,10 @@ def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url,
 
 def test_a_plot_out_of_sight_is_drawn_when_it_comes_near(forward):
     """Or when the page is printed; one in sight at once."""
-    marked = f"[...document.querySelectorAll('{FORWARD} .live-plot')].map((one) => one.data?.at(-1).x[0])"
+    marked = f"""[...document.querySelectorAll('{FORWARD} .live-plot')].map((one) => {{
+        const place = [...one.querySelectorAll('path.point')].at(-1)?.getAttribute('transform');
+        return place && Math.round(1000 * place.match(/[-.0-9]+/)[0] / one._fullLayout.xaxis._length);
+    }})"""
     last = forward.locator(f"{FORWARD} .live-plot").nth(2)
     last.scroll_into_view_if_needed()
     forward.wait_for_function(f"{marked}[2] === 250")

@@ -175,6 +175,29 @@ def test_a_formula_that_changes_in_places_is_what_a_fresh_page_sets(page, url):
     assert changed == page.evaluate(FORMULA) and "9!" in changed
 
 
+def test_a_number_left_out_of_its_range_counts_as_what_it_becomes(page, url):
+    """Also where the answer that refuses it comes after it was left."""
+    page.goto(f"{url}?tab=coin_flips&n=20")
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    panel = page.locator("#tab-coin_flips")
+    p = panel.get_by_label("number input for Chance of heads p")
+    asked = []
+
+    def late(route):
+        asked.append(route)
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/component_server/**", late)
+    p.fill("5")
+    p.press("Tab")
+    page.wait_for_function("location.search.includes('p=1')")
+    assert p.input_value() == "1"
+    panel.get_by_label("Heads k, number").fill("3")
+    page.wait_for_function("location.search.includes('k=3')")
+    assert "p=1" in page.url and asked
+
+
 def test_the_address_restores_the_settings(page, url):
     page.goto(f"{url}?tab=coin_flips&n=20&p=0.1")
     page.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
