@@ -1021,7 +1021,10 @@ def shared_space(cosines: Tensor, sentences: Sequence[str], pictures: Tensor, cl
 
 
 def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", clip: "CLIP") -> tuple[Check, Check]:
-    """A first move against Adam's by hand, rate g / (|g| + 1e-8), and its slope g against a central difference."""
+    """A first move against Adam's by hand, rate g / (|g| + 1e-8), and its slope g against central differences.
+
+    Of two differences D, over a way and over half of it, (4 D(h / 2) - D(h)) / 3 is right to h^4 (Richardson).
+    """
     from core.clip import look
 
     slope, wanted = np.asarray(first.slope, dtype=np.float64), clip.words([sentence])[0]
@@ -1029,12 +1032,16 @@ def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", 
     by_hand = _close("the first move is Adam's, by hand", moved, canvas.rate * slope / (np.abs(slope) + 1e-8), 1e-3)
     size = max(float(np.linalg.norm(slope)), 1e-30)
     along = first.slope * (0.01 / size**2)  # so far that the cosine changes by about 0.01 there and back
-    with torch.no_grad():
-        up, down = (
-            float(look(clip, canvas.draw(first.numbers + way), first.squares, wanted)) for way in (along, -along)
-        )
-    claim, step = "the slope is a central difference's", 2 * float(along.double().norm())
-    return by_hand, _close(claim, np.array([size]), np.array([(up - down) / step]), 0.03)
+
+    def difference(way: Tensor) -> float:
+        with torch.no_grad():
+            up, down = (
+                float(look(clip, canvas.draw(first.numbers + one), first.squares, wanted)) for one in (way, -way)
+            )
+        return (up - down) / (2 * float(way.double().norm()))
+
+    wanted_size = (4 * difference(along / 2) - difference(along)) / 3
+    return by_hand, _close("the slope is a central difference's", np.array([size]), np.array([wanted_size]), 0.01)
 
 
 def competing(shares: Tensor, logits: Tensor) -> Check:

@@ -60,6 +60,11 @@ window.explorer = (() => {
       const skips = value?.__type__ === 'update' && Object.keys(value).length === 1;
       return skips || Boolean(pieces.get(number)?.(value));
     },
+    // The address of one of the app's own files: relative to its root, so that it works behind a path.
+    file(path) {
+      const root = (window.gradio_config?.root ?? '').replace(/\/$/, '');
+      return new URL(root ? `${root}/${path}` : path, document.baseURI).href;
+    },
     carried: () => ({}),  // keys of the page that its links keep
     arrived: () => {},  // Back or Forward has changed them
     // Called with the tab's name when the address has changed.

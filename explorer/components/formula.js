@@ -1,8 +1,7 @@
-const place = element.querySelector('.lines'), root = (window.gradio_config?.root ?? '').replace(/\/$/, '');
-const from = (path) => new URL(root ? `${root}/${path}` : path, document.baseURI).href;
-const set = import(from(KATEX)).then(({ default: render }) => render, () => () => {});  // without it, the TeX is shown
-if (!document.querySelector(`link[href="${from(STYLE)}"]`)) {
-  document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: from(STYLE) }));
+const place = element.querySelector('.lines'), style = window.explorer.file(STYLE);
+const set = import(window.explorer.file(KATEX)).then(({ default: render }) => render, () => () => {});  // without it, the TeX is shown
+if (![...document.querySelectorAll('link')].some(({ href }) => href === style)) {
+  document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style }));
 }
 
 // Makes what is there like another tree, node by node: mostly it is the digits that differ, and only they are laid out anew.

@@ -1,12 +1,11 @@
 const div = element.querySelector('.live-plot');
 const css = (name) => getComputedStyle(div).getPropertyValue(name).trim();
 
-// One copy of plotly.js for the page, relative to the app's own root, so that it works behind a path.
+// One copy of plotly.js for the page.
 function plotly() {
-  const root = (window.gradio_config?.root ?? '').replace(/\/$/, '');
   window.explorerPlotly ??= new Promise((resolve, reject) => {
     const tag = document.createElement('script');
-    tag.src = root ? `${root}/${PLOTLY}` : PLOTLY;
+    tag.src = window.explorer.file(PLOTLY);
     tag.onload = () => resolve(window.Plotly);
     tag.onerror = reject;
     document.head.appendChild(tag);

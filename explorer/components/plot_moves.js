@@ -76,7 +76,7 @@ function barMoves(group, { x, y, marker }, across, up, { barwidth, poffset, bard
   });
 }
 
-// A label, from where plotly has drawn it; its words may change where they are centred.
+// A label, from where plotly has drawn it.
 function labelMoves(i, label, drawn) {
   const { xaxis, yaxis } = div._fullLayout, group = div.querySelector(`.annotation[data-index="${i}"]`), text = words(label);
   const [dx, dy] = [[xaxis, label.xref, 'x'], [yaxis, label.yref, 'y']].map(([axis, ref, name]) => {
