@@ -175,6 +175,20 @@ def test_a_formula_that_changes_in_places_is_what_a_fresh_page_sets(page, url):
     assert changed == page.evaluate(FORMULA) and "9!" in changed
 
 
+def test_on_a_phone_a_long_formula_is_scrolled_within_its_place(page, url):
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{url}?tab=coin_flips&n=100&p=0.42&k=45")
+    formula = page.locator("#tab-coin_flips .strip > .formula")
+    formula.locator(".katex").first.wait_for()
+    inside, wide, right = formula.evaluate(
+        "(one) => [one.clientWidth, one.scrollWidth, one.getBoundingClientRect().right]"
+    )
+    assert inside < 350 < wide and right <= 375 - 12
+    formula.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('#tab-coin_flips .strip > .formula').scrollLeft > 0")
+
+
 def test_a_number_left_out_of_its_range_counts_as_what_it_becomes(page, url):
     """Also where the answer that refuses it comes after it was left."""
     page.goto(f"{url}?tab=coin_flips&n=20")
