@@ -32,14 +32,15 @@ function dressed(layout) {
 const shaded = (text, shades) => text.replace(/#[0-9a-f]{6}\b/gi, (colour) => shades[colour.toUpperCase()] ?? colour);
 function read() {
   if (document.body.classList.contains('dark')) return JSON.parse(shaded(props.value, ON_DARK));
-  const figure = JSON.parse(props.value), { annotations } = figure.layout;
+  const figure = JSON.parse(props.value), { annotations } = figure.layout, texts = figure.data.filter(({ textfont }) => textfont);
   if (annotations) figure.layout.annotations = JSON.parse(shaded(JSON.stringify(annotations), TEXT_ON_LIGHT));
+  for (const { textfont } of texts) textfont.color = shaded(textfont.color, TEXT_ON_LIGHT);
   return figure;
 }
 
 // The zoom stays while a control moves; a figure of another view says so by another `uirevision`, and starts anew.
-let rest = '', drawn = [];  // of the figure that is drawn: what of it cannot be moved, and its traces
-let labels = [], ahead = null;  // the labels as plotly has drawn them; the figure that is drawn, where plotly has another
+let rest = '', shown = null;  // what of the figure on the screen cannot be moved; that figure
+let computed = null;  // the one plotly has drawn: another, where numbers were moved since
 async function draw() {
   if (!props.value) return;
   stale = false;
@@ -47,26 +48,24 @@ async function draw() {
   const figure = read(), before = rest;
   rest = staying(figure);
   // Not under a pointer, whose label would stay behind.
-  const follows = rest === before && !div.matches(':hover') && moved(figure, drawn, labels);
-  drawn = figure.data;
-  if (!follows) return compute(figure);
-  ahead = figure;
+  const follows = rest === before && !div.matches(':hover') && moved(figure, shown, computed);
+  shown = figure;
+  if (!follows) return compute();
 }
-async function compute(figure) {
+async function compute() {
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
-  ahead = null;
-  labels = figure.layout.annotations ?? [];
+  computed = shown;
   const first = !div.on;
-  await Plotly.react(div, figure.data, { uirevision: 'keep', ...dressed(figure.layout), autosize: true }, config);
+  await Plotly.react(div, shown.data, { uirevision: 'keep', ...dressed(shown.layout), autosize: true }, config);
   if (first) div.on('plotly_relayout', resized);
 }
-const catchUp = () => ahead && compute(ahead);
+const catchUp = () => shown !== computed && compute();
 div.addEventListener('pointermove', catchUp, true);
 div.addEventListener('pointerdown', catchUp, true);
 // Of another width it draws by itself, what it has computed.
 function resized() {
   if (near) catchUp();
-  else if (ahead) [rest, stale] = ['', true];
+  else if (shown !== computed) [rest, stale] = ['', true];
 }
 
 // Drawing takes longer than the answer that it shows, so what is out of sight is drawn when it comes near.

@@ -1,14 +1,25 @@
-// Mostly numbers have moved, within axes that stay, and labels with them. They are moved where they stand: to draw all of
-// a plot anew takes plotly far longer. What it keeps of them, for hovers and zooms, it computes when the pointer comes.
+// Of a figure mostly numbers have moved, labels with them, and the ends of its axes. They are moved where they stand: to
+// draw all of a plot anew takes plotly far longer. What it keeps of them, for hovers and zooms, it computes when the
+// pointer comes.
 
 const each = (value) => Array.isArray(value) ? 0 : value;
+const alike = (one, other) => one === other || (one?.length === other?.length && one.every((value, k) => value === other[k]));
+const axesOf = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
 // Of a label that is as aligned as it is anchored; its words stay in place whatever their width.
 const words = ({ xanchor, align = 'center', text }) => xanchor === align ? text.match(/^<b>([^<&]*)<\/b>$|^([^<&]*)$/) : null;
 
 // Which moves a trace can make; of what belongs to several traces, or comes packed, none.
 function kind({ type, mode, x, y, text, fill, error_x, error_y, base, orientation, stackgroup }) {
-  if (!Array.isArray(x) || !Array.isArray(y) || text || fill || error_x || error_y || base || orientation || stackgroup) return null;
+  if (!Array.isArray(x) || !Array.isArray(y) || fill || error_x || error_y || base || orientation || stackgroup) return null;
+  if (text) return type === 'scatter' && mode === 'text' && Array.isArray(text) ? textMoves : null;
   return type === 'bar' ? barMoves : type !== 'scatter' ? null : mode === 'lines' ? lineMoves : mode === 'markers' ? markerMoves : null;
+}
+
+// Whether an axis can be moved: it has nothing but ticks, so far apart, at multiples, and numbers without a power of ten.
+function movable({ type = 'linear', tickmode, dtick, tick0, tickformat, range, showgrid, zeroline }) {
+  if (type !== 'linear' || tickmode !== 'linear' || tick0 || tickformat || showgrid || zeroline || !range || !(dtick > 0)) return false;
+  const most = Math.max(...range.map(Math.abs));
+  return range[0] < range[1] && most > 0.002 && most < 9000;
 }
 
 // What of a figure cannot be moved: where it is another, plotly draws.
@@ -16,7 +27,7 @@ function staying({ data, layout }) {
   const traces = data.map((trace) => {
     const moves = kind(trace), { x, marker } = trace;
     if (!moves) return trace;
-    const left = { ...trace, x: moves === lineMoves ? 0 : x.length, y: 0, hovertemplate: 0, customdata: 0 };
+    const left = { ...trace, x: moves === markerMoves ? x.length : 0, y: 0, text: 0, hovertemplate: 0, customdata: 0 };
     if (moves === barMoves) left.marker = { ...marker, color: each(marker?.color), line: { ...marker?.line, width: each(marker?.line?.width) } };
     return left;
   });
@@ -24,7 +35,49 @@ function staying({ data, layout }) {
     const { xref, yref } = label;
     return { ...label, ...(!xref && { x: 0 }), ...(!yref && { y: 0 }), ...(words(label) && { text: 0 }) };
   });
-  return JSON.stringify([traces, { ...layout, annotations }]);
+  const axes = axesOf(layout).filter((key) => movable(layout[key])).map((key) => [key, { ...layout[key], range: 0, dtick: 0 }]);
+  return JSON.stringify([traces, { ...layout, ...Object.fromEntries(axes), annotations }]);
+}
+
+// As many of these nodes: some go, or copies of the last one come.
+function counted(nodes, count) {
+  const out = [...nodes];
+  while (out.length > count) out.pop().remove();
+  while (out.length < count) {
+    const copy = out.at(-1).cloneNode(true);
+    out.at(-1).after(copy);
+    out.push(copy);
+  }
+  return out;
+}
+
+// Where values stand along an axis whose range is another than the one plotly has: in pixels, to 0.01, as with plotly.
+function along({ _id, _length }, [low, high]) {
+  const share = (value) => (_id[0] === 'x' ? value - low : high - value) / (high - low);
+  return (value) => Number.isFinite(value) ? Math.round(100 * _length * share(value)) / 100 : NaN;
+}
+
+// An axis of the figure, and where values and labels stand along it; null where plotly has to say.
+function scale(name, layout, computed) {
+  const axis = div._fullLayout[name], range = layout[name]?.range, was = computed[name]?.range;
+  if (alike(range, was)) return { axis, at: axis.d2p, labelAt: axis.r2p };
+  if (axis.type !== 'linear' || !alike(axis.range, was)) return null;  // someone has zoomed
+  const at = along(axis, range);
+  return { axis, at, labelAt: at };
+}
+
+function tickMoves({ axis: { _id, _offset }, at }, { range: [low, high], dtick }) {
+  const [marks, numbers] = ['path', 'g'].map((tag) => div.querySelectorAll(`${tag}.${_id}tick`)), values = [];
+  for (let i = Math.ceil(low / dtick - 1e-6); i * dtick <= high + 1e-6 * dtick; i++) values.push(+(i * dtick).toPrecision(10));
+  if (!marks.length || marks.length !== numbers.length || !values.length) return null;
+  return () => {
+    for (const nodes of [marks, numbers]) counted(nodes, values.length).forEach((node, i) => {
+      const place = _offset + at(values[i]), text = node.querySelector('text');
+      (text ?? node).setAttribute('transform', _id[0] === 'x' ? `translate(${place},0)` : `translate(0,${place})`);
+      if (text) text.textContent = String(values[i]).replace('-', '−');
+      node.__data__ = {};  // by what it was drawn from, plotly would take it for the tick it was
+    });
+  };
 }
 
 // Points from place to place, in pixels: M0,1L2,3, or, where steps are drawn, halfway between two of them.
@@ -37,51 +90,71 @@ function route(places, shape) {
 function lineMoves(group, { x, y, line }, across, up) {
   const parts = [[]];
   x.forEach((_, k) => {
-    const place = [across.d2p(x[k]), up.d2p(y[k])];
+    const place = [across.at(x[k]), up.at(y[k])];
     if (place.every(Number.isFinite)) parts.at(-1).push(place);
     else parts.push([]);
   });
   const routes = parts.filter(({ length }) => length), paths = group.querySelectorAll('.js-line');
-  if (routes.length !== paths.length || routes.some(({ length }) => length < 2) || !['hvh', undefined].includes(line?.shape)) return null;
-  return () => paths.forEach((path, i) => path.setAttribute('d', route(routes[i], line?.shape)));
+  if (!routes.length || !paths.length || routes.some(({ length }) => length < 2) || !['hvh', undefined].includes(line?.shape)) return null;
+  return () => counted(paths, routes.length).forEach((path, i) => path.setAttribute('d', route(routes[i], line?.shape)));
+}
+
+// What stands beyond the axes is hidden, where the plot's frame does not cut it.
+function hide(node, cliponaxis, [left, top], across, up) {
+  if (cliponaxis !== false) return;
+  const inside = left >= 0 && left <= across.axis._length && top >= 0 && top <= up.axis._length;
+  node.setAttribute('display', inside ? 'inline' : 'none');
 }
 
 function markerMoves(group, { x, y, cliponaxis }, across, up) {
-  const points = group.querySelectorAll('.point'), places = x.map((_, k) => [across.d2p(x[k]), up.d2p(y[k])]);
+  const points = group.querySelectorAll('.point'), places = x.map((_, k) => [across.at(x[k]), up.at(y[k])]);
   if (points.length !== x.length || !places.flat().every(Number.isFinite)) return null;
   return () => places.forEach(([left, top], k) => {
     points[k].setAttribute('transform', `translate(${left},${top})`);
-    if (cliponaxis !== false) return;
-    const inside = left >= 0 && left <= across._length && top >= 0 && top <= up._length;
-    points[k].setAttribute('display', inside ? 'inline' : 'none');
+    hide(points[k], cliponaxis, places[k], across, up);
   });
 }
 
-function barMoves(group, { x, y, marker }, across, up, { barwidth, poffset, bardelta }, { marker: before }) {
-  const bars = group.querySelectorAll('.point > path'), { bargap, bargroupgap, barmode } = div._fullLayout;
-  const even = x.every((one, k) => !k || Math.abs(one - x[k - 1] - bardelta) < 1e-6 * bardelta);
-  if (bars.length !== x.length || !even || Array.isArray(barwidth) || Array.isArray(poffset)) return null;
-  if (![across, up].every(({ type }) => type === 'linear') || ['stack', 'relative'].includes(barmode) || !y.every(Number.isFinite)) return null;
-  return () => x.forEach((place, k) => {
-    const edge = marker?.line?.width, width = (Array.isArray(edge) ? edge[k] : edge) ?? 0;
+function textMoves(group, { x, y, text, textposition, cliponaxis }, across, up) {
+  const nodes = group.querySelectorAll('.textpoint'), places = x.map((_, k) => [across.at(x[k]), up.at(y[k])]);
+  if (!nodes.length || !x.length || Array.isArray(textposition) || !places.flat().every(Number.isFinite)) return null;
+  if (text.some((one) => !/^[^<&]+$/.test(one))) return null;
+  return () => counted(nodes, x.length).forEach((node, k) => {
+    const [left, top] = places[k], written = node.firstChild;
+    written.setAttribute('x', left);
+    written.setAttribute('y', top);
+    if (written.textContent !== text[k]) written.textContent = text[k];
+    hide(node, cliponaxis, places[k], across, up);
+  });
+}
+
+function barMoves(group, { x, y, width: given, marker }, across, up, { barwidth, poffset, bardelta }, { marker: before }) {
+  const bars = group.querySelectorAll('.point'), { bargap, bargroupgap, barmode } = div._fullLayout;
+  const even = given || x.every((one, k) => !k || Math.abs(one - x[k - 1] - bardelta) < 1e-6 * bardelta);
+  if (!bars.length || !x.length || !even || [given, barwidth, poffset].some(Array.isArray)) return null;
+  if (![across, up].every(({ axis }) => axis.type === 'linear') || ['stack', 'relative'].includes(barmode) || !y.every(Number.isFinite)) return null;
+  return () => counted(bars, x.length).forEach(({ firstChild: bar }, k) => {
+    const edge = marker?.line?.width, width = (Array.isArray(edge) ? edge[k] : edge) ?? 0, copied = k >= bars.length;
     const round = (v) => bargap === 0 && !bargroupgap ? Math.round(v) - (width / 2) % 1 : v;
     const on = (v, to) => width > 0.01 || Math.abs(v - to) >= 2 ? round(v) : v > to ? Math.ceil(v) : Math.floor(v);
-    let left = across.c2p(place + poffset), right = across.c2p(place + poffset + barwidth), low = up.c2p(0), top = up.c2p(y[k]);
+    let left = across.at(x[k] + poffset), right = across.at(x[k] + poffset + barwidth), low = up.at(0), top = up.at(y[k]);
     left = on(left, right), right = on(right, left);
     if (low === top) low = top = width ? round(low) : low;
     else low = on(low, top), top = on(top, low);
-    bars[k].setAttribute('d', `M${left},${low}V${top}H${right}V${low}Z`);
-    if (Array.isArray(marker?.color) && marker.color[k] !== before.color[k]) bars[k].style.fill = marker.color[k];
-    if (Array.isArray(edge) && width !== before.line.width[k]) Object.assign(bars[k].style, { strokeWidth: `${width}px`, stroke: width ? marker.line.color : 'none' });
+    bar.setAttribute('d', `M${left},${low}V${top}H${right}V${low}Z`);
+    if (Array.isArray(marker?.color) && (copied || marker.color[k] !== before.color[k])) bar.style.fill = marker.color[k];
+    if (Array.isArray(edge) && (copied || width !== before.line.width[k])) {
+      Object.assign(bar.style, { strokeWidth: `${width}px`, stroke: width ? marker.line.color : 'none' });
+    }
   });
 }
 
 // A label, from where plotly has drawn it.
-function labelMoves(i, label, drawn) {
-  const { xaxis, yaxis } = div._fullLayout, group = div.querySelector(`.annotation[data-index="${i}"]`), text = words(label);
-  const [dx, dy] = [[xaxis, label.xref, 'x'], [yaxis, label.yref, 'y']].map(([axis, ref, name]) => {
+function labelMoves(i, label, drawn, xaxis, yaxis) {
+  const group = div.querySelector(`.annotation[data-index="${i}"]`), text = words(label);
+  const [dx, dy] = [[xaxis, label.xref, 'x'], [yaxis, label.yref, 'y']].map(([{ axis, labelAt }, ref, name]) => {
     if (ref) return 0;
-    const place = axis.r2p(label[name]);
+    const place = labelAt(label[name]);
     return place >= 0 && place <= axis._length ? place - axis.r2p(drawn[name]) : NaN;
   });
   if (!group?.firstChild || !Number.isFinite(dx + dy)) return null;
@@ -91,18 +164,22 @@ function labelMoves(i, label, drawn) {
   };
 }
 
-const alike = (one, other) => one.length === other.length && one.every((value, k) => value === other[k]);
-
-// Moves all of a figure whose `staying` is that of the one that is drawn, or nothing. drawn: that one's traces; labels:
-// as plotly has drawn them.
-function moved({ data, layout }, drawn, labels) {
-  const moves = data.map((trace, i) => {
-    const move = kind(trace), [{ node3, t }] = div.calcdata[i], { xaxis, yaxis } = div._fullData[i], before = drawn[i];
-    if (!move || (move !== barMoves && alike(trace.x, before.x) && alike(trace.y, before.y))) return () => {};
-    const { xaxis: across, yaxis: up } = div._fullLayout._plots[xaxis + yaxis], fixed = !across.autorange && !up.autorange;
-    return node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t, before) : null;
+// Moves all of a figure whose `staying` is that of the one that is shown, or nothing. computed: the one plotly has drawn.
+function moved({ data, layout }, shown, computed) {
+  const names = axesOf(layout), scales = Object.fromEntries(names.map((name) => [name, scale(name, layout, computed.layout)]));
+  const turned = names.filter((name) => !alike(layout[name].range, shown.layout[name].range) || layout[name].dtick !== shown.layout[name].dtick);
+  if (Object.values(scales).includes(null)) return false;
+  const moves = turned.map((name) => tickMoves(scales[name], layout[name]));
+  data.forEach((trace, i) => {
+    const move = kind(trace), [{ node3, t }] = div.calcdata[i], before = shown.data[i];
+    const [across, up] = ['xaxis', 'yaxis'].map((axis) => scales[(trace[axis] ?? axis[0]).replace(/^[xy]/, '$&axis')]);
+    const still = alike(trace.x, before.x) && alike(trace.y, before.y), held = !turned.length && move !== barMoves && alike(trace.text, before.text);
+    if (!move || (still && (held || !trace.x.length))) return;
+    const fixed = !across.axis.autorange && !up.axis.autorange;
+    moves.push(node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t, before) : null);
   });
-  moves.push(...(layout.annotations ?? []).map((label, i) => labelMoves(i, label, labels[i])));
+  const labels = computed.layout.annotations;
+  moves.push(...(layout.annotations ?? []).map((label, i) => labelMoves(i, label, labels[i], scales.xaxis, scales.yaxis)));
   if (moves.includes(null)) return false;
   for (const move of moves) move();
   return true;

@@ -15,7 +15,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     pmf, bell: shape (n + 1,) at j = 0..n. curve: the bell drawn finely, (x, density).
     """
     n = len(pmf) - 1
-    x_range, top = (curve[0][0], curve[0][-1]), ceiling(max(pmf.max(), curve[1].max()) * 1.12)
+    x_range, top = (curve[0][0], curve[0][-1]), style.ceiling(max(pmf.max(), curve[1].max()) * 1.12)
     j = np.arange(n + 1)
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height, gap = j[inside], pmf[inside], (pmf - bell)[inside]
@@ -41,7 +41,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         hovertemplate="bar − bell at %{x}: %{y:.2g}<extra></extra>",
         width=0.86 if few else 1,
     )
-    bound = ceiling(np.abs(pmf - bell).max() * 1.1, (1, 2, 5, 10)) if curve[1].any() else 0.01
+    bound = style.ceiling(np.abs(pmf - bell).max() * 1.1, (1, 2, 5, 10)) if curve[1].any() else 0.01
     fine = {"tickformat": "~g" if bound > 1e-3 else "", "exponentformat": "e", "nticks": 4}
     fig.update_layout(
         uirevision="bars",
@@ -76,7 +76,7 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figur
 
     pmf: shape (n + 1,). curve: the bell drawn finely, (x, density).
     """
-    x_range, top = (curve[0][0], curve[0][-1]), ceiling(max(pmf.max(), curve[1].max()) * 1.12)
+    x_range, top = (curve[0][0], curve[0][-1]), style.ceiling(max(pmf.max(), curve[1].max()) * 1.12)
     j = np.arange(len(pmf))
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height = j[inside], pmf[inside]
@@ -142,7 +142,7 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
     """The particles' variance at every time (steps + 1,), of which every third has a dot, and the straight line it
     should follow."""
     t = np.arange(len(measured))
-    top = ceiling(1.15 * max(expected[-1], 1e-12))
+    top = style.ceiling(1.15 * max(expected[-1], 1e-12))
     fig = Figure(style.layout(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top]))
     fig.add_scatter(
         x=t,
@@ -174,7 +174,7 @@ def window(n: int, mean: float, std: float) -> tuple[float, float]:
         if n > 50:
             return (-5.7, 50.7) if mean == 0 else (n - 50.7, n + 5.7)
         return -0.7, next(end for end in (5, 10, 20, 35, 50) if n <= end) + 0.7
-    step = math.ceil(2.25 * ceiling(std))  # between the middles of two windows: half of it is left on either side
+    step = math.ceil(2.25 * style.ceiling(std))  # between the middles of two windows: half of it is left on either side
     middle = n / 2 + step * round((mean - n / 2) / step)
     return max(-0.7, middle - 2.5 * step), min(n + 0.7, middle + 2.5 * step)
 
@@ -183,8 +183,3 @@ def apart(x_range: tuple[float, float]) -> int | None:
     """Heads from one tick to the next while all of them are shown: their numbers stand clear on a phone too."""
     return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
 
-
-def ceiling(value: float, steps: Sequence[float] = (1, 1.5, 2, 3, 5, 7, 10)) -> float:
-    """The next round number, one of ``steps`` times a power of ten, so that the axis rests while a slider moves."""
-    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next(m * power for m in steps if m * power >= value)

@@ -1,5 +1,6 @@
 """How every figure looks: the project's colours and one quiet layout. Knows no Gradio."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,9 @@ GUIDANCE = "#CC79A7"
 HIGHLIGHT = "#F0E442"
 EDGE = "#4D4400"  # the dark edge of a highlight
 GREY = "#8A8F98"  # readable on the light and on the dark page
+ON_COLOUR = "#FEFEFE"  # text on a bar
 # Of the same hues, what can be read as text (AA, 4.5 to 1): on the dark page, where curves take it too; on the light.
-ON_DARK = {SIGNAL: "#3F98CB"}
+ON_DARK = {SIGNAL: "#3F98CB", ON_COLOUR: "#14161A"}
 TEXT_ON_LIGHT = {NOISE: "#B84F00", PREDICTION: "#007A59", GUIDANCE: "#A84A7E", GREY: "#6B717B"}
 DIVERGING = [[0, SIGNAL], [0.5, "#FFFFFF"], [1, NOISE]]
 
@@ -52,6 +54,21 @@ def layout(
         "yaxis": axis(y, y_range),
         **more,
     }
+
+
+def ceiling(value: float, steps: Sequence[float] = (1, 1.5, 2, 3, 5, 7, 10)) -> float:
+    """The next round number, one of ``steps`` times a power of ten, so that the axis rests while a slider moves."""
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return next(m * power for m in steps if m * power >= value)
+
+
+def ticks(limits: Sequence[float], most: int, least: float = 0) -> dict[str, Any]:
+    """An axis from limits[0] to limits[1] with about ``most`` ticks or fewer, round numbers apart, at least ``least``.
+
+    Told so, the page moves them itself (`components/plot_moves.js`); where plotly chooses, plotly has to draw.
+    """
+    apart = max(least, ceiling((limits[1] - limits[0]) / most, (1, 2, 5, 10)))
+    return {"range": limits, "tickmode": "linear", "dtick": apart, "tickangle": 0}
 
 
 def thinned(first: int, last: int, most: int = 250, near: int = 12) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.figures import style
 from explorer.figures.plot import Figure
-from explorer.figures.style import GREY, HIGHLIGHT, NOISE, PREDICTION, SIGNAL, key, layout
+from explorer.figures.style import GREY, HIGHLIGHT, NOISE, ON_COLOUR, PREDICTION, SIGNAL, key, layout, ticks
 
 
 def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure:
@@ -15,17 +15,9 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure
     most: the largest number there can be.
     """
     x_range, y_range = (-0.6, len(counts) - 0.4), (0, most * 1.2)
-    fig = Figure(layout(x="output column, in the fullest row", y="stamps", x_range=x_range, y_range=y_range))
-    fig.add_bar(
-        x=np.arange(len(counts)),
-        y=counts,
-        marker={"color": SIGNAL},
-        hovertemplate="column %{x}: %{y} stamps<extra></extra>",
-        text=[f"{c:g}" for c in counts] if len(counts) <= 24 else None,
-        textposition="inside",
-        insidetextanchor="start",
-        textangle=0,
-    )
+    columns, few = np.arange(len(counts)), len(counts) <= 24
+    fig = Figure(layout(x="output column, in the fullest row", y="stamps"))
+    fig.add_bar(x=columns, y=counts, marker={"color": SIGNAL}, hovertemplate="column %{x}: %{y} stamps<extra></extra>")
     x = np.arange(len(even)) + (len(counts) - len(even)) / 2
     fig.add_scatter(
         x=x,
@@ -34,9 +26,18 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure
         line={"color": PREDICTION, "width": 3, "shape": "hvh"},
         hovertemplate="resize, then convolve: %{y:.3g}<extra></extra>",
     )
+    fig.add_scatter(
+        x=columns if few else [],
+        y=np.zeros_like(counts) if few else [],
+        mode="text",
+        text=[f"{c:g}" if c else "" for c in counts] if few else [],
+        textposition="top center",
+        textfont={"color": ON_COLOUR},
+        hoverinfo="skip",
+    )
     key(fig, ("transposed", SIGNAL), ("resize, then convolve", PREDICTION))
-    fig.update_xaxes(tickmode="linear", dtick=1 if len(counts) <= 11 else 2 if len(counts) <= 20 else 5)
-    fig.update_yaxes(tickmode="linear", dtick=1 if most <= 6 else 2 if most <= 12 else 5)
+    fig.update_xaxes(**ticks(x_range, 11, least=1))
+    fig.update_yaxes(**ticks(y_range, 8, least=1))
     return fig
 
 
@@ -44,23 +45,39 @@ def spectrum(frequency: np.ndarray, amplitude: np.ndarray, even: np.ndarray, str
     """Amplitudes over frequency, each (n,), of stamps far from the edges; they repeat every ``stride`` cells."""
     top = 1.25 * max(float(amplitude[1:].max()), 0.4)
     x_range, y_range = (0, 0.515), (-0.04 * top, top)
-    fig = Figure(layout(x="frequency, cycles per output cell", y="amplitude", x_range=x_range, y_range=y_range))
+    fig = Figure(layout(x="frequency, cycles per output cell", y="amplitude"))
+    repeats, turns = np.arange(1, stride // 2 + 1), frequency * stride
+    waves = (np.abs(turns - turns.round()) < 1e-9) | (np.maximum(amplitude, even) > 1e-9)
+    waves[0] = False  # there stands the mean
     for name, values, colour in (("resize, then convolve", even, PREDICTION), ("transposed", amplitude, SIGNAL)):
         fig.add_bar(
-            x=frequency[1:],
-            y=values[1:],
+            x=frequency[waves],
+            y=values[waves],
             width=0.009,
             marker={"color": colour},
             hovertemplate=name + ": %{y:.3g} at %{x:.3f}<extra></extra>",
         )
-    for k in range(1, stride // 2 + 1):
-        ends = {"x0": k / stride, "x1": k / stride, "y0": 0, "y1": 1, "yref": "paper"}
-        fig.add_shape(type="line", line={"color": GREY, "width": 1, "dash": "dot"}, **ends)
-        side = {"xanchor": "right", "xshift": -5} if k / stride > 0.4 else {"xshift": 5}
-        style.label(fig, k / stride, 0.95 * top, f"{k}/{stride}", GREY, **side)
+    fig.add_scatter(
+        x=[place for k in repeats for place in (k / stride, k / stride, None)],
+        y=[height for _ in repeats for height in (0, 0.86 * top, None)],
+        mode="lines",
+        line={"color": GREY, "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    fig.add_scatter(
+        x=repeats / stride,
+        y=np.full(len(repeats), 0.86 * top),
+        mode="text",
+        text=[f"{k}/{stride}" for k in repeats],
+        textposition="top center",
+        textfont={"color": GREY},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
     key(fig, ("transposed", SIGNAL), ("resize, then convolve", PREDICTION))
     fig.update_layout(barmode="overlay")
-    fig.update_yaxes(nticks=4, tickformat="~g")
+    fig.update_xaxes(**ticks(x_range, 6))
+    fig.update_yaxes(**ticks(y_range, 4))
     return fig
 
 
@@ -72,7 +89,7 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int, l
     before_, after_ = np.array(before), np.array(after)
     same = after_ == size
     x_range, y_range = (before_[0] - 0.6, before_[-1] + 0.6), (0, after_.max() + 1)
-    fig = Figure(layout(x="rows before the convolution", y="rows after it", x_range=x_range, y_range=y_range))
+    fig = Figure(layout(x="rows before the convolution", y="rows after it"))
     fig.add_scatter(
         x=before_,
         y=after_,
@@ -94,6 +111,6 @@ def sizes(before: Sequence[int], after: Sequence[int], size: int, chosen: int, l
             yshift=22 if mine else -22,  # apart, however near the points are
             font={"color": NOISE if mine else GREY},
         )
-    fig.update_xaxes(tickmode="linear", dtick=1 if len(before_) <= 11 else 2 if len(before_) <= 20 else 5)
-    fig.update_yaxes(tickmode="linear", dtick=1 if after_.max() <= 12 else 2)
+    fig.update_xaxes(**ticks(x_range, 11, least=1))
+    fig.update_yaxes(**ticks(y_range, 13, least=1))
     return fig

@@ -473,7 +473,7 @@ def real_coins(s: Settings) -> View:
         [(low, 1.0, row[low : high + 1] / m) for row, m in zip(counts, so_far, strict=True)],
         labels,
         (low - 0.7, high + 0.7),
-        (0, figures.ceiling(1.35 * pmf.max())),
+        (0, style.ceiling(1.35 * pmf.max())),
         "heads",
         "share of trials",
         outline=(low, 1.0, pmf[low : high + 1]),
@@ -558,7 +558,7 @@ def any_steps(s: Settings) -> View:
             for n, tv in enumerate(apart, 1)
         ),
         (-4.5, 4.5),
-        (0, max(0.8, figures.ceiling(1.05 * max(float(heights.max()) for _, _, heights in frames)))),
+        (0, max(0.8, style.ceiling(1.05 * max(float(heights.max()) for _, _, heights in frames)))),
         "z",
         "density",
         curve=bell_over_z(),
