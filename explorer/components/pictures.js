@@ -1,39 +1,32 @@
 const root = element.querySelector('.pictures'), sheet = root.querySelector('.sheet'), button = root.querySelector('.pictures-hint button');
-let drawn = [], smooth = false, at = null, frame = 0, before = new Map();
+let drawn = [], smooth = false, at = null, frame = 0, before = new Map(), width = 0;
 
 button.addEventListener('click', () => { smooth = !smooth; paint(); });
 
 // One whole-number zoom for all; pictures larger than their places are scaled down.
 function fit() {
-  const width = sheet.clientWidth, gap = 20;
+  const gap = 20;
   if (!width || !drawn.length) return;
   const columns = Math.max(1, Math.min(COLUMNS, drawn.length, Math.floor((width + gap) / (150 + gap))));
-  const room = Math.floor((width - gap * (columns - 1)) / columns), scale = window.devicePixelRatio || 1;
+  const room = Math.floor((width - gap * (columns - 1)) / columns);
   const tall = explorer.room(element, 0), rows = Math.ceil(drawn.length / columns);
   const side = tall ? Math.min(room, Math.max(tall / rows - 70, 120)) : Math.min(SIDE, room);
   const most = side / Math.max(...drawn.flatMap((one) => one.shape)), zoom = most >= 1 ? Math.floor(most) : most;
-  for (const one of drawn) {
-    const [H, W] = one.shape;
-    one.canvas.style.width = `${W * zoom}px`;
-    one.canvas.style.height = `${H * zoom}px`;
-    one.canvas.width = Math.round(W * zoom * scale);
-    one.canvas.height = Math.round(H * zoom * scale);
-    one.figure.style.width = `${side}px`;
+  for (const { figure, view, shape: [H, W] } of drawn) {
+    Object.assign(view.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
+    figure.style.width = `${side}px`;
   }
   paint();
 }
 
-// The whole picture, or the third of it around `at` (shares of the sides).
+// The whole picture, or the third of it around `at` (shares of the sides), from a whole pixel on.
 function paint() {
   button.textContent = smooth ? 'smooth' : 'crisp';
   button.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
-  for (const { canvas, source, shape: [H, W] } of drawn) {
-    const c = canvas.getContext('2d'), share = at ? 3 : 1;
-    const w = W / share, h = H / share;
-    const x = at ? Math.round(Math.max(0, Math.min(W - w, at[0] * W - w / 2))) : 0;
-    const y = at ? Math.round(Math.max(0, Math.min(H - h, at[1] * H - h / 2))) : 0;
-    c.imageSmoothingEnabled = smooth;
-    c.drawImage(source, x, y, w, h, 0, 0, canvas.width, canvas.height);
+  sheet.classList.toggle('smooth', smooth);
+  for (const { canvas, shape } of drawn) {
+    const [y, x] = shape.map((n, i) => at ? Math.floor(Math.max(0, Math.min(n - n / 3, at[1 - i] * n - n / 6))) / n : 0);
+    canvas.style.transform = at ? `scale(3) translate(${-100 * x}%, ${-100 * y}%)` : '';
   }
 }
 function look(place) {
@@ -44,14 +37,14 @@ function look(place) {
 
 function figure(index) {
   const one = { figure: document.createElement('figure'), shape: [1, 1] };
-  one.figure.innerHTML = '<figcaption></figcaption><canvas role="img"></canvas><p class="note"></p>';
+  one.figure.innerHTML = '<figcaption></figcaption><div class="view"><canvas role="img"></canvas></div><p class="note"></p>';
+  one.view = one.figure.querySelector('.view');
   one.canvas = one.figure.querySelector('canvas');
-  one.source = document.createElement('canvas');
-  for (const kind of ['pointerdown', 'pointermove']) one.canvas.addEventListener(kind, (event) => {
-    const box = one.canvas.getBoundingClientRect();
+  for (const kind of ['pointerdown', 'pointermove']) one.view.addEventListener(kind, (event) => {
+    const box = one.view.getBoundingClientRect();
     look([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
   });
-  one.canvas.addEventListener('pointerleave', () => look(null));
+  one.view.addEventListener('pointerleave', () => look(null));
   sheet.appendChild(one.figure);
   return one;
 }
@@ -85,8 +78,8 @@ function load() {
     const bytes = value.data ? unpack(value.data, Uint8Array) : known.get(value.hash);
     if (!bytes) return;
     Object.assign(one, { hash: value.hash, bytes });
-    Object.assign(one.source, { width: W, height: H });
-    const context = one.source.getContext('2d'), image = context.createImageData(W, H);
+    Object.assign(one.canvas, { width: W, height: H });
+    const context = one.canvas.getContext('2d'), image = context.createImageData(W, H);
     for (let p = 0, from = 0; p < 4 * H * W; p += 4, from += channels) {
       image.data[p] = bytes[from];
       image.data[p + 1] = bytes[from + (channels === 3 ? 1 : 0)];
@@ -96,10 +89,12 @@ function load() {
     context.putImageData(image, 0, 0);
   });
   root.dataset.held = drawn.map((one) => one.hash).join(' ');
-  if (JSON.stringify(drawn.map((one) => one.shape)) === shapes) paint();
-  else fit();
+  if (JSON.stringify(drawn.map((one) => one.shape)) !== shapes) fit();
 }
-new ResizeObserver(fit).observe(sheet);
+new ResizeObserver(() => {
+  width = sheet.clientWidth;  // kept: asked between two writes, the page would be laid out for it
+  fit();
+}).observe(sheet);
 element.closest('.stage > .piece')?.addEventListener('fit', fit);
 watch('value', load);
 paint();

@@ -1,7 +1,6 @@
 """The binomial bars, the bell over them, and what lies between."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -182,4 +181,3 @@ def window(n: int, mean: float, std: float) -> tuple[float, float]:
 def apart(x_range: tuple[float, float]) -> int | None:
     """Heads from one tick to the next while all of them are shown: their numbers stand clear on a phone too."""
     return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
-

@@ -173,14 +173,15 @@ def exact(n: int, p: float, k: int) -> str | None:
 
 def pmf_line(s: Settings, numbers: dict) -> str:
     n, p, k, q = s.n, f"{s.p:g}", s.k, f"{1 - s.p:.12g}"
+    powers = rf"{{{p}}}^{{{k}}}\,{{{q}}}^{{{n - k}}}"
     if k > n:
-        return rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{{{p}}}^{{{k}}}\,{{{q}}}^{{{n - k}}}=0\quad\text{{more heads than flips}}"
+        return rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{powers}=0\quad\text{{more heads than flips}}"
     fraction = numbers["fraction"]
     value = "=" + r"\tfrac{{{}}}{{{}}}".format(*fraction.split("/")) if fraction and fraction[-2:] != "/1" else ""
     vanishes = numbers["probability"] == 0 and 0 < s.p < 1
     return (
-        rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{{{p}}}^{{{k}}}\,{{{q}}}^{{{n - k}}}=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{{{p}}}^{{{k}}}\,"
-        rf"{{{q}}}^{{{n - k}}}{value}{r'<10^{-307}' if vanishes else '=' + tex(numbers['probability'])}"
+        rf"P(X={k})=\binom{{{n}}}{{{k}}}\,{powers}=\frac{{{n}!}}{{{k}!\,{n - k}!}}\,{powers}"
+        rf"{value}{r'<10^{-307}' if vanishes else '=' + tex(numbers['probability'])}"
     )
 
 
@@ -256,7 +257,9 @@ def tail(s: Settings) -> View:
         "std": std,
     }
     at = f"{mean:.6g}", frame.sensible(std)
-    forms = [rf"P(X\ge {k})=\sum_{{j={k}}}^{{{n}}}\binom{{{n}}}{{j}}\,{{{p:g}}}^j\,{{{1 - p:.12g}}}^{{{n}-j}}={tex(sure)}"]
+    forms = [
+        rf"P(X\ge {k})=\sum_{{j={k}}}^{{{n}}}\binom{{{n}}}{{j}}\,{{{p:g}}}^j\,{{{1 - p:.12g}}}^{{{n}-j}}={tex(sure)}"
+    ]
     if std:
         forms += [
             rf"\text{{bell from }}k-\tfrac12:\;1-\Phi\!\left(\tfrac{{{k}-0.5-{at[0]}}}{{{at[1]}}}\right)={tex(halved)}"

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, Windows, gather, scatter
 from explorer.figures import transposed_convolution as figures
 from explorer.frame import View
-from explorer.settings import Grid, choice, grid, number
+from explorer.settings import Grid, choice, grid, kept, number
 from explorer.tabs.convolution import (
     BOX,
     CHECKERBOARD,
@@ -206,6 +206,27 @@ def resized(image: Tensor, kernel: Tensor, s: Settings) -> Tensor:
     return convolve(larger, kernel / s.stride**2, padding=around, dilation=s.dilation, flip=True)  # type: ignore[arg-type]
 
 
+class Far(NamedTuple):
+    """What is the same far from the edges of every picture."""
+
+    row: Tensor  # stamps along a row, a whole number of strides long
+    frequency: Tensor
+    amplitude: Tensor
+    even: Tensor  # amplitudes of resize-then-convolve
+    flat: list[float]  # the smallest and the largest value that a flat picture of 1 becomes
+    check: Check
+
+
+@kept(maxsize=16)
+def far_from_the_edges(kernel: Grid, stride: int, dilation: int) -> Far:
+    s = Settings(kernel=kernel, stride=stride, dilation=dilation)
+    row, even_row = long_row(tensor(kernel), s)
+    frequency, amplitude = spectrum(row)
+    _, even = spectrum(even_row)
+    check = frame.weakest(checks.spectrum(amplitude, row), checks.spectrum(even, even_row))
+    return Far(row, frequency, amplitude, even, flat_picture(tensor(kernel), s), check)
+
+
 def long_row(kernel: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     """Stamps along a long row far from its ends, transposed and resized; a whole number of strides long."""
     ones, taps = torch.ones(1, LONG, dtype=torch.float64), torch.ones(1, kernel.shape[1], dtype=torch.float64)
@@ -222,7 +243,7 @@ def edge_and_length(k: int, s: Settings) -> tuple[int, int]:
     return edge, (LONG - 2 * edge // s.stride - 2) * s.stride
 
 
-def far_from_the_edge(kernel: Tensor, s: Settings) -> list[float]:
+def flat_picture(kernel: Tensor, s: Settings) -> list[float]:
     """The smallest and the largest value that a large flat picture of 1 becomes, away from its edges."""
     reach = [-(-s.dilation * (k - 1) // s.stride) for k in kernel.shape]
     ones = torch.ones([2 * r + 2 for r in reach], dtype=torch.float64)
@@ -241,11 +262,8 @@ def checkerboard(s: Settings) -> View:
     ones, taps = torch.ones_like(image), torch.ones_like(kernel)
     output, overlap = upscale(image, kernel, s), upscale(ones, taps, s)
     even, even_overlap = resized(image, kernel, s), resized(ones, taps, s)
-    row, even_row = long_row(kernel, s)
-    frequency, amplitude = spectrum(row)
-    _, even_amplitude = spectrum(even_row)
-    low, high = int(row.min().round()), int(row.max().round())
-    flat = far_from_the_edge(kernel, s)
+    far = far_from_the_edges(s.kernel, s.stride, s.dilation)
+    low, high = int(far.row.min().round()), int(far.row.max().round())
     numbers = {
         "output_size": list(output.shape),
         "output": output.tolist(),
@@ -253,10 +271,10 @@ def checkerboard(s: Settings) -> View:
         "resized_then_convolved": even.tolist(),
         "overlap_resized": even_overlap.tolist(),
         "stamps_far_from_the_edge": [low, high],
-        "a_flat_picture_becomes": flat,
-        "frequency": frequency.tolist(),
-        "amplitude": amplitude.tolist(),
-        "amplitude_resized": even_amplitude.tolist(),
+        "a_flat_picture_becomes": far.flat,
+        "frequency": far.frequency.tolist(),
+        "amplitude": far.amplitude.tolist(),
+        "amplitude_resized": far.even.tolist(),
     }
     most, bright = max(float(overlap.max()), 1e-9), max(float(output.abs().max()), float(even.abs().max()), 1e-9)
     pictures = [
@@ -266,7 +284,7 @@ def checkerboard(s: Settings) -> View:
         Picture((even / bright).numpy(), "resized, then convolved", "the same scale"),
     ]
     fullest, even_fullest = (m[m.sum(1).argmax()].numpy() for m in (overlap, even_overlap))
-    k, strong = shape(s.kernel)[1], float(amplitude[1:].max())
+    k, strong = shape(s.kernel)[1], float(far.amplitude[1:].max())
     says = (
         f"Far from the edges a cell of one row gets between **{low}** and **{high}** stamps"
         if high > low
@@ -285,25 +303,24 @@ def checkerboard(s: Settings) -> View:
         {
             2: pictures,
             3: figures.overlap_profile(fullest.round(), even_fullest, max(4, most)),
-            4: figures.spectrum(frequency.numpy(), amplitude.numpy(), even_amplitude.numpy(), s.stride),
+            4: figures.spectrum(far.frequency.numpy(), far.amplitude.numpy(), far.even.numpy(), s.stride),
         },
         (),
         rf"$$\text{{stamps on column }}x=\#\{{u: u\cdot{s.dilation}\equiv x\;(\mathrm{{mod}}\;{s.stride}),"
         rf"\;0\le u<{k}\}}"
-        rf"\;\in\;\{{{', '.join(map(str, sorted(set(row.round().long().tolist()))))}\}}\qquad "
+        rf"\;\in\;\{{{', '.join(map(str, sorted(set(far.row.round().long().tolist()))))}\}}\qquad "
         rf"\tfrac{{k}}{{s}}=\tfrac{{{k}}}{{{s.stride}}}={k / s.stride:.3g}$$",
         frame.weakest(
             check(output, image, kernel, s),
             check(overlap, ones, taps, s),
-            checks.spectrum(amplitude, row),
-            checks.spectrum(even_amplitude, even_row),
+            far.check,
             resized_check(even, image, kernel, s),
             resized_check(even_overlap, ones, taps, s),
             *size_checks(s),
         ),
         f"{says}: {reason}. "
         + (f"The strongest wave has amplitude **{strong:.3g}**. " if high > low else "No wave is left. ")
-        + f"With the kernel's weights a flat picture of 1 becomes {spread(*flat)}.\n"
+        + f"With the kernel's weights a flat picture of 1 becomes {spread(*far.flat)}.\n"
         "Enlarging first and convolving after (green) treats every cell alike: **no checkerboard**, at "
         f"{s.stride**2} times the multiplications.",
         numbers,

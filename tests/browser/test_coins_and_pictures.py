@@ -204,17 +204,21 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, q
 
 def test_a_finger_on_a_picture_looks_closer(page, url):
     panel = opened(page, url, "deconvolution")
-    canvas = panel.locator(".pictures canvas").first
-    read = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
-    whole = canvas.evaluate(read)
-    assert canvas.evaluate("c => getComputedStyle(c).touchAction") == "pan-y"
-    told = "(c, kind) => c.dispatchEvent(new PointerEvent(kind, { pointerType: 'touch', clientX: 400, clientY: 400 }))"
-    canvas.evaluate(told, "pointerdown")
+    view = panel.locator(".pictures .view").first
+    read = "view => view.firstChild.getBoundingClientRect().toJSON()"
+    whole, box = view.evaluate(read), view.bounding_box()
+    assert view.evaluate("view => getComputedStyle(view).touchAction") == "pan-y"
+    told = "(view, [kind, clientX, clientY]) => view.dispatchEvent(new PointerEvent(kind, { clientX, clientY }))"
+    view.evaluate(told, ["pointerdown", box["x"] + box["width"], box["y"] + box["height"] / 2])
     page.wait_for_timeout(200)
-    assert canvas.evaluate(read) != whole
-    canvas.evaluate(told, "pointerleave")
+    near = view.evaluate(read)
+    assert near["width"] == 3 * whole["width"]
+    pixel = near["width"] / view.evaluate("view => view.firstChild.width")
+    assert 0 <= near["right"] - whole["right"] < pixel  # the third at the right, from a whole pixel on
+    assert 0 <= near["top"] - (whole["top"] - whole["height"]) < pixel  # halfway down
+    view.evaluate(told, ["pointerleave", 0, 0])
     page.wait_for_timeout(200)
-    assert canvas.evaluate(read) == whole
+    assert view.evaluate(read) == whole
 
 
 def test_values_by_keyboard(page, url):
