@@ -60,6 +60,10 @@ window.explorer = (() => {
       const skips = value?.__type__ === 'update' && Object.keys(value).length === 1;
       return skips || Boolean(pieces.get(number)?.(value));
     },
+    // Writes a text, unless it stands there: the page would lay it out anew.
+    say(node, text) {
+      if (node.textContent !== text) node.textContent = text;
+    },
     // The address of one of the app's own files: relative to its root, so that it works behind a path.
     file(path) {
       const root = (window.gradio_config?.root ?? '').replace(/\/$/, '');

@@ -136,7 +136,7 @@
       bar ??= made();
       const now = here(), one = now?.lecture.slides[now.at], all = chips(), at = pressed();
       if (at >= 0) left.set(explorer.current, at);
-      const put = (name, text) => { const place = bar.querySelector(`.slide-${name}`); if (place.textContent !== text) place.textContent = text; };
+      const put = (name, text) => { const place = bar.querySelector(`.slide-${name}`); explorer.say(place, text); };
       const place = inIndex() ? '' : now ? `${now.lecture.title} ${now.at + 1}/${now.lecture.slides.length}` : at >= 0 ? `preset ${at + 1}/${all.length}` : '';
       put('place', place);
       put('name', inIndex() ? 'Choose a slide or a topic' : one?.text ?? all[at]?.textContent ?? '');

@@ -11,11 +11,15 @@ new ResizeObserver(() => {  // two rows, unless there are no more or all are ask
 }).observe(row);
 const mark = () => {
   buttons.forEach((b) => b.setAttribute('aria-pressed', b.textContent === props.value));
+  requestAnimationFrame(see);  // when all that has changed is laid out
+};
+// One of a hidden row comes into sight.
+function see() {
   const chosen = buttons.find((b) => b.textContent === props.value);
   if (!chosen) return;
-  const top = chosen.offsetTop - row.offsetTop;  // one of a hidden row comes into sight
+  const top = chosen.offsetTop - row.offsetTop;
   if (top < row.scrollTop || top + chosen.offsetHeight > row.scrollTop + row.clientHeight) row.scrollTop = top;
-};
+}
 buttons.forEach((b) => b.addEventListener('click', () => {
   props.value = b.textContent;
   mark();

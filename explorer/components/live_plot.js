@@ -13,7 +13,8 @@ function plotly() {
   return window.explorerPlotly;
 }
 
-// Figures carry no ink of their own: text and axes take the page's, light or dark, and its type size.
+// Figures carry no ink of their own: text and axes take the page's, light or dark, and its type size. Axes are plotly's to
+// change: it writes a zoom into them.
 function dressed(layout) {
   const ink = css('--ink'), line = css('--line'), size = parseFloat(css('--plot-size')) || 14;
   const out = { ...layout, font: { ...layout.font, color: ink, family: css('--font'), size } };
@@ -22,7 +23,7 @@ function dressed(layout) {
     if (!/^[xy]axis\d*$/.test(key)) continue;
     // Of powers of ten plotly writes the 10 larger by a quarter, and so beside the numbers of the other axis.
     const power = out[key].type === 'log' && out[key].exponentformat === 'power';
-    out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...(power && { tickfont: { size: 0.8 * size } }), ...out[key] };
+    out[key] = { gridcolor: line, zerolinecolor: line, linecolor: ink, tickcolor: ink, ...(power && { tickfont: { size: 0.8 * size } }), ...structuredClone(out[key]) };
   }
   out.hoverlabel = { bgcolor: css('--paper'), bordercolor: line, font: { color: ink, size: 14 }, ...out.hoverlabel };
   return out;
@@ -55,6 +56,7 @@ async function draw() {
 async function compute() {
   const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
   computed = shown;
+  for (const text of div.querySelectorAll('.textpoint > text')) text.removeAttribute('transform');  // plotly sets none
   const first = !div.on;
   await Plotly.react(div, shown.data, { uirevision: 'keep', ...dressed(shown.layout), autosize: true }, config);
   if (first) div.on('plotly_relayout', resized);

@@ -71,8 +71,8 @@ function load() {
     const same = one.hash === value.hash && String(one.shape) === String([H, W]);
     one.shape = [H, W];
     one.figure.className = value.marked ? 'marked' : '';
-    one.figure.querySelector('figcaption').textContent = value.title;
-    one.figure.querySelector('.note').textContent = value.note;
+    explorer.say(one.figure.querySelector('figcaption'), value.title);
+    explorer.say(one.figure.querySelector('.note'), value.note);
     one.canvas.setAttribute('aria-label', `${value.title}. ${value.note}`);
     if (same) return;  // most moves leave the original as it was
     const bytes = value.data ? unpack(value.data, Uint8Array) : known.get(value.hash);

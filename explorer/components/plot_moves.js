@@ -51,8 +51,6 @@ function counted(nodes, count) {
   return out;
 }
 
-const say = (node, text) => node.textContent === text || (node.textContent = text);
-
 // Where values stand along an axis whose range is another than the one plotly has: in pixels, to 0.01, as with plotly.
 function along({ _id, _length }, [low, high]) {
   const share = (value) => (_id[0] === 'x' ? value - low : high - value) / (high - low);
@@ -76,7 +74,7 @@ function tickMoves({ axis: { _id, _offset }, at }, { range: [low, high], dtick }
     for (const nodes of [marks, numbers]) counted(nodes, values.length).forEach((node, i) => {
       const place = _offset + at(values[i]), text = node.querySelector('text');
       (text ?? node).setAttribute('transform', _id[0] === 'x' ? `translate(${place},0)` : `translate(0,${place})`);
-      if (text) say(text, String(values[i]).replace('-', '−'));
+      if (text) explorer.say(text, String(values[i]).replace('-', '−'));
       node.__data__ = {};  // by what it was drawn from, plotly would take it for the tick it was
     });
   };
@@ -123,9 +121,8 @@ function textMoves(group, { x, y, text, textposition, cliponaxis }, across, up) 
   if (text.some((one) => !/^[^<&]+$/.test(one))) return null;
   return () => counted(nodes, x.length).forEach((node, k) => {
     const [left, top] = places[k], written = node.firstChild;
-    written.setAttribute('x', left);
-    written.setAttribute('y', top);
-    say(written, text[k]);
+    written.setAttribute('transform', `translate(${left - written.getAttribute('x')},${top - written.getAttribute('y')})`);
+    explorer.say(written, text[k]);
     hide(node, cliponaxis, places[k], across, up);
   });
 }
@@ -162,7 +159,7 @@ function labelMoves(i, label, drawn, xaxis, yaxis) {
   if (!group?.firstChild || !Number.isFinite(dx + dy)) return null;
   return () => {
     group.setAttribute('transform', `translate(${dx},${dy})`);
-    if (text) say(group.querySelector('tspan') ?? group.querySelector('text'), text[1] ?? text[2]);
+    if (text) explorer.say(group.querySelector('tspan') ?? group.querySelector('text'), text[1] ?? text[2]);
   };
 }
 

@@ -1,6 +1,7 @@
 """The binomial bars, the bell over them, and what lies between."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     j, height, gap = j[inside], pmf[inside], (pmf - bell)[inside]
     colours = np.where(j == k, style.HIGHLIGHT, style.SIGNAL)
     few = len(j) <= 40
-    fig = Figure(style.layout(y="probability", x_range=x_range, y_range=[0, top]))
+    fig = Figure(style.layout(y="probability"))
     fig.add_bar(
         x=j,
         y=height,
@@ -45,8 +46,8 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
     fig.update_layout(
         uirevision="bars",
         barmode="overlay",
-        xaxis={"anchor": "y2", "title": {"text": "heads k"}, "dtick": apart(x_range)},
-        yaxis={"domain": [0.38, 1], "tickformat": "~g"},
+        xaxis={"anchor": "y2", "title": {"text": "heads k"}} | counted(x_range),
+        yaxis={"domain": [0.38, 1]} | style.ticks((0, top), 5),
         yaxis2=style.AXIS
         | {"domain": [0, 0.25], "range": [-bound, bound], "zeroline": True, **fine}
         | {"title": {"text": "bar − bell", "standoff": 10}},
@@ -80,7 +81,7 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figur
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height = j[inside], pmf[inside]
     few = len(j) <= 40
-    fig = Figure(style.layout(x="heads", y="probability", x_range=x_range, y_range=[0, top], barmode="overlay"))
+    fig = Figure(style.layout(x="heads", y="probability", barmode="overlay"))
     fig.add_bar(
         x=j,
         y=height,
@@ -94,12 +95,11 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figur
     fig.add_scatter(x=curve[0], y=curve[1], mode="lines", line={"color": style.NOISE, "width": 3}, hoverinfo="skip")
     for cut, name, dash in ((k - 0.5, "k − ½", "solid"), (k, "k", "dot")):
         if x_range[0] <= cut <= x_range[1]:
-            fig.add_shape(
-                type="line", x0=cut, x1=cut, y0=0, y1=0.9 * top, line={"color": style.GREY, "width": 2, "dash": dash}
-            )
+            line = {"color": style.GREY, "width": 2, "dash": dash}
+            fig.add_scatter(x=[cut, cut], y=[0, 0.9 * top], mode="lines", line=line, hoverinfo="skip")
             side = {"xanchor": "right", "xshift": -4} if cut < k else {"xanchor": "left", "xshift": 4}
             style.label(fig, cut, 0.9 * top, name, style.GREY, **side)
-    fig.update_layout(uirevision="tail", xaxis={"dtick": apart(x_range)}, yaxis={"tickformat": "~g"})
+    fig.update_layout(uirevision="tail", xaxis=counted(x_range), yaxis=style.ticks((0, top), 5))
     return fig
 
 
@@ -142,7 +142,7 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
     should follow."""
     t = np.arange(len(measured))
     top = style.ceiling(1.15 * max(expected[-1], 1e-12))
-    fig = Figure(style.layout(x="time t", y="variance", x_range=[0, len(t) - 1], y_range=[0, top]))
+    fig = Figure(style.layout(x="time t", y="variance", x_range=[0, len(t) - 1]))
     fig.add_scatter(
         x=t,
         y=expected,
@@ -160,7 +160,7 @@ def variance(measured: np.ndarray, expected: np.ndarray) -> Figure:
     middle = len(t) // 2
     style.label(fig, t[middle], expected[middle], "t s²", style.NOISE, xanchor="right", xshift=-6, yshift=14)
     style.label(fig, t[-1], 0, "measured", style.SIGNAL, xanchor="right", yshift=14)
-    fig.update_yaxes(nticks=4, tickformat="~g")
+    fig.update_yaxes(**style.ticks((0, top), 4))
     return fig
 
 
@@ -178,6 +178,6 @@ def window(n: int, mean: float, std: float) -> tuple[float, float]:
     return max(-0.7, middle - 2.5 * step), min(n + 0.7, middle + 2.5 * step)
 
 
-def apart(x_range: tuple[float, float]) -> int | None:
-    """Heads from one tick to the next while all of them are shown: their numbers stand clear on a phone too."""
-    return next((step for most, step in ((11, 1), (21, 2), (51, 5)) if x_range[0] > -1 and x_range[1] < most), None)
+def counted(x_range: tuple[float, float]) -> dict[str, Any]:
+    """An axis of heads, whose numbers stand clear of each other on a phone too."""
+    return style.ticks(x_range, 12 if x_range[1] < 51 else 7, least=1)

@@ -1,4 +1,4 @@
-"""Plots whose numbers move within axes that stay: they are moved where plotly would draw them."""
+"""Plots whose numbers move, and with them the axes: they are moved where plotly would draw them."""
 
 import re
 from urllib.parse import urlencode
@@ -12,7 +12,10 @@ LOOK = """tab => [...document.querySelectorAll(`#tab-${tab} .live-plot`)].filter
     bars: [...plot.querySelectorAll('.point > path')].map((bar) => bar.getAttribute('d')),
     colours: [...plot.querySelectorAll('.point > path')].map(({ style }) => [style.fill, style.strokeWidth]),
     words: [...plot.querySelectorAll('.annotation')].map((label) => label.textContent),
-    labels: [...plot.querySelectorAll('.annotation text')].map((text) => {
+    ticks: [...plot.querySelectorAll('path.xtick, path.ytick')].map((tick) => tick.getAttribute('transform')),
+    numbers: [...plot.querySelectorAll('.xtick text, .ytick text')].map((text) => [text.textContent, text.getAttribute('transform')]),
+    texts: [...plot.querySelectorAll('.textpoint')].map((text) => text.getAttribute('display') === 'none' ? '' : text.textContent),
+    labels: [...plot.querySelectorAll('.annotation text, .textpoint text')].map((text) => {
         const { left, right, top, bottom } = text.getBoundingClientRect();
         return [(left + right) / 2, (top + bottom) / 2];
     }).flat(),
@@ -56,10 +59,14 @@ def settled(page, tab, label, key, value):
 def same(moved, plotly):
     for ours, theirs in zip(moved, plotly, strict=True):
         assert all(same_line(*pair) for pair in zip(ours["lines"], theirs["lines"], strict=True))
-        for kind in ("points", "bars"):
+        for kind in ("points", "bars", "ticks"):
             pairs = zip(ours[kind], theirs[kind], strict=True)
             assert all(numbers(a) == pytest.approx(numbers(b), abs=0.02) for a, b in pairs)
-        assert ours["colours"] == theirs["colours"] and ours["words"] == theirs["words"]
+        for kind in ("colours", "words", "texts"):
+            assert ours[kind] == theirs[kind]
+        assert [text for text, _ in ours["numbers"]] == [text for text, _ in theirs["numbers"]]
+        pairs = [(numbers(a), numbers(b)) for (_, a), (_, b) in zip(ours["numbers"], theirs["numbers"], strict=True)]
+        assert all(a == pytest.approx(b, abs=0.02) for a, b in pairs)
         assert ours["labels"] == pytest.approx(theirs["labels"], abs=1)
 
 
@@ -85,6 +92,12 @@ def plots(page, url):
         ("coin_flips", {"n": 100, "k": 45}, "number input for Chance of heads p", "p", (0.51, 0.52, 0.49)),
         ("coin_flips", {"n": 20, "k": 8}, "Heads k, number", "k", (9, 10, 12)),
         ("coin_flips", {"v": "particles", "s": 0.21}, "number input for Step size s", "s", (0.22, 0.23)),
+        ("coin_flips", {"n": 100, "k": 45}, "number input for Chance of heads p", "p", (0.3, 0.05, 0.55)),  # other axes
+        ("coin_flips", {"v": "tail: k heads or more", "n": 20, "k": 8}, "Heads k, number", "k", (9, 15, 3)),
+        ("coin_flips", {"v": "tail: k heads or more", "n": 100, "k": 40}, "Flips n, number", "n", (110, 300, 120)),
+        ("coin_flips", {"v": "particles", "s": 0.21}, "number input for Step size s", "s", (0.5, 0.05)),
+        ("transposed_convolution", {"show": "checkerboard"}, "number input for Stride", "s", (3, 4, 2)),
+        ("transposed_convolution", {"show": "checkerboard"}, "number input for Dilation", "d", (2, 3, 1)),
         ("forward_noise", {"x": "letter", "n": 28}, "number input for Noise amount t", "t", (251, 700, 3)),
         ("schedules", {}, "number input for Look at time t", "t", (700, 3)),
         ("deconvolution", {}, "Regularisation λ, number", "r", (0.02, 0.0003, 0.04)),  # above the noise, below, above
@@ -143,8 +156,13 @@ def test_what_moved_while_another_view_was_shown_is_computed(plots):
     assert [plot["points"] for plot in page.evaluate(LOOK, "forward_noise")] == [plot["points"] for plot in moved]
 
 
-def test_where_axes_change_plotly_draws(plots):
-    page = plots("coin_flips", n=100, k=45)
-    moved, drawn, plotly = settled(page, "coin_flips", "number input for Chance of heads p", "p", 0.2)
-    assert drawn == page.evaluate("drawn") == 1
-    assert moved == plotly
+def test_what_cannot_be_moved_plotly_draws(plots):
+    """From one bar of a wave to none at all, and where the bars become narrower than their gaps."""
+    for tab, query, label, key, value in (
+        ("transposed_convolution", {"show": "checkerboard"}, "number input for Stride", "s", 1),
+        ("coin_flips", {"n": 30, "k": 15}, "Flips n, number", "n", 200),
+    ):
+        page = plots(tab, **query)
+        moved, drawn, _ = settled(page, tab, label, key, value)
+        assert drawn == page.evaluate("drawn") == 1
+        assert moved == page.evaluate(LOOK, tab)
