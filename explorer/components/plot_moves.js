@@ -15,11 +15,12 @@ function kind({ type, mode, x, y, text, fill, error_x, error_y, base, orientatio
   return type === 'bar' ? barMoves : type !== 'scatter' ? null : mode === 'lines' ? lineMoves : mode === 'markers' ? markerMoves : null;
 }
 
-// Whether an axis can be moved: it has nothing but ticks, so far apart, at multiples, and numbers without a power of ten.
+// Whether an axis can be moved: it has nothing but ticks, so far apart, at multiples, and numbers without a power of ten;
+// or a line at 0 that stays in the middle.
 function movable({ type = 'linear', tickmode, dtick, tick0, tickformat, range, showgrid, zeroline }) {
-  if (type !== 'linear' || tickmode !== 'linear' || tick0 || tickformat || showgrid || zeroline || !range || !(dtick > 0)) return false;
+  if (type !== 'linear' || tickmode !== 'linear' || tick0 || tickformat || showgrid || !range || !(dtick > 0)) return false;
   const most = Math.max(...range.map(Math.abs));
-  return range[0] < range[1] && most > 0.002 && most < 9000;
+  return range[0] < range[1] && (!zeroline || range[0] === -range[1]) && most >= 0.001 && most < 9000;
 }
 
 // What of a figure cannot be moved: where it is another, plotly draws.
@@ -28,6 +29,7 @@ function staying({ data, layout }) {
     const moves = kind(trace), { x, marker } = trace;
     if (!moves) return trace;
     const left = { ...trace, x: moves === markerMoves ? x.length : 0, y: 0, text: 0, hovertemplate: 0, customdata: 0 };
+    if (moves === barMoves && trace.width > 0 && layout.barmode === 'overlay') left.width = 'its own';
     if (moves === barMoves) left.marker = { ...marker, color: each(marker?.color), line: { ...marker?.line, width: each(marker?.line?.width) } };
     return left;
   });
@@ -129,14 +131,15 @@ function textMoves(group, { x, y, text, textposition, cliponaxis }, across, up) 
 
 function barMoves(group, { x, y, width: given, marker }, across, up, { barwidth, poffset, bardelta }, { marker: before }) {
   const bars = group.querySelectorAll('.point'), { bargap, bargroupgap, barmode } = div._fullLayout;
-  const even = given || x.every((one, k) => !k || Math.abs(one - x[k - 1] - bardelta) < 1e-6 * bardelta);
-  if (!bars.length || !x.length || !even || [given, barwidth, poffset].some(Array.isArray)) return null;
+  const own = given > 0 && barmode === 'overlay', [wide, offset] = own ? [given, -given / 2] : [barwidth, poffset];
+  const even = own || x.every((one, k) => !k || Math.abs(one - x[k - 1] - bardelta) < 1e-6 * bardelta);
+  if (!bars.length || !x.length || !even || [wide, offset].some(Array.isArray)) return null;
   if (![across, up].every(({ axis }) => axis.type === 'linear') || ['stack', 'relative'].includes(barmode) || !y.every(Number.isFinite)) return null;
   return () => counted(bars, x.length).forEach(({ firstChild: bar }, k) => {
     const edge = marker?.line?.width, width = (Array.isArray(edge) ? edge[k] : edge) ?? 0, copied = k >= bars.length;
     const round = (v) => bargap === 0 && !bargroupgap ? Math.round(v) - (width / 2) % 1 : v;
     const on = (v, to) => width > 0.01 || Math.abs(v - to) >= 2 ? round(v) : v > to ? Math.ceil(v) : Math.floor(v);
-    let left = across.at(x[k] + poffset), right = across.at(x[k] + poffset + barwidth), low = up.at(0), top = up.at(y[k]);
+    let left = across.at(x[k] + offset), right = across.at(x[k] + offset + wide), low = up.at(0), top = up.at(y[k]);
     left = on(left, right), right = on(right, left);
     if (low === top) low = top = width ? round(low) : low;
     else low = on(low, top), top = on(top, low);

@@ -42,14 +42,13 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         width=0.86 if few else 1,
     )
     bound = style.ceiling(np.abs(pmf - bell).max() * 1.1, (1, 2, 5, 10)) if curve[1].any() else 0.01
-    fine = {"tickformat": "~g" if bound > 1e-3 else "", "exponentformat": "e", "nticks": 4}
     fig.update_layout(
         uirevision="bars",
         barmode="overlay",
         xaxis={"anchor": "y2", "title": {"text": "heads k"}} | counted(x_range),
         yaxis={"domain": [0.38, 1]} | style.ticks((0, top), 5),
         yaxis2=style.AXIS
-        | {"domain": [0, 0.25], "range": [-bound, bound], "zeroline": True, **fine}
+        | {"domain": [0, 0.25], "zeroline": True, "exponentformat": "e", **style.ticks((-bound, bound), 4)}
         | {"title": {"text": "bar − bell", "standoff": 10}},
         margin={"l": 76, "r": 16, "t": 12, "b": 52},
     )

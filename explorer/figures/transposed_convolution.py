@@ -30,7 +30,7 @@ def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure
         x=columns if few else [],
         y=np.zeros_like(counts) if few else [],
         mode="text",
-        text=[f"{c:g}" if c else "" for c in counts] if few else [],
+        text=[f"{c:g}" for c in counts] if few else [],  # of no stamps, in the page's colour on the page
         textposition="top center",
         textfont={"color": ON_COLOUR},
         hoverinfo="skip",
