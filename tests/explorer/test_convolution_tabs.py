@@ -474,7 +474,8 @@ def test_plotly_knows_all_that_the_figures_say(chosen):
     figures = [piece for piece in transposed_convolution.update(chosen).stage if isinstance(piece, Figure)]
     for figure in figures:
         go.Figure(figure.to_dict())  # refuses what it does not know
-        assert all(np.isfinite(np.asarray(trace["y"], dtype=float)).all() for trace in figure.data)
+        heights = [y for trace in figure.data for y in trace["y"] if y is not None]  # a gap parts two lines
+        assert np.isfinite(heights).all()
     assert len(figures) == (2 if chosen is BOARD else 1)
 
 
