@@ -121,7 +121,7 @@ class Guard:
 
     def __init__(self, app: Any, demo: "gr.Blocks", *, space: bool = False):
         self.wire, self.demo, self.space = Wire(app), demo, space
-        self.moves = Wire(app, levels=QUICK)  # a drag asks for much, and for most of it once
+        self.moves = Wire(app, ways=QUICK)  # a drag asks for much, and for most of it once
         self.headers = headers(space)
         self.calls = Buckets(rate=300, most=3000)  # a whole class may stand behind one address
         self.runs = Buckets(rate=20, most=400)

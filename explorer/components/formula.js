@@ -55,18 +55,15 @@ async function draw() {
       lines.set(signs, marked(text, numbers.length, render));
     }
     const known = lines.get(signs);
-    let nodes = before?.signs === signs ? before.nodes : null;
-    if (!known || !nodes) {
+    let nodes = known && before?.signs === signs ? before.nodes : null;
+    if (!nodes) {
       const line = known ? known.line.cloneNode(true) : set(text, render);
-      if (known) texts(line).forEach((node, n) => known.all[n].length > 1 && (node.data = filled(known.all[n], numbers)));
       if (place.children[i]) become(place.children[i], line);
       else place.append(line);
-      return { text, signs, nodes: known && texts(place.children[i]) };
+      nodes = texts(place.children[i]);
     }
-    known.all.forEach((parts, n) => {
-      if (parts.length === 1) return;
-      const data = filled(parts, numbers);
-      if (nodes[n].data !== data) nodes[n].data = data;
+    known?.all.forEach((parts, n) => {
+      if (parts.length > 1) explorer.say(nodes[n], filled(parts, numbers));
     });
     return { text, signs, nodes };
   });

@@ -3,8 +3,9 @@
 // pointer comes.
 
 const each = (value) => Array.isArray(value) ? 0 : value;
-const alike = (one, other) => one === other || (one?.length === other?.length && one.every((value, k) => value === other[k]));
+const alike = (one, other) => one === other || (Array.isArray(one) && one.length === other?.length && one.every((value, k) => value === other[k]));
 const axesOf = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+const axisOf = (id) => id.replace(/^[xy]/, '$&axis');
 // Of a label that is as aligned as it is anchored; its words stay in place whatever their width.
 const words = ({ xanchor, align = 'center', text }) => xanchor === align ? text.match(/^<b>([^<&]*)<\/b>$|^([^<&]*)$/) : null;
 
@@ -37,7 +38,7 @@ function staying({ data, layout }) {
     const { xref, yref } = label;
     return { ...label, ...(!xref && { x: 0 }), ...(!yref && { y: 0 }), ...(words(label) && { text: 0 }) };
   });
-  const axes = axesOf(layout).filter((key) => movable(layout[key])).map((key) => [key, { ...layout[key], range: 0, dtick: 0 }]);
+  const axes = axesOf(layout).filter((key) => movable(layout[key]) && !layout.shapes).map((key) => [key, { ...layout[key], range: 0, dtick: 0 }]);
   return JSON.stringify([traces, { ...layout, ...Object.fromEntries(axes), annotations }]);
 }
 
@@ -152,10 +153,11 @@ function barMoves(group, { x, y, width: given, marker }, across, up, { barwidth,
 }
 
 // A label, from where plotly has drawn it.
-function labelMoves(i, label, drawn, xaxis, yaxis) {
+function labelMoves(i, label, drawn, scales) {
   const group = div.querySelector(`.annotation[data-index="${i}"]`), text = words(label);
-  const [dx, dy] = [[xaxis, label.xref, 'x'], [yaxis, label.yref, 'y']].map(([{ axis, labelAt }, ref, name]) => {
-    if (ref) return 0;
+  const [dx, dy] = [[label.xref, 'x'], [label.yref, 'y']].map(([ref, name]) => {
+    if (/paper|domain/.test(ref)) return 0;
+    const { axis, labelAt } = scales[axisOf(ref ?? name)];
     const place = labelAt(label[name]);
     return place >= 0 && place <= axis._length ? place - axis.r2p(drawn[name]) : NaN;
   });
@@ -174,14 +176,15 @@ function moved({ data, layout }, shown, computed) {
   const moves = turned.map((name) => tickMoves(scales[name], layout[name]));
   data.forEach((trace, i) => {
     const move = kind(trace), [{ node3, t }] = div.calcdata[i], before = shown.data[i];
-    const [across, up] = ['xaxis', 'yaxis'].map((axis) => scales[(trace[axis] ?? axis[0]).replace(/^[xy]/, '$&axis')]);
+    if (!move) return turned.length && moves.push(null);
+    const [across, up] = ['x', 'y'].map((id) => scales[axisOf(trace[`${id}axis`] ?? id)]);
     const still = alike(trace.x, before.x) && alike(trace.y, before.y), held = !turned.length && move !== barMoves && alike(trace.text, before.text);
-    if (!move || (still && (held || !trace.x.length))) return;
+    if (still && (held || !trace.x.length)) return;
     const fixed = !across.axis.autorange && !up.axis.autorange;
     moves.push(node3 && (fixed || trace.x.length < 3) ? move(node3.node(), trace, across, up, t, before) : null);
   });
   const labels = computed.layout.annotations;
-  moves.push(...(layout.annotations ?? []).map((label, i) => labelMoves(i, label, labels[i], scales.xaxis, scales.yaxis)));
+  moves.push(...(layout.annotations ?? []).map((label, i) => labelMoves(i, label, labels[i], scales)));
   if (moves.includes(null)) return false;
   for (const move of moves) move();
   return true;

@@ -228,7 +228,7 @@ def test_who_asks_while_an_answer_is_made_waits_for_it(said, times):
             if message["type"] == "http.response.body":
                 bodies.append(message["body"])
 
-        kept, scope = wire.Wire(app, levels=wire.QUICK), {"path": "/", "headers": [(b"accept-encoding", b"gzip")]}
+        kept, scope = wire.Wire(app, ways=wire.QUICK), {"path": "/", "headers": [(b"accept-encoding", b"gzip")]}
         return await asyncio.gather(*(kept(scope, None, send, key="one") for _ in range(5)))
 
     with ThreadPoolExecutor(1) as thread:
