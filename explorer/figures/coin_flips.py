@@ -48,7 +48,7 @@ def bars_and_bell(pmf: np.ndarray, bell: np.ndarray, k: int, curve: tuple[np.nda
         xaxis={"anchor": "y2", "title": {"text": "heads k"}} | counted(x_range),
         yaxis={"domain": [0.38, 1]} | style.ticks((0, top), 5),
         yaxis2=style.AXIS
-        | {"domain": [0, 0.25], "zeroline": True, "exponentformat": "e", **style.ticks((-bound, bound), 4)}
+        | {"domain": [0, 0.25], "zeroline": True, "exponentformat": "e", **style.ticks((-bound, bound), 2)}
         | {"title": {"text": "bar − bell", "standoff": 10}},
         margin={"l": 76, "r": 16, "t": 12, "b": 52},
     )
