@@ -142,9 +142,12 @@ def convolve(
     image, kernel = _operands(image, kernel)
     kernel = kernel.flip(-2, -1) if flip else kernel
     windows = _windows(image, kernel, stride, padding, dilation, padding_mode)
-    if kernel.ndim == 2:
-        return torch.einsum("...hwij,ij->...hw", windows, kernel)
-    return torch.einsum("chwij,ocij->ohw", windows, kernel)
+    if kernel.ndim == 4:
+        return torch.einsum("chwij,ocij->ohw", windows, kernel)
+    output = windows.new_zeros(windows.shape[:-2])
+    for i, j in product(*map(range, kernel.shape)):  # a tap at a time for all cells: no copy of every window
+        output += windows[..., i, j] * kernel[i, j]
+    return output
 
 
 def convolution_steps(
