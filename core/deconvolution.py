@@ -4,8 +4,8 @@ A is ``convolve(x, kernel)``: valid, stride 1, not flipped, so every answer to a
 (H + k - 1, W + k - 1), and there are more unknowns than equations. Its transpose A' is `transposed_convolve`.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -193,19 +193,41 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
         raise ValueError(f"iterations must be a whole number of at least 1, got {iterations!r}")
     (down, across), spare = (k // 2 for k in kernel.shape), 4 * max(kernel.shape)
     seen = pad(y.double().clamp(min=0), (down + spare, across + spare), "replicate").numpy()
-    A = _Blur(seen.shape, kernel)
-    around = np.zeros(A.full)
-    inside = slice(down, down + seen.shape[0]), slice(across, across + seen.shape[1])
-    around[inside] = 0.5
-    x = around[inside]  # a view: beyond it all stays 0
+    A, back = _dark_beyond(seen.shape, kernel)
+    x = np.full(seen.shape, 0.5)
     for _ in range(iterations):
-        x *= A.back(seen / (A.forward(around) + 1e-12))[inside].clip(min=0)  # spectra have -1e-17 for 0
+        x *= back(seen / (A(x) + 1e-12)).clip(min=0)  # spectra have -1e-17 for 0
     return torch.from_numpy(x[spare:-spare, spare:-spare]).to(y)
 
 
 def never_seen(x: Tensor, kernel: Tensor) -> Tensor:
     """What A takes to 0: the part of x that no answer can bring back, x - A+ A x."""
     return x - pseudo_inverse(convolve(x, kernel), kernel)
+
+
+def _dark_beyond(shape: Sequence[int], kernel: Tensor) -> tuple[Callable[[np.ndarray], np.ndarray], ...]:
+    """A from pictures of this shape to pictures of this shape, beyond which all is 0, and its transpose.
+
+    Line by line where the kernel, of odd sides, is a column times a row, else by spectra.
+    """
+    if lines := _lines(kernel):
+        forth, back = ([line.numpy()[::step] for line in lines] for step in (1, -1))
+        return partial(_line_by_line, lines=forth), partial(_line_by_line, lines=back)
+    sides: Any = [next_fast_len(n + k - 1, real=True) for n, k in zip(shape, kernel.shape, strict=True)]
+    centred = np.zeros(sides)
+    centred[: kernel.shape[0], : kernel.shape[1]] = kernel.double().numpy()
+    gain = np.fft.rfft2(np.roll(centred, [-(k // 2) for k in kernel.shape], axis=(0, 1)))
+
+    def by_spectra(x: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        return np.fft.irfft2(np.fft.rfft2(x, sides) * gain, sides)[: shape[0], : shape[1]]
+
+    return partial(by_spectra, gain=gain.conj()), partial(by_spectra, gain=gain)
+
+
+def _line_by_line(x: np.ndarray, lines: Sequence[np.ndarray]) -> np.ndarray:
+    for axis, line in enumerate(lines):
+        x = correlate1d(x, line, axis, mode="constant")
+    return x
 
 
 class _Blur(LinearOperator):
@@ -226,7 +248,7 @@ class _Blur(LinearOperator):
     def forward(self, x: np.ndarray) -> np.ndarray:
         if self.lines:
             down, across = (len(line) // 2 for line in self.lines)  # where scipy has a line's middle
-            return self._line_by_line(x, self.lines)[down:, across:][: self.seen[0], : self.seen[1]]
+            return _line_by_line(x, self.lines)[down:, across:][: self.seen[0], : self.seen[1]]
         around = np.fft.irfft2(np.fft.rfft2(x, self.sides) * self.gain.conj(), self.sides)
         return around[: self.seen[0], : self.seen[1]]
 
@@ -235,14 +257,9 @@ class _Blur(LinearOperator):
             down, across = ((len(line) - 1) // 2 for line in self.lines)
             around = np.zeros(self.full)
             around[down : down + self.seen[0], across : across + self.seen[1]] = y
-            return self._line_by_line(around, [line[::-1] for line in self.lines])
+            return _line_by_line(around, [line[::-1] for line in self.lines])
         around = np.fft.irfft2(np.fft.rfft2(y, self.sides) * self.gain, self.sides)
         return around[: self.full[0], : self.full[1]]
-
-    def _line_by_line(self, x: np.ndarray, lines: Sequence[np.ndarray]) -> np.ndarray:
-        for axis, line in enumerate(lines):
-            x = correlate1d(x, line, axis, mode="constant")
-        return x
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
         return self.forward(x.reshape(self.full)).ravel()

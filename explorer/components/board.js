@@ -29,9 +29,9 @@ function board(parent, title, [rows, cols]) {
   return {
     figure, svg, rows, cols,
     paint(i, value, bound, look = '', note = '') {
-      const key = `${value}|${bound}|${look}|${note}|${cell}`;
-      if (drawn[i] === key) return;
-      drawn[i] = key;
+      const was = drawn[i];
+      if (was && was.value === value && was.bound === bound && was.look === look && was.note === note && was.cell === cell) return;
+      drawn[i] = { value, bound, look, note, cell };
       const { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
       const small = Math.min(12.5, 80 / note.length), room = note && cell * small >= 11.5 * SIDE;
       put(i, { look: look.trim(), fill, ink, shown, size: Math.min(16, 78 / shown.length), note: room ? note : '', small });
@@ -80,19 +80,27 @@ function onCanvas({ sheet, svg, rows, cols, left, top }) {
   const canvas = document.createElement('canvas'), c = canvas.getContext('2d');
   canvas.setAttribute('aria-hidden', 'true');
   sheet.insertBefore(canvas, svg);
-  let fitted = 0, line = '', font = '';
+  let fitted = 0, font = '', written = 0, dashed = null;
   function fit() {
     fitted = cell;
     const unit = ((cols * cell + 2 * EDGE) / (cols * SIDE + 2 * EDGE)) * devicePixelRatio, style = getComputedStyle(sheet);
     canvas.width = Math.round((cols * SIDE + 2 * EDGE) * unit);
     canvas.height = Math.round((rows * SIDE + 2 * EDGE) * unit);
     c.setTransform(unit, 0, 0, unit, EDGE * unit, EDGE * unit);
-    [line, font] = ['--line', '--font'].map((name) => style.getPropertyValue(name));
-    Object.assign(c, { textAlign: 'center', textBaseline: 'middle', strokeStyle: line, lineWidth: 1 });
+    font = style.getPropertyValue('--font');
+    Object.assign(c, { textAlign: 'center', textBaseline: 'middle', strokeStyle: style.getPropertyValue('--line'), lineWidth: 1 });
+    written = 0;
+    dashed = null;
+  }
+  // A canvas reads fonts and dashes anew each time they are set.
+  function dash(on) {
+    if (on !== dashed) c.setLineDash(on ? [3, 3] : []);
+    dashed = on;
   }
   function write(text, size, x, y, alpha) {
+    if (size !== written) c.font = `${size}px ${font}`;
+    written = size;
     c.globalAlpha = alpha;
-    c.font = `${size}px ${font}`;
     c.fillText(text, x + SIDE / 2, y);
     c.globalAlpha = 1;
   }
@@ -102,7 +110,7 @@ function onCanvas({ sheet, svg, rows, cols, left, top }) {
     c.clearRect(x - 0.5, y - 0.5, SIDE + 1, SIDE + 1);
     c.fillStyle = fill;
     if (look !== 'empty') c.fillRect(x, y, SIDE, SIDE);
-    c.setLineDash(ghost || look === 'empty' ? [3, 3] : []);
+    dash(ghost || look === 'empty');
     c.strokeRect(x, y, SIDE, SIDE);
     c.fillStyle = ink;
     if (shown) write(shown, size, x, y + SIDE / 2 + (note ? 6 : 0), ghost ? 0.7 : 1);

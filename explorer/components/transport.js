@@ -26,8 +26,8 @@ function transport(root, show) {
     range.value = at;
     range.style.setProperty('--done', labels.length > 1 ? at / (labels.length - 1) : 0);
     range.setAttribute('aria-valuetext', `step ${at} of ${labels.length - 1}: ${labels[at] ?? ''}`);
-    readout.textContent = labels.length ? `step ${at} / ${labels.length - 1}` : '';
-    caption.textContent = labels[at] ?? '';
+    explorer.say(readout, labels.length ? `step ${at} / ${labels.length - 1}` : '');
+    explorer.say(caption, labels[at] ?? '');
     if (labels.length) show(at);
   }
   function go(i) {

@@ -9,8 +9,8 @@ function show(step) {
   single().mark([step]);
   spread().mark(patch(step));
   tell(step);
-  caption.textContent = now.labels[step];
-  readout.textContent = `${narrow ? '' : 'step '}${step + 1} / ${now.labels.length}`;
+  explorer.say(caption, now.labels[step]);
+  explorer.say(readout, `${narrow ? '' : 'step '}${step + 1} / ${now.labels.length}`);
 }
 
 // The products stand in the window's cells; the output holds what has been summed so far.

@@ -181,7 +181,8 @@ def test_a_move(browser, url, move, capsys):
         f"callback's {floor:4.0f} ms; its call {server / floor:4.2f}, {moved[-1][2]:5.0f} kB"
     )
     if steps:
-        line += f"; a scrubbed step {median(steps):.1f} ms (slowest {max(steps):.1f})"
+        jump, *steps = steps  # the first is from where the player stood, across all of them
+        line += f"; a scrubbed step {median(steps):.1f} ms (slowest {max(steps):.1f}), a jump to the first {jump:.1f}"
     with capsys.disabled():
         print("\n" + line)
 
