@@ -24,7 +24,7 @@ function board(parent, title, [rows, cols]) {
   const svg = make(sheet, 'svg', { viewBox: `${-EDGE} ${-EDGE} ${cols * SIDE + 2 * EDGE} ${rows * SIDE + 2 * EDGE}`, class: 'cells', role: 'img', 'aria-label': title });
   const left = (i) => (i % cols) * SIDE, top = (i) => Math.floor(i / cols) * SIDE;
   const put = (rows * cols > MANY ? onCanvas : asElements)({ sheet, svg, rows, cols, left, top }), drawn = [];
-  const [crosses, reach, edge, mark] = ['crosses', 'reach', 'mark-edge', 'mark'].map((name) => make(svg, 'path', { class: name }));
+  const [crosses, reach, edge, mark, cursor] = ['crosses', 'reach', 'mark-edge', 'mark', 'cursor'].map((name) => make(svg, 'path', { class: name }));
   const around = (indices) => indices.filter((i) => i >= 0).map((i) => `M${left(i)} ${top(i)}h${SIDE}v${SIDE}h${-SIDE}z`).join('');
   return {
     figure, svg, rows, cols,
@@ -42,6 +42,7 @@ function board(parent, title, [rows, cols]) {
       mark.setAttribute('d', path);
     },
     reach: (indices) => reach.setAttribute('d', around(indices)),
+    point: (indices) => cursor.setAttribute('d', around(indices)),
     cross(indices) {
       crosses.setAttribute('d', indices.map((i) => `M${left(i)} ${top(i)}l${SIDE} ${SIDE}m0 ${-SIDE}l${-SIDE} ${SIDE}`).join(''));
       caption.textContent = indices.length ? `${title}; no window reads what is crossed out` : title;

@@ -16,6 +16,31 @@ function pointed({ svg, at }, over, away) {
   svg.addEventListener('pointerleave', () => away(last = undefined));
 }
 
+// The same by keyboard: arrow keys go from cell to cell; Escape, or leaving the board, lets go. said: what over() told.
+function pointedByKeys({ svg, rows, cols, point }, over, away, said) {
+  let at = null;
+  const name = svg.getAttribute('aria-label');
+  svg.setAttribute('tabindex', 0);
+  svg.setAttribute('role', 'application');
+  function go(i) {
+    at = i;
+    point(i === null ? [] : [i]);
+    if (i === null) away();
+    else over(i);
+    svg.setAttribute('aria-label', i === null ? name : said());
+  }
+  svg.addEventListener('keydown', (event) => {
+    const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || !(way || (event.key === 'Escape' && at !== null))) return;
+    event.preventDefault();
+    event.stopPropagation();  // the player's own arrows step
+    if (!way) return go(null);
+    const [row, col] = at === null ? [0, 0] : [Math.floor(at / cols) + way[0], (at % cols) + way[1]];
+    go(Math.max(0, Math.min(rows - 1, row)) * cols + Math.max(0, Math.min(cols - 1, col)));
+  });
+  svg.addEventListener('blur', () => { if (at !== null) go(null); });
+}
+
 // Pointing at a cell of a board with one cell a step shows that step; a click stays there.
 function pick(one) {
   one.svg.classList.add('pick');

@@ -40,7 +40,7 @@ const tell = (step) => stage?.dispatchEvent(new CustomEvent('cells-marked', { de
 stage?.addEventListener('cells-marked', ({ detail: { root: from, kind, size, outputs } }) => {
   if (!boards || from === root || kind === now.kind || size !== data.target.length) return;
   boards[2].reach(outputs);
-  if (now.kind === 'scatter') boards[0].reach(now.labels.flatMap((_, step) => (patch(step).includes(outputs[0]) ? [step] : [])));
+  if (now.kind === 'scatter') boards[0].reach(steps(outputs[0]));
 });
 
 // A slider moves among few sizes: the boards of those stay, with what is drawn on them.
@@ -61,9 +61,23 @@ function build(anew) {
 function listening(one, i) {
   const [alone, many] = now.kind === 'gather' ? [2, 0] : [0, 2];
   if (i === alone) pick(one);
-  if (i === many) pointed(one, (at) => single().reach(now.labels.flatMap((_, step) => (patch(step).includes(at) ? [step] : []))), () => single().reach([]));
+  if (i === many) {
+    const over = (at) => { single().reach(steps(at)); explorer.say(caption, told(at)); };
+    const away = () => { single().reach([]); explorer.say(caption, now.labels[bar.step()]); };
+    pointed(one, over, away);
+    pointedByKeys(one, over, away, () => caption.textContent);
+  }
   return one;
 }
+// The steps whose patch has a cell in it, and what that means.
+const steps = (at) => now.labels.flatMap((_, step) => (patch(step).includes(at) ? [step] : []));
+function told(at) {
+  const place = (grid, i) => `[${Math.floor(i / grid.cols)}, ${i % grid.cols}]`, all = steps(at), { length } = all;
+  const ends = [...new Set([all[0], all.at(-1)])].map((step) => place(single(), step)).join(' to ');
+  if (now.kind === 'gather') return `${now.titles[0]} ${place(spread(), at)}: ${length ? `in ${counted(length, 'window')}, of output${ends}` : 'no window reads it'}`;
+  return `output${place(spread(), at)}: ${length ? `the sum of ${counted(length, 'stamp')}, of input${ends}` : 'no stamp reaches it'}`;
+}
+const counted = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 // All cells of one size, in one row if they stay readable there; else the source above, or the output below, or all stacked.
 function fit() {

@@ -48,8 +48,40 @@ def test_hovering_shows_where_a_number_comes_from_and_goes_to(deck):
     assert cells(deck, 0)[0] == "0.25"
     source.locator("[data-cell='4'] rect").hover()
     assert target.locator(".reach").get_attribute("d").count("M") == 4
+    label = deck.locator(".windows:visible .transport-label")
+    assert label.text_content() == "picture [1, 1]: in 4 windows, of output[0, 0] to [1, 1]"
     source.locator("[data-cell='0'] rect").hover()
     assert target.locator(".reach").get_attribute("d").count("M") == 1
+    assert label.text_content() == "picture [0, 0]: in 1 window, of output[0, 0]"
+    deck.mouse.move(2, 2)
+    assert label.text_content().startswith("output[1, 1] =")
+
+
+@pytest.mark.parametrize(
+    "tab, cell, said, frames",
+    [
+        ("convolution", 0, "picture [0, 1]: in 2 windows, of output[0, 0] to [0, 1]", 2),
+        # of stamps of 2 x 2, a cell apart, less a row and a column at the edges
+        ("transposed_convolution", 2, "output[0, 1]: the sum of 4 stamps, of input[0, 1] to [1, 2]", 4),
+    ],
+)
+def test_where_a_number_goes_to_is_shown_by_keyboard_too(page, url, tab, cell, said, frames):
+    preset = "" if tab == "convolution" else "&s=1"
+    page.goto(f"{url}?tab={tab}{preset}")
+    page.wait_for_selector(f"#tab-{tab} .badge.ok")
+    title = said[: said.index("[")].strip() + (", stamp by stamp" if cell else "")
+    player = page.locator(f"#tab-{tab} .windows", has=page.get_by_text(title, exact=True))
+    board, other = (player.locator("svg.cells").nth(i) for i in (cell, 2 - cell))
+    step = player.locator(".transport-step").text_content()
+    board.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert player.locator(".transport-label").text_content() == board.get_attribute("aria-label") == said
+    assert other.locator(".reach").get_attribute("d").count("M") == frames
+    assert player.locator(".transport-step").text_content() == step  # the arrows of the player's own rest
+    page.keyboard.press("Escape")
+    assert not other.locator(".reach").get_attribute("d") and not board.locator(".cursor").get_attribute("d")
+    assert player.locator(".transport-label").text_content() != said
 
 
 def test_many_cells_on_a_canvas_can_be_pointed_at_too(deck):
