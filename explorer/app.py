@@ -68,7 +68,8 @@ def launch(
     """Serve the page by `explorer.server`'s rules; what is None is left to Gradio and its environment variables."""
     from explorer.theme import css, theme
 
-    scripts = beside("waiting.js") + beside("address.js") + beside("components/fullscreen.js") + beside("lecture.js")
+    files = ("lighter.js", "waiting.js", "address.js", "components/fullscreen.js", "lecture.js")
+    scripts = "".join(map(beside, files))
     return demo.queue(status_update_rate=1, max_size=server.MOST_WAITING, api_open=False).launch(
         server_name=host,
         server_port=port,

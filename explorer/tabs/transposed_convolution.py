@@ -257,11 +257,22 @@ def spread(low: float, high: float) -> str:
     return f"**{high:.3g}** everywhere" if even else f"anything between **{low:.3g}** and **{high:.3g}**"
 
 
+@kept(maxsize=16)
+def stamps(s: Settings) -> tuple[Tensor, Tensor, Check]:
+    """How many stamps every cell gets, transposed and resized, where picture and kernel are all ones."""
+    ones, taps = tensor(s.image), tensor(s.kernel)
+    overlap, even = upscale(ones, taps, s), resized(ones, taps, s)
+    return overlap, even, frame.weakest(check(overlap, ones, taps, s), resized_check(even, ones, taps, s))
+
+
+def all_ones(grid: Grid) -> Grid:
+    return ((1.0,) * len(grid[0]),) * len(grid)
+
+
 def checkerboard(s: Settings) -> View:
     image, kernel = tensor(s.image), tensor(s.kernel)
-    ones, taps = torch.ones_like(image), torch.ones_like(kernel)
-    output, overlap = upscale(image, kernel, s), upscale(ones, taps, s)
-    even, even_overlap = resized(image, kernel, s), resized(ones, taps, s)
+    output, even = upscale(image, kernel, s), resized(image, kernel, s)
+    overlap, even_overlap, stamps_check = stamps(replace(s, image=all_ones(s.image), kernel=all_ones(s.kernel)))
     far = far_from_the_edges(s.kernel, s.stride, s.dilation)
     low, high = int(far.row.min().round()), int(far.row.max().round())
     numbers = {
@@ -311,10 +322,9 @@ def checkerboard(s: Settings) -> View:
         rf"\tfrac{{k}}{{s}}=\tfrac{{{k}}}{{{s.stride}}}={k / s.stride:.3g}$$",
         frame.weakest(
             check(output, image, kernel, s),
-            check(overlap, ones, taps, s),
+            stamps_check,
             far.check,
             resized_check(even, image, kernel, s),
-            resized_check(even_overlap, ones, taps, s),
             *size_checks(s),
         ),
         f"{says}: {reason}. "

@@ -190,7 +190,8 @@ def test_what_was_made_comes_back_and_a_png_restores_its_settings(drawing, tmp_p
     assert drawing.locator(f"{PLAYER} canvas").first.evaluate(read) == kept
 
 
-def test_a_closed_page_and_stop_end_the_work(page, url):
+@pytest.mark.parametrize("way", ["closed", "Stop", "moved"])
+def test_a_closed_page_stop_or_a_move_ends_the_work(page, url, way):
     from explorer import models
 
     calls = []
@@ -198,7 +199,12 @@ def test_a_closed_page_and_stop_end_the_work(page, url):
     try:
         page.goto(f"{url}?tab=text_to_image&n=200&s=77")
         page.wait_for_function(f"document.querySelector('{PANEL} .transport-step')?.innerText.match(/step [1-9]/)")
-        page.close()
+        if way == "closed":
+            page.close()
+        elif way == "Stop":
+            page.locator("#text_to_image-run").get_by_role("button", name="Stop").click()
+        else:
+            page.get_by_label("number input for Guidance").fill("4")
         for _ in range(100):  # until no call comes for a second
             seen = len(calls)
             time.sleep(1)

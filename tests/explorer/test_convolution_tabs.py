@@ -263,8 +263,10 @@ def test_a_slip_in_core_turns_the_badge_red(monkeypatch, tab, chosen, name, slip
     right = getattr(tab, name)
     monkeypatch.setattr(tab, name, lambda *args, **options: slip(right(*args, **options)))
     transposed_convolution.far_from_the_edges.cache_clear()
+    transposed_convolution.stamps.cache_clear()
     assert not tab.update(chosen).check.ok
     transposed_convolution.far_from_the_edges.cache_clear()
+    transposed_convolution.stamps.cache_clear()
 
 
 @pytest.mark.parametrize("tab", TABS)
