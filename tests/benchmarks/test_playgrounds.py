@@ -1,8 +1,8 @@
 """What a move of a control costs in Chromium, beside an empty unqueued callback of the same page; what a scrub costs.
 
 A live figure should cost at most 1.5 times the empty callback, a whole new trajectory at most 3 times, and one step of
-a player of a 16 x 16 picture under 4 ms. Last, what a first visit and a picture's run weigh on the wire. Printed, not
-asserted.
+a player of a 16 x 16 picture under 4 ms. Last, how long the page takes to open beside one of Gradio's with a slider
+alone, and what a first visit and a picture's run weigh on the wire. Printed, not asserted.
 
 Run: uv run pytest tests/benchmarks/test_playgrounds.py -s
 """
@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from time import perf_counter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -185,6 +186,30 @@ def test_a_move(browser, url, move, capsys):
         line += f"; a scrubbed step {median(steps):.1f} ms (slowest {max(steps):.1f}), a jump to the first {jump:.1f}"
     with capsys.disabled():
         print("\n" + line)
+
+
+def test_opening(browser, url, capsys):
+    """From the address to the green badge, beside a page of one slider until it stands; in turn, no file kept."""
+    with gr.Blocks() as demo:
+        gr.Slider(0, 1000, 0, step=1)
+    _, bare, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    tabs = ("start", "coin_flips", "convolution", "text_to_image")
+    places = [(f"{url}?tab={tab}", f"#tab-{tab} .badge.ok") for tab in tabs] + [(bare, "input[type=range]")]
+    took: list[list[float]] = [[] for _ in places]
+    for _ in range(6):
+        for (address, selector), times in zip(places, took, strict=True):
+            context = browser.new_context(viewport={"width": 1280, "height": 900})
+            page, start = context.new_page(), perf_counter()
+            page.goto(address)
+            page.wait_for_selector(selector, timeout=120_000)
+            times.append(perf_counter() - start)
+            context.close()
+    demo.close()
+    *ours, floor = (median(times[1:]) for times in took)
+    with capsys.disabled():
+        print()
+        for tab, one in zip(tabs, ours, strict=True):
+            print(f"{tab} opens in {one / floor:.2f} of a bare page's {1000 * floor:.0f} ms")
 
 
 def test_what_goes_over_the_wire(browser, url, capsys):
