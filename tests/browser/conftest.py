@@ -1,6 +1,7 @@
 """A running page and a Chromium to look at it with; without Chromium these tests are skipped, and say how to get it."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -77,10 +78,9 @@ def views():
     return addresses
 
 
-@pytest.fixture
-def page(chromium, url, offered, monkeypatch):
+@contextmanager
+def faultless(chromium, url):
     """An empty page that must meet no console error and ask no other host."""
-    monkeypatch.setattr("explorer.models._offer", offered)  # files run before in this process may have set another
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(60_000)  # a busy machine is no failure
     page = context.new_page()
@@ -102,6 +102,28 @@ def page(chromium, url, offered, monkeypatch):
 
 
 @pytest.fixture
+def page(chromium, url, offered, monkeypatch):
+    monkeypatch.setattr("explorer.models._offer", offered)  # files run before in this process may have set another
+    with faultless(chromium, url) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def standing(chromium, url):
+    """One page for all of a file's tests that need not open their own, and what brings it to other settings."""
+    with faultless(chromium, url) as page:
+        page.goto(url)
+        page.wait_for_selector(".badge.ok")
+        wait = until_quiet(page)
+
+        def go(query):
+            page.evaluate("query => window.explorer.go(query)", query)
+            wait()
+
+        yield page, go
+
+
+@pytest.fixture
 def sizes(page):
     """Bytes of every answer to a move from now on, as compressed."""
     told = []
@@ -116,6 +138,10 @@ def sizes(page):
 
 @pytest.fixture
 def settled(page):
+    return until_quiet(page)
+
+
+def until_quiet(page):
     """Waits until nothing has been asked of the server for a while, and all that was asked is answered."""
     under_way = set()
     calls = ("/gradio_api/run/", "/gradio_api/component_server/", "/gradio_api/queue/", "/gradio_api/call/")

@@ -20,7 +20,12 @@ LOOK = """tab => [...document.querySelectorAll(`#tab-${tab} .live-plot`)].filter
         return [(left + right) / 2, (top + bottom) / 2];
     }).flat(),
 }))"""  # noqa: E501
-COUNT = "() => { react = Plotly.react; drawn = 0; Plotly.react = (...of) => (drawn++, react(...of)); }"
+COUNT = """() => {
+    drawn = 0;
+    if (window.react) return;
+    react = Plotly.react;
+    Plotly.react = (...of) => (drawn++, react(...of));
+}"""
 POINTER = """tab => document.querySelectorAll(`#tab-${tab} .live-plot`)
     .forEach((plot) => plot.dispatchEvent(new PointerEvent('pointermove')))"""
 # Whether what plotly keeps for hovers and zooms is what it was given, and what was given at the most recent move.
@@ -70,21 +75,21 @@ def same(moved, plotly):
         assert ours["labels"] == pytest.approx(theirs["labels"], abs=1)
 
 
+def opened(page, go, tab, **query):
+    """A tab's plots; from then on it is counted how often plotly draws."""
+    page.set_default_timeout(20_000)
+    page.set_viewport_size({"width": 1280, "height": 2200})  # every plot is near
+    go(urlencode({"tab": tab, **query}))
+    page.locator(f"#tab-{tab} .live-plot .xtick text:visible").first.wait_for()
+    page.locator(f"#tab-{tab} .badge.ok").wait_for()
+    page.wait_for_timeout(500)  # those that are near are drawn, too
+    page.evaluate(COUNT)
+    return page
+
+
 @pytest.fixture
 def plots(page, url):
-    """Opens a tab's plots, and counts from then on how often plotly draws."""
-
-    def opened(tab, **query):
-        page.set_default_timeout(20_000)
-        page.set_viewport_size({"width": 1280, "height": 2200})  # every plot is near
-        page.goto(f"{url}?{urlencode({'tab': tab, **query})}")
-        page.locator(f"#tab-{tab} .live-plot .xtick text").first.wait_for()
-        page.locator(f"#tab-{tab} .badge.ok").wait_for()
-        page.wait_for_timeout(500)  # those that are near are drawn, too
-        page.evaluate(COUNT)
-        return page
-
-    return opened
+    return lambda tab, **query: opened(page, lambda to: page.goto(f"{url}?{to}"), tab, **query)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +109,8 @@ def plots(page, url):
         ("deconvolution", {}, "Regularisation λ, number", "r", (0.02, 0.0003, 0.04)),  # above the noise, below, above
     ],
 )
-def test_what_moves_is_moved_where_plotly_would_draw_it(plots, tab, query, label, key, values):
-    page = plots(tab, **query)
+def test_what_moves_is_moved_where_plotly_would_draw_it(standing, tab, query, label, key, values):
+    page = opened(*standing, tab, **query)
     seen = {str(page.evaluate(LOOK, tab))}
     for value in values:
         moved, drawn, plotly = settled(page, tab, label, key, value)
