@@ -218,21 +218,31 @@ def test_what_goes_over_the_wire(browser, url, capsys):
     for tab in ("start", "coin_flips", "text_to_image"):
         context = browser.new_context(viewport={"width": 1280, "height": 900})  # nothing is kept from visit to visit
         page = context.new_page()
-        received: list[int] = []
+        received: dict[
+            str, int
+        ] = {}  # by request: so far, then with its headers; who ends a run's stream first is by chance
         network = context.new_cdp_session(page)
         network.send("Network.enable")
-        network.on("Network.loadingFinished", lambda event, to=received: to.append(event["encodedDataLength"]))
+
+        def came(event, to=received):
+            to[event["requestId"]] = to.get(event["requestId"], 0) + event["encodedDataLength"]
+
+        network.on("Network.dataReceived", came)
+        network.on(
+            "Network.loadingFinished",
+            lambda event, to=received: to.__setitem__(event["requestId"], event["encodedDataLength"]),
+        )
         page.goto(f"{url}?tab={tab}")
         page.wait_for_selector(f"#tab-{tab} .badge.ok", timeout=120_000)
         page.wait_for_timeout(1500)
-        lines.append(f"a first visit to {tab}: {len(received)} answers, {sum(received) / 1000:.0f} kB")
+        lines.append(f"a first visit to {tab}: {len(received)} answers, {sum(received.values()) / 1000:.0f} kB")
         if tab == "text_to_image":
             received.clear()
             page.click("#text_to_image-run button.start")
             page.wait_for_timeout(600)
             page.wait_for_selector(f"#tab-{tab} .badge.ok", timeout=120_000)
             page.wait_for_timeout(1500)
-            lines.append(f"one more run there: {sum(received) / 1000:.0f} kB")
+            lines.append(f"one more run there: {sum(received.values()) / 1000:.0f} kB")
         context.close()
     with capsys.disabled():
         print("\n" + "\n".join(lines))
