@@ -196,7 +196,7 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
     A, back = _dark_beyond(seen.shape, kernel)
     x = np.full(seen.shape, 0.5)
     for _ in range(iterations):
-        x *= back(seen / (A(x) + 1e-12)).clip(min=0)  # spectra have -1e-17 for 0
+        x *= np.maximum(back(seen / (A(x) + 1e-12)), 0)  # spectra have -1e-17 for 0
     return torch.from_numpy(x[spare:-spare, spare:-spare]).to(y)
 
 
