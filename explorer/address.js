@@ -62,7 +62,10 @@ window.explorer = (() => {
     },
     // Writes a text, unless it stands there: the page would lay it out anew.
     say(node, text) {
-      if (node.textContent !== text) node.textContent = text;
+      const { firstChild: only } = node;
+      if (node.textContent === text) return;
+      if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling) only.data = text;
+      else node.textContent = text;
     },
     // The address of one of the app's own files: relative to its root, so that it works behind a path.
     file(path) {

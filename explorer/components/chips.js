@@ -10,7 +10,10 @@ new ResizeObserver(() => {  // two rows, unless there are no more or all are ask
   if (!row.classList.contains('all')) more.hidden = row.scrollHeight <= row.clientHeight + 8;
 }).observe(row);
 const mark = () => {
-  buttons.forEach((b) => b.setAttribute('aria-pressed', b.textContent === props.value));
+  for (const b of buttons) {
+    const pressed = String(b.textContent === props.value);
+    if (b.getAttribute('aria-pressed') !== pressed) b.setAttribute('aria-pressed', pressed);
+  }
   requestAnimationFrame(see);  // when all that has changed is laid out
 };
 // One of a hidden row comes into sight.

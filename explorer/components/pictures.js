@@ -70,10 +70,11 @@ function load() {
     const one = drawn[i], [H, W, channels] = value.shape;
     const same = one.hash === value.hash && String(one.shape) === String([H, W]);
     one.shape = [H, W];
-    one.figure.className = value.marked ? 'marked' : '';
+    one.figure.classList.toggle('marked', Boolean(value.marked));
     explorer.say(one.figure.querySelector('figcaption'), value.title);
     explorer.say(one.figure.querySelector('.note'), value.note);
-    one.canvas.setAttribute('aria-label', `${value.title}. ${value.note}`);
+    const label = `${value.title}. ${value.note}`;
+    if (one.canvas.ariaLabel !== label) one.canvas.ariaLabel = label;
     if (same) return;  // most moves leave the original as it was
     const bytes = value.data ? unpack(value.data, Uint8Array) : known.get(value.hash);
     if (!bytes) return;
