@@ -151,7 +151,8 @@ class Known:
 
 @kept(maxsize=4)
 def unweighted(s: Settings) -> Known:
-    x, kernel, clean, y = seen(s)
+    x, kernel, clean, found = blurred(s.picture, s.side, s.blur, width_of(s))
+    y = clean + s.noise * noise_like(clean, s.seed)
     if float(x.var(correction=0)) < 1e-12:
         raise ValueError(
             "the picture is of one grey, and a blur takes nothing from it: one with light and dark would do"
@@ -178,12 +179,11 @@ def unweighted(s: Settings) -> Known:
     found = [
         checks.adjoint_identity(answers["adjoint"], y, x, kernel),
         checks.adjoint(answers["adjoint"], y, kernel),
-        checks.convolution(clean, x, kernel),
+        *found,
         checks.naive_inverse(answers["naive_inverse"], y, kernel),
         checks.regularised(answers["pseudo_inverse"], y, kernel, 0, exact=small),
         checks.richardson_lucy(answers["richardson_lucy"], y, kernel, s.iterations),
         checks.psnr(numbers["psnr_seen"], y, middle),
-        checks.blur(kernel, s.blur, s.width),
     ]
     lost = None
     if small:
@@ -202,11 +202,12 @@ def unweighted(s: Settings) -> Known:
     return Known(x, kernel, y, answers, numbers, found, lost)
 
 
-def seen(s: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The picture x, the kernel, A x, and y, which is A x and noise."""
-    x, kernel = pictured(s.picture, s.side).mean(0), blur(s.blur, width_of(s))
+@kept(maxsize=4)
+def blurred(picture: str, side: int, name: str, width: int) -> tuple[Tensor, Tensor, Tensor, list[Check]]:
+    """The picture x, the kernel, A x, and how the last two are checked."""
+    x, kernel = pictured(picture, side).mean(0), blur(name, width)
     clean = convolve(x, kernel)
-    return x, kernel, clean, clean + s.noise * noise_like(clean, s.seed)
+    return x, kernel, clean, [checks.convolution(clean, x, kernel), checks.blur(kernel, name, width)]
 
 
 def width_of(s: Settings) -> int:

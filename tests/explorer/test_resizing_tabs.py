@@ -45,8 +45,9 @@ def nothing_kept():
 
 def forget():
     for cache in (
-        resizing.compared, resizing.fitted, resizing.weighed, deconvolution.rank_check, deconvolution.unweighted,
-    ):  # fmt: skip
+        *(resizing.compared, resizing.fitted, resizing.weighed),
+        *(deconvolution.rank_check, deconvolution.unweighted, deconvolution.blurred),
+    ):
         cache.cache_clear()
 
 
