@@ -54,6 +54,7 @@ function build(anew) {
     made.set(key, known);
     place.appendChild(known.figure);
     known.reach([]);
+    known.point([]);
     return known;
   });
   fit();

@@ -109,7 +109,8 @@ def test_less_motion_is_respected(page, url):
             window.steps = [];
             const all = [...document.querySelectorAll('#tab-coin_flips .transport-step')];
             const shown = all.find((one) => one.offsetParent), at = () => parseInt(shown.value.slice(5));
-            new MutationObserver(() => window.steps.push(at())).observe(shown, { childList: true });
+            new MutationObserver(() => window.steps.push(at()))
+                .observe(shown, { childList: true, characterData: true, subtree: true });
         }"""
     )
     player.press("Space")
