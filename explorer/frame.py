@@ -237,6 +237,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
     if ending is not None:
         by_first = inputs[0].input(react, inputs, answer, js=live.chosen, **LIGHT)
+        by_first.then(None, None, js=live.answered, **quiet)
         running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
         ending.cancels = [one["id"] for one in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."

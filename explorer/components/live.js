@@ -1,6 +1,6 @@
 // One move at a time; of those that come while it is under way the last one follows, and the others show nothing.
 const panel = element.closest('[id^="tab-"]');
-let running = null, waiting = null, era = 0;  // running: the move under way, and its era
+let running = null, waiting = null, era = 0, views = 0;  // running: the move under way, and its era; views: choices unanswered
 const controls = FIRST;  // their values, as the last answer has set them, and as they were moved since
 const put = (values) => controls.forEach((_, i) => values[i]?.__type__ === 'update' || (controls[i] = values[i]));
 const follows = (it) => {
@@ -45,9 +45,20 @@ window.explorer.moves.set(NAME, {
     follows(false);
     return values;
   },
+  // The same of another view, which sets no controls: what is moved before it is answered waits for `answered`, or it would
+  // be shown first, and then what was chosen before it.
   chosen(values) {
     put(values);
-    return this.overtaken(values);
+    this.overtaken();
+    views += 1;  // Gradio's list tells a choice twice: when it is made, and when the list is left
+    running = { era, view: true };
+    return values;
+  },
+  answered() {
+    views -= 1;
+    if (views || !running?.view) return;
+    running = null;
+    follows(true);
   },
   // The same of one that goes Gradio's way and sets controls, until it is answered: `set` is called then.
   setting(values) {

@@ -218,9 +218,8 @@ def test_what_goes_over_the_wire(browser, url, capsys):
     for tab in ("start", "coin_flips", "text_to_image"):
         context = browser.new_context(viewport={"width": 1280, "height": 900})  # nothing is kept from visit to visit
         page = context.new_page()
-        received: dict[
-            str, int
-        ] = {}  # by request: so far, then with its headers; who ends a run's stream first is by chance
+        # By request: so far, and in the end with its headers. Who ends a run's stream first is by chance.
+        received: dict[str, int] = {}
         network = context.new_cdp_session(page)
         network.send("Network.enable")
 

@@ -103,6 +103,7 @@ def faultless(chromium, url):
 
 @pytest.fixture
 def page(chromium, url, offered, monkeypatch):
+    """A test's own `faultless` page."""
     monkeypatch.setattr("explorer.models._offer", offered)  # files run before in this process may have set another
     with faultless(chromium, url) as page:
         yield page

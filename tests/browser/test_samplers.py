@@ -61,6 +61,30 @@ def test_a_move_right_after_another_view_is_of_that_view(page, url):
     page.locator(f"{TAB} .prose.notice", has_text="laid end to end").first.wait_for()
 
 
+def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url):
+    page.goto(f"{url}?tab=samplers&x=ring+of+eight")
+    page.wait_for_selector(f"{TAB} .badge.ok")
+    held, moves = [], []
+
+    def hold(route):
+        if "slow motion" in (route.request.post_data or "") and "/run/" in route.request.url and not held:
+            return held.append(route)
+        moves.extend([1] * ("component_server" in route.request.url))
+        route.continue_()
+
+    page.route("**/gradio_api/**", hold)
+    page.locator("#samplers-view input").click()
+    page.get_by_role("option", name="one step in slow motion").click()
+    page.locator("#samplers-seed input[type=number]").fill("7")
+    page.wait_for_timeout(500)
+    assert len(held) == 1 and moves == []
+    held[0].continue_()
+    page.wait_for_function("location.search.includes('seed=7')")
+    page.wait_for_timeout(1500)  # nothing older comes after it
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked["seed"] == ["7"] and asked["v"] == ["one step in slow motion"] and moves == [1]
+
+
 def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
     """Where a tab has runs its presets go Gradio's way, and its moves another."""
     page.goto(f"{url}?tab=samplers&k=5")
