@@ -38,8 +38,8 @@ class Live(Piece):
         self.calls: list[Call] = []
         # The `js` of events that go Gradio's way. No move from before ``overtaken`` is shown after it, nor from before
         # ``setting``, whose answer sets controls; ``set`` goes with the event after that, and ``answered`` with the one
-        # after ``chosen``, which overtakes too. ``chosen``, ``set`` and ``put`` take the values of all controls, for the
-        # page to keep.
+        # after ``chosen``, which overtakes, too. ``chosen``, ``set`` and ``put`` take the values of all controls, for
+        # the page to keep.
         self.overtaken, self.setting, self.set, self.chosen, self.answered, self.put = (
             f"(...values) => window.explorer.moves.get({name!r}).{what}(values)"
             for what in ("overtaken", "setting", "set", "chosen", "answered", "put")
