@@ -209,16 +209,17 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
     running: list[Any] = [start.click(run, inputs, ran, **queued)] if hasattr(module, "stream") else []
-    ending = None
+    endings: list[Any] = []
     if both:  # before those that start the next run: listeners are called in the order of their making
-        changes = [*(field.input for field in inputs), chips.input, address.input]
+        # The others' own events end runs, too: for what `cancels` makes, the page looks for all its controls, twice.
+        changes = [inputs[0].input, chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
-        ending = list(Context.root_block.fns.values())[-1]  # type: ignore[union-attr]
+        endings = list(Context.root_block.fns.values())[-1:]  # type: ignore[union-attr]
     followed = getattr(module, "FOLLOWED", {})
     moved_alone = [field for name, field in fields.items() if name not in followed][both:]
-    live.on(moved_alone, react, inputs, answer)
+    endings += live.on(moved_alone, react, inputs, answer)
     for name, follow in followed.items():
-        live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
+        endings += live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
     comes = f"() => window.explorer.comes({module.NAME!r})"
     page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
     opens = f"() => [window.explorer.query({module.NAME!r})]"
@@ -235,11 +236,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     by_preset.then(None, inputs, js=live.set, **quiet)
     by_address.then(None, inputs, js=live.put, **quiet)
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
-    if ending is not None:
+    if both:
         by_first = inputs[0].input(react, inputs, answer, js=live.chosen, **LIGHT)
         by_first.then(None, None, js=live.answered, **quiet)
         running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
-        ending.cancels = [one["id"] for one in running]
+        for one in endings:
+            one.cancels = [run["id"] for run in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
     with page:

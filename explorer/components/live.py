@@ -8,6 +8,7 @@ import gradio as gr
 import orjson
 from fastapi import Response
 from gradio.components.base import server
+from gradio.context import Context
 
 from explorer.components.base import Piece, script
 
@@ -58,23 +59,28 @@ class Live(Piece):
         *,
         js: str = "(...values) => values",
         sets: bool = False,
-    ) -> None:
+    ) -> list[Any]:
         """Answer the input of each of ``movers`` with ``outputs`` = function(*inputs), as `gradio.on` does.
 
         The last of the outputs is where the page says that it had no answer. inputs: all the controls, where a mover is
         one of them. js: the page's function that makes what is asked of the values of other ``inputs``. sets: whether
         the answer sets the controls, its first outputs, so that other moves made before it comes would be of what they
-        then no longer say.
+        then no longer say. Returns Gradio's events, one for each mover.
         """
         numbers = [piece._id if isinstance(piece, Piece) else 0 for piece in outputs]
         call = {"call": len(self.calls), "numbers": numbers, "sets": sets}
         self.calls.append(Call(function, inputs, outputs))
+        events = []
         for mover in movers:  # an event each: Gradio searches the page for all that start one, whenever one does
             field = self.fields.index(mover) if mover in self.fields else None
             asks = f"{self.name!r}, {json.dumps(call | {'field': field})}, ({js})(...values)"
             given = inputs if field is None else [mover]
             ask = f"(...values) => window.explorer.move({asks})"
-            mover.input(None, given, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private")
+            event = mover.input(
+                None, given, outputs, js=ask, queue=False, show_progress="hidden", api_visibility="private"
+            )
+            events.append(Context.root_block.fns[event["id"]])  # type: ignore[union-attr]
+        return events
 
     @server
     def move(self, asked: Any) -> Response:

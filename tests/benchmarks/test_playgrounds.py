@@ -33,7 +33,7 @@ from explorer.tabs import (
 )
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ROUNDS, WARM = 15, 3
+ROUNDS, WARM = 45, 5
 FIGURE, TRAJECTORY = "live figure", "trajectory"
 
 
