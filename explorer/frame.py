@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from gradio.context import Context
 from gradio.events import api
+from markdown_it import MarkdownIt
 
 from core.checks import Check
 from explorer import errors, runs
@@ -21,8 +22,10 @@ from explorer.components.base import script
 from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
+from explorer.components.prose import Prose
 from explorer.settings import from_query, parse, signature, to_query, widgets
 
+MARKDOWN = MarkdownIt("js-default", {"breaks": True})  # no HTML of its own: a notice may hold a visitor's words
 KATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 DEVICE = "device"  # the queue that everything heavy stands in
 
@@ -86,8 +89,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         with gr.Row(elem_classes="strip"):
             formula = Formula()
             formula.render()
-            badge = gr.HTML(elem_classes="badge-place")
-        notice = gr.Markdown(latex_delimiters=KATEX, line_breaks=True, elem_classes="notice", container=False)
+            badge = Prose("badge-place")
+            badge.render()
+        notice = Prose("notice")
+        notice.render()
         with gr.Accordion("Python for this screen", open=False, elem_classes=["fold", "python"]):
             notebook = Notebook(module.NAME, module.TITLE, module.QUESTION)
             code = gr.Markdown(elem_classes="code", container=False)
@@ -104,7 +109,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     def picture_of(view: View) -> list[Any]:
         stage_values = (gr.skip() if value is None else value for value in view.stage)
-        return [*stage_values, view.formula, badge_html(view.check), unbroken(view.notice)]
+        return [*stage_values, view.formula, badge_html(view.check), notice_html(view.notice)]
 
     def about_of(settings: Any) -> list[Any]:
         preset = next((name for name, known in presets.items() if known == settings), "")
@@ -298,9 +303,10 @@ def as_arrays(numbers: Any) -> Any:
     return array if array.dtype.kind in "if" else numbers
 
 
-def unbroken(text: str) -> str:
-    """A line may not end between a number, bold or not, and its percent sign."""
-    return re.sub(r"(?<=[\d*]) %", "\N{NO-BREAK SPACE}%", text)
+def notice_html(text: str) -> str:
+    """Markdown as the page shows it: every line a line, a minus before a number, and no end of a line before its %."""
+    minus = re.sub(r"(?<![^\s*(\[])-(?=\d)", "\N{MINUS SIGN}", text)
+    return MARKDOWN.render(re.sub(r"(?<=[\d*]) %", "\N{NO-BREAK SPACE}%", minus)).rstrip()
 
 
 def values_of(settings: Any) -> list[Any]:

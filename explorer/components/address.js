@@ -7,5 +7,14 @@ button.addEventListener('click', async () => {
   button.textContent = done ? 'Copied' : 'Copy link';
   setTimeout(() => (button.textContent = 'Copy link'), 1500);
 });
-watch('value', () => window.explorer.write(props.value));
-window.explorer.reads(new URLSearchParams(props.value).get('tab'), () => trigger('input'));
+// To all of a tab that comes into view for the first time Gradio gives its first value again when the next frame is drawn
+// (of a page in the background, when it is looked at), and what was answered before that would be lost. So this value is
+// put aside, and when it is back the tab is read.
+const first = props.value;
+let stands = false;
+props.value = '';
+watch('value', () => {
+  if (stands) return window.explorer.write(props.value);
+  stands = true;
+  window.explorer.reads(new URLSearchParams(first).get('tab'), () => trigger('input'));
+});

@@ -4,20 +4,6 @@ if (![...document.querySelectorAll('link')].some(({ href }) => href === style)) 
   document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: style }));
 }
 
-// Makes what is there like another tree, node by node: mostly it is the digits that differ, and only they are laid out anew.
-function become(node, other) {
-  if (node.nodeName !== other.nodeName) return node.replaceWith(other);
-  if (node.nodeType === Node.TEXT_NODE) {
-    if (node.data !== other.data) node.data = other.data;
-    return;
-  }
-  for (const { name, value } of other.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
-  for (const { name } of [...node.attributes]) if (!other.hasAttribute(name)) node.removeAttribute(name);
-  const now = [...node.childNodes], then = [...other.childNodes];
-  then.forEach((one, i) => now[i] ? now[i].isEqualNode(one) || become(now[i], one) : node.append(one));
-  for (const one of now.slice(then.length)) one.remove();
-}
-
 // KaTeX lays a line out by its signs, whatever the numbers between them: those of a line that it has set before are put
 // where others stood. A number is none that TeX would part: x^12, \tfrac12, and 10^{3}, of which the 0 alone is raised.
 const NUMBER = /(?<![\d.^_]|frac|sqrt)\d+(?:\.\d+)?(?![\d.]*[\^_])/g, MARK = 7_000_000, MARKED = /(7\d{6})/;

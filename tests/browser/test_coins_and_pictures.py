@@ -85,10 +85,10 @@ def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(pag
     zoomed = plot.evaluate(x)
     assert zoomed[1] - zoomed[0] < 2.5
     panel.get_by_label("Heads k, number").fill("3")
-    panel.locator(".prose.notice", has_text="3 heads in 4 flips").wait_for()
+    panel.locator(".notice .lines", has_text="3 heads in 4 flips").wait_for()
     assert plot.evaluate(x) == zoomed
     panel.get_by_role("button", name="how fast", exact=True).click()
-    panel.locator(".prose.notice", has_text="the bound allows").wait_for()
+    panel.locator(".notice .lines", has_text="the bound allows").wait_for()
     page.wait_for_function("document.querySelector('#tab-coin_flips .live-plot').layout.xaxis.type === 'log'")
     assert plot.evaluate(x) == [-0.05, 3.05]
 
@@ -135,7 +135,7 @@ def saved(image, path, **options):
 def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
     panel = opened(page, url, tab, **({"v": "libraries", "k": "bicubic"} if tab == "resizing" else {}))
     file, told = panel.locator(".own-picture input[type=file]"), panel.locator(".own-picture .told")
-    select, notice = panel.locator(".own-picture select"), panel.locator(".prose.notice")
+    select, notice = panel.locator(".own-picture select"), panel.locator(".notice .lines")
     before = notice.inner_text()
     (tmp_path / "letter.png").write_text("Dear reader")
     file.set_input_files(tmp_path / "letter.png")
@@ -149,7 +149,7 @@ def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
     told.get_by_text(said).wait_for()
     assert select.input_value() == "data:"
     page.wait_for_function(
-        "([tab, before]) => document.querySelector(`#tab-${tab} .prose.notice`).innerText !== before", arg=[tab, before]
+        "([tab, before]) => document.querySelector(`#tab-${tab} .notice`).innerText !== before", arg=[tab, before]
     )
     panel.locator(".badge.ok").wait_for()
     page.wait_for_function("!location.search.includes('x=')")
@@ -225,11 +225,11 @@ def test_values_by_keyboard(page, url):
     panel = opened(page, url, "coin_flips")
     panel.locator("#coin_flips-n input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    panel.locator(".prose.notice", has_text="2 heads in 5 flips").wait_for()
+    panel.locator(".notice .lines", has_text="2 heads in 5 flips").wait_for()
     page.keyboard.press("End")
-    panel.locator(".prose.notice", has_text="2 heads in 1000 flips").wait_for()
+    panel.locator(".notice .lines", has_text="2 heads in 1000 flips").wait_for()
     page.keyboard.press("Home")
-    panel.locator(".prose.notice", has_text="2 heads in 1 flip").wait_for()
+    panel.locator(".notice .lines", has_text="2 heads in 1 flip").wait_for()
     panel = opened(page, url, "resizing")
     view = panel.locator(".weights")
     view.focus()

@@ -31,19 +31,19 @@ def test_views_show_their_own_pieces(page, url):
     page.wait_for_selector(f"{TAB} .badge.ok")
     chip = lambda text: page.locator(f"{TAB} .chip", has_text=text).click()  # noqa: E731
     chip("one step in slow motion")
-    page.locator(f"{TAB} .prose.notice", has_text="laid end to end").first.wait_for()
+    page.locator(f"{TAB} .notice", has_text="laid end to end").first.wait_for()
     page.wait_for_function(f"document.querySelectorAll('{TAB} .live-plot .annotation').length > 2")
     assert not page.locator(f"{TAB} div.points").is_visible()
     chip("Euler is DDIM")
-    page.locator(f"{TAB} .prose.notice", has_text="One walk under two names").first.wait_for()
+    page.locator(f"{TAB} .notice", has_text="One walk under two names").first.wait_for()
     page.locator(f"{TAB} div.points").press("End")
     euler, ddim = (np.asarray(Image.open(io.BytesIO(shot(page, i))).convert("L"), float) for i in (0, 1))
     assert np.abs(euler - ddim).mean() < 2 < 10 < euler.std()  # grey levels of 255: the same points, but for rounding
     chip("trained on clean points")
-    page.locator(f"{TAB} .prose.notice", has_text="never saw noise").first.wait_for()
+    page.locator(f"{TAB} .notice", has_text="never saw noise").first.wait_for()
     assert page.locator(f"{TAB} .live-plot").is_visible() and page.locator(f"{TAB} div.points").is_visible()
     chip("what a network call buys")
-    page.locator(f"{TAB} .prose.notice", has_text="Fitted order").first.wait_for()
+    page.locator(f"{TAB} .notice", has_text="Fitted order").first.wait_for()
     page.wait_for_selector(f"{TAB} .badge.ok")
     assert page.locator(f"{TAB} .live-plot .scatterlayer .trace").count() == 5
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -58,7 +58,7 @@ def test_a_move_right_after_another_view_is_of_that_view(page, url):
     page.wait_for_function("location.search.includes('seed=7')")
     asked = parse_qs(urlsplit(page.url).query)
     assert asked["v"] == ["one step in slow motion"] and asked["x"] == ["ring of eight"]
-    page.locator(f"{TAB} .prose.notice", has_text="laid end to end").first.wait_for()
+    page.locator(f"{TAB} .notice", has_text="laid end to end").first.wait_for()
 
 
 def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url):

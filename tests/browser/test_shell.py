@@ -236,6 +236,25 @@ def test_the_address_restores_the_settings(page, url):
     assert panel.get_by_role("button", name="a loaded coin").get_attribute("aria-pressed") == "true"
 
 
+def test_an_address_opens_though_no_frame_is_drawn_for_long(page, url):
+    """As on a page that is opened in the background, and looked at later."""
+    page.add_init_script(
+        """const ask = window.requestAnimationFrame.bind(window);
+        let held = [];
+        window.requestAnimationFrame = (go) => held ? held.push(go) : ask(go);
+        window.look = () => { held.forEach((go) => ask(go)); held = null; };"""
+    )
+    page.goto(f"{url}?tab=coin_flips&n=20")
+    page.wait_for_selector("#tab-coin_flips .copy-link", state="attached")
+    page.wait_for_timeout(1500)
+    page.evaluate("look()")
+    page.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
+    page.wait_for_timeout(500)
+    assert "n=20" in page.url and page.evaluate("explorer.query('coin_flips')") == "tab=coin_flips&n=20"
+    assert page.locator("#tab-coin_flips").get_by_label("Flips n, number").input_value() == "20"
+    page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
+
+
 def test_a_bad_address_says_so_and_shows_the_default(page, url):
     page.goto(f"{url}?tab=coin_flips&n=elephant")
     page.wait_for_selector(SHOWN.format("coin_flips"))

@@ -248,7 +248,7 @@ def test_the_fraction_is_the_probability(n, p, k):
 def test_sentences_and_formulas_say_their_numbers_right():
     one = update(Settings(n=1, p=0.5, k=1))
     assert one.notice.startswith("1 head in 1 flip comes up with chance **1/2 = 0.5**")
-    assert "disagree on **0\xa0%**" in frame.unbroken(one.notice)
+    assert "disagree on <strong>0\xa0%</strong>" in frame.notice_html(one.notice)
     assert r"\frac{100-102.5}{7.16}" in update(Settings(n=205, p=0.5, k=100)).formula
     assert r"1-\Phi\!\left(\tfrac{100-102.5}{7.16}\right)" in update(Settings(view=TAIL, n=205, p=0.5, k=100)).formula
     assert r"\cdot10^{4}=" in update(Settings(n=8)).formula  # 8! is 40320

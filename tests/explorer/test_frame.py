@@ -87,8 +87,18 @@ def test_values_that_do_not_fit_together_are_refused(make):
         make()
 
 
-def test_a_number_keeps_its_percent_sign():
-    assert frame.unbroken("**6.5** % of 3 %, 50%: the % sign") == "**6.5**\xa0% of 3\xa0%, 50%: the % sign"
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**6.5** % of 3 %, 50%: the % sign", "<p><strong>6.5</strong>\xa0% of 3\xa0%, 50%: the % sign</p>"),
+        ("from **-0.12** to (-3), 2-D, x-1", "<p>from <strong>−0.12</strong> to (−3), 2-D, x-1</p>"),
+        ("one\ntwo", "<p>one<br>\ntwo</p>"),
+        ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>"),
+        ("[here](javascript:alert(1))", "<p>[here](javascript:alert(1))</p>"),
+    ],
+)
+def test_a_notice_is_markdown_with_typeset_numbers_and_no_html_of_its_own(text, html):
+    assert frame.notice_html(text) == html
 
 
 @pytest.mark.parametrize(
@@ -177,7 +187,7 @@ def built(module):
 def test_tab_moves_restores_and_follows_presets(small_tab):
     _, fns = built(small_tab)
     figure, formula, badge, notice, code, program, address, preset, message = fns["moved"].fn(5, "a b")
-    assert isinstance(figure, go.Figure) and formula == "$$n=5$$" and "ok" in badge and notice == "two lines"
+    assert isinstance(figure, go.Figure) and formula == "$$n=5$$" and "ok" in badge and notice == "<p>two lines</p>"
     assert (code, program) == ("```python\nprint(25)\n```", "print(25)")
     assert (address, preset, message) == ("tab=small&n=5", "", "")
     assert fns["opened"].fn("tab=small&n=3&w=c+%26+d")[:2] == [3, "c & d"]

@@ -152,7 +152,8 @@ def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
 
 
 def test_a_share_near_all_is_no_power_of_ten():
-    assert "**99.93\xa0%** of the variance" in frame.unbroken(forward_noise.update(forward_noise.Settings(t=5)).notice)
+    notice = frame.notice_html(forward_noise.update(forward_noise.Settings(t=5)).notice)
+    assert "<strong>99.93\xa0%</strong> of the variance" in notice
 
 
 def test_a_time_that_is_nan_turns_the_badge_red(monkeypatch):

@@ -182,9 +182,8 @@ def sees_formula(t: int, s: int, n: dict, schedule) -> str:
 def sees_notice(s: Settings, n: dict) -> str:
     return (
         f"At t = {s.t} the noise is missed by **{n['loss_eps']:.3g}** (mean square; the noise itself is 1), the "
-        "picture by "
-        f"**{n['loss_x0']:.3g}**, v by **{n['loss_v']:.3g}**: one error in three units, for $L_{{x_0}}=L_\\varepsilon/"
-        f"\\text{{SNR}}$ and $L_v=L_\\varepsilon/\\bar\\alpha$, here with SNR = {frame.sensible(n['snr'])}.\n"
+        f"picture by **{n['loss_x0']:.3g}**, v by **{n['loss_v']:.3g}**: one error in three units, for the picture's "
+        f"is the noise's over SNR = {frame.sensible(n['snr'])}, and v's is the noise's over ᾱ.\n"
         "Drag t: near T the noise is easily told and the picture a blur; near 0 it is the other way round. "
         + source(n["real_pictures"])
     )

@@ -1,0 +1,8 @@
+const place = element.querySelector('.lines');
+function draw() {
+  const next = place.cloneNode(false);
+  next.innerHTML = props.value ?? '';
+  become(place, next);
+}
+watch('value', draw);
+draw();
