@@ -1,6 +1,5 @@
 """Pictures side by side with what each is worth; pointing at one magnifies the same place in all of them."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, digest, packed, script
+from explorer.components.base import Piece, digest, packed, script, text
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class Pictures(Piece):
         """Of a picture that is ``held``, all but its pixels."""
 
         def told(one: Picture) -> dict[str, Any]:
-            pixels = np.clip(np.nan_to_num(one.pixels) * 255 + 0.5, 0, 255).astype(np.uint8)
+            pixels = np.fmin(np.fmax(one.pixels * 255.0 + 0.5, 0), 255).astype(np.uint8)  # NaN becomes 0
             name, about = digest(pixels), {"title": one.title, "note": one.note, "marked": one.marked}
             data = None if name in held else packed(pixels, "u1")
             return {"shape": [*pixels.shape, 1][:3], "hash": name, "data": data} | about
 
-        return None if value is None else json.dumps([told(one) for one in value])
+        return None if value is None else text([told(one) for one in value])

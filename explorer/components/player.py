@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from gradio.components.base import server
 from PIL import Image
 
-from explorer.components.base import Piece, digest, packed, script
+from explorer.components.base import Piece, digest, packed, script, text
 
 # One more button in the transport bar.
 SIX = (
@@ -81,7 +80,7 @@ class Player(Piece):
         )
 
     def postprocess(self, value: Trajectory | None, held: Collection[str] = ()) -> str | None:
-        return None if value is None else json.dumps(payload(value, held))
+        return None if value is None else text(payload(value, held))
 
     @server
     def animate(self, asked: dict[str, Any]) -> dict[str, Any]:

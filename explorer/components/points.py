@@ -1,13 +1,12 @@
 """Particles in the plane, step by step, on a canvas with the shared transport bar."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, packed, script, text
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ class Points(Piece):
         )
 
     def postprocess(self, value: Cloud | None) -> str | None:
-        """As text: the page watches every part of an object that it is given."""
         if value is None:
             return None
         positions = np.asarray(value.positions)
@@ -90,7 +88,7 @@ class Points(Piece):
             "at": value.at,
             "data": packed(placed(positions, value.extent), "u2"),
         }
-        return json.dumps(told)
+        return text(told)
 
     def api_info(self) -> dict[str, Any]:
         return {"type": "string"}

@@ -1,6 +1,5 @@
 """A resized picture to point at: the patch of the old picture a new pixel is made of, and the weight of each part."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, digest, packed, script
+from explorer.components.base import Piece, digest, packed, script, text
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class WeightsView(Piece):
         if name not in held:
             told |= {"shapes": [source.shape, target.shape], "rows": band(value.rows), "cols": band(value.cols)}
             told |= {"source": packed(source, "u1"), "target": packed(target, "u1")}
-        return json.dumps(told)
+        return text(told)
 
     def api_info(self) -> dict[str, Any]:
         return {"type": "string"}
