@@ -80,12 +80,10 @@ function load() {
     if (!bytes) return;
     Object.assign(one, { hash: value.hash, bytes });
     Object.assign(one.canvas, { width: W, height: H });
-    const context = one.canvas.getContext('2d'), image = context.createImageData(W, H);
-    for (let p = 0, from = 0; p < 4 * H * W; p += 4, from += channels) {
-      image.data[p] = bytes[from];
-      image.data[p + 1] = bytes[from + (channels === 3 ? 1 : 0)];
-      image.data[p + 2] = bytes[from + (channels === 3 ? 2 : 0)];
-      image.data[p + 3] = 255;
+    const context = one.canvas.getContext('2d'), image = context.createImageData(W, H), pixels = new Uint32Array(image.data.buffer);
+    const [green, blue] = channels === 3 ? [1, 2] : [0, 0];  // a pixel is one number, its red in the lowest byte
+    for (let p = 0, from = 0; p < pixels.length; p++, from += channels) {
+      pixels[p] = 0xff000000 | bytes[from + blue] << 16 | bytes[from + green] << 8 | bytes[from];
     }
     context.putImageData(image, 0, 0);
   });
