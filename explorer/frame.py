@@ -25,7 +25,8 @@ from explorer.components.notebook import Notebook
 from explorer.components.prose import Prose
 from explorer.settings import from_query, parse, signature, to_query, widgets
 
-MARKDOWN = MarkdownIt("js-default", {"breaks": True})  # no HTML of its own: a notice may hold a visitor's words
+# Bold, code and lines alone: a notice may hold a visitor's words, and those may hold a picture from elsewhere.
+MARKDOWN = MarkdownIt("zero", {"breaks": True}).enable(["newline", "emphasis", "backticks"])
 KATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 DEVICE = "device"  # the queue that everything heavy stands in
 

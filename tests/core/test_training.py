@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import count, islice
+from types import SimpleNamespace
 
 import diffusers
 import numpy as np
@@ -565,22 +566,25 @@ def small_recipes():
         yield
 
 
-def learn(recipe, data, out, *more, seconds=2.0):
-    minutes = str(seconds / 60)
-    command.main(
-        [recipe, f"--data={data}", f"--out={out}", "--minutes", minutes, "--no-compile", "--device=cpu", *more]
-    )
+def learn(recipe, data, out, *more, steps):
+    """Train for so many steps, however busy the machine is: by the loop's clock each takes a tenth of a second."""
+    ticks, minutes = count(), str(steps / 10 / 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 20))  # asked twice a step
+        command.main(
+            [recipe, f"--data={data}", f"--out={out}", "--minutes", minutes, "--no-compile", "--device=cpu", *more]
+        )
 
 
 @pytest.fixture(scope="module")
 def trained(emoji_folder, small_recipes, tmp_path_factory):
     """The chain of the README's training section: words, pictures, latents, the U-Net."""
     out, prepared = tmp_path_factory.mktemp("runs") / "emoji", tmp_path_factory.mktemp("prepared")
-    learn("emoji-clip", emoji_folder, out)
-    learn("emoji-vae", emoji_folder, out, seconds=3)
+    learn("emoji-clip", emoji_folder, out, steps=120)
+    learn("emoji-vae", emoji_folder, out, steps=150)
     data = ["--data", str(emoji_folder), "--model", str(out), "--out", str(prepared)]
     command.main(["prepare", *data, "--variants", "1", "--captions", "2"])
-    learn("emoji-unet", prepared, out)
+    learn("emoji-unet", prepared, out, steps=150)
     return out, prepared
 
 
@@ -729,7 +733,7 @@ def test_halfway_between_two_trainings(trained, tmp_path):
     """Against numpy's mean of the numbers in the files; the losses on its card are those of the saved weights."""
     out, prepared = trained
     second, middle = tmp_path / "second", tmp_path / "middle"
-    learn("emoji-unet", prepared, second, "--resume", str(out), "--lr", "0.01", seconds=0.5)
+    learn("emoji-unet", prepared, second, "--resume", str(out), "--lr", "0.01", steps=40)
     command.main(["average", str(out), str(second), "--data", str(prepared), "--out", str(middle), "--share", "0.25"])
     a, b, c = (weights.read_state(folder / "unet") for folder in (out, second, middle))
     assert any(not torch.equal(a[key], b[key]) for key in a)
@@ -786,7 +790,7 @@ def test_resuming_starts_from_the_weights(trained, emoji_folder, tmp_path, recip
     assert isinstance(saved, kind)
     for key, value in job.network.state_dict().items():
         assert torch.equal(value, saved.state_dict()[key]), key
-    learn(recipe, data, tmp_path, "--resume", str(out), "--lr", "1e-9", seconds=0.5)
+    learn(recipe, data, tmp_path, "--resume", str(out), "--lr", "1e-9", steps=40)
     for key, value in weights.load(tmp_path / part)[0].state_dict().items():
         assert torch.allclose(value, saved.state_dict()[key], atol=1e-3), key
     fresh = prepare_run(RECIPES[recipe], data=data, out=tmp_path, resume=None, device=torch.device("cpu"))
@@ -827,7 +831,7 @@ def test_an_interrupted_run_leaves_what_it_last_saved(emoji_folder, small_recipe
 
     monkeypatch.setattr(weights, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        learn("emoji-vae", emoji_folder, tmp_path, "--sheet-minutes", "60", seconds=30)
+        learn("emoji-vae", emoji_folder, tmp_path, "--sheet-minutes", "60", steps=300)
     network, card = weights.load(tmp_path / "vae")
     assert card.steps == 3 and network.config.latents_std is not None
     assert [path.name for path in tmp_path.iterdir()] == ["vae"]
@@ -836,7 +840,7 @@ def test_an_interrupted_run_leaves_what_it_last_saved(emoji_folder, small_recipe
 def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     """A classifier is trained on the real pictures, then says what is right among the drawn ones."""
     out, _ = trained
-    learn("emoji-classifier", emoji_folder, tmp_path, "--lr", "0.01", seconds=4)
+    learn("emoji-classifier", emoji_folder, tmp_path, "--lr", "0.01", steps=300)
     judge, card = load_classifier(tmp_path / "classifier")
     names = judge.answers["name"]
     assert names == tuple(sorted(NAMES)) and judge.answers["style"] == ("blob", "fx", "noto", "twemoji")
@@ -918,9 +922,9 @@ def test_fashion(small_recipes, tmp_path):
     split = np.arange(500) % 20 >= 10
     np.savez(tmp_path / "fashion28.npz", images=images, labels=kind, split=split.astype(int))
     out, oneshot = tmp_path / "fashion", tmp_path / "oneshot"
-    learn("fashion-unet", tmp_path, out, seconds=3)
-    learn("fashion-oneshot", tmp_path, oneshot, "--lr", "0.01", seconds=5)
-    learn("fashion-classifier", tmp_path, out, "--lr", "0.01", seconds=3)
+    learn("fashion-unet", tmp_path, out, steps=30)
+    learn("fashion-oneshot", tmp_path, oneshot, "--lr", "0.01", steps=45)
+    learn("fashion-classifier", tmp_path, out, "--lr", "0.01", steps=500)
     assert Image.open(out / "fashion-unet.png").size == Image.open(oneshot / "fashion-oneshot.png").size == (280, 112)
 
     # Cleaning in one go removes most of half noise from pictures it never saw.

@@ -94,7 +94,7 @@ def test_values_that_do_not_fit_together_are_refused(make):
         ("from **-0.12** to (-3), 2-D, x-1", "<p>from <strong>−0.12</strong> to (−3), 2-D, x-1</p>"),
         ("one\ntwo", "<p>one<br>\ntwo</p>"),
         ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>"),
-        ("[here](javascript:alert(1))", "<p>[here](javascript:alert(1))</p>"),
+        ("[here](http://a.b) ![c](//a.b/c.png)", "<p>[here](http://a.b) ![c](//a.b/c.png)</p>"),
     ],
 )
 def test_a_notice_is_markdown_with_typeset_numbers_and_no_html_of_its_own(text, html):
