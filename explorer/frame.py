@@ -38,7 +38,7 @@ class View:
     stage: one value per stage component, in order; None leaves what is there.
     formula: lines of $$KaTeX$$ with the current numbers in them, an empty line between two.
     check: the result compared with an independent route; None while a stream has no result yet.
-    notice: what just happened, in numbers; two lines of Markdown.
+    notice: what just happened, in numbers; two lines, with Markdown's **bold** and `code` alone.
     numbers: what the endpoint returns.
     """
 

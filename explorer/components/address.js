@@ -10,11 +10,11 @@ button.addEventListener('click', async () => {
 // To all of a tab that comes into view for the first time Gradio gives its first value again when the next frame is drawn
 // (of a page in the background, when it is looked at), and what was answered before that would be lost. So this value is
 // put aside, and when it is back the tab is read.
-const first = props.value;
+const name = new URLSearchParams(props.value).get('tab');
 let stands = false;
 props.value = '';
 watch('value', () => {
   if (stands) return window.explorer.write(props.value);
   stands = true;
-  window.explorer.reads(new URLSearchParams(first).get('tab'), () => trigger('input'));
+  window.explorer.reads(name, () => trigger('input'));
 });

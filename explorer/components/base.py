@@ -32,10 +32,11 @@ def digest(*parts: np.ndarray) -> str:
     return told.hexdigest()[:24]
 
 
-def text(told: Any) -> str:
+def as_text(told: Any) -> str:
     """As JSON in one text: the page watches every part of an object that it is given, and of a long one that takes its
     time."""
-    return orjson.dumps(told).decode()
+    # All that json takes: orjson by itself refuses numpy's numbers, named tuples, and keys that are numbers.
+    return orjson.dumps(told, default=list, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
 
 
 def payload(value: Any) -> str:
@@ -43,7 +44,7 @@ def payload(value: Any) -> str:
     kinds, fields = {"f": "f4", "i": "i2", "b": "u1"}, vars(value)
     arrays = {name: field for name, field in fields.items() if isinstance(field, np.ndarray)}
     shapes = {name: list(array.shape) for name, array in arrays.items()}
-    return text(fields | {"shapes": shapes} | {name: packed(a, kinds[a.dtype.kind]) for name, a in arrays.items()})
+    return as_text(fields | {"shapes": shapes} | {name: packed(a, kinds[a.dtype.kind]) for name, a in arrays.items()})
 
 
 class Rows:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, digest, packed, script, text
+from explorer.components.base import Piece, as_text, digest, packed, script
 
 
 @dataclass(frozen=True)
@@ -53,4 +53,4 @@ class Pictures(Piece):
             data = None if name in held else packed(pixels, "u1")
             return {"shape": [*pixels.shape, 1][:3], "hash": name, "data": data} | about
 
-        return None if value is None else text([told(one) for one in value])
+        return None if value is None else as_text([told(one) for one in value])

@@ -11,7 +11,7 @@ import numpy as np
 from gradio.components.base import server
 from PIL import Image
 
-from explorer.components.base import Piece, digest, packed, script, text
+from explorer.components.base import Piece, as_text, digest, packed, script
 
 # One more button in the transport bar.
 SIX = (
@@ -80,7 +80,7 @@ class Player(Piece):
         )
 
     def postprocess(self, value: Trajectory | None, held: Collection[str] = ()) -> str | None:
-        return None if value is None else text(payload(value, held))
+        return None if value is None else as_text(payload(value, held))
 
     @server
     def animate(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script, text
+from explorer.components.base import Piece, as_text, packed, script
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Points(Piece):
             "at": value.at,
             "data": packed(placed(positions, value.extent), "u2"),
         }
-        return text(told)
+        return as_text(told)
 
     def api_info(self) -> dict[str, Any]:
         return {"type": "string"}

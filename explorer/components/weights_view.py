@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, digest, packed, script, text
+from explorer.components.base import Piece, as_text, digest, packed, script
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class WeightsView(Piece):
         if name not in held:
             told |= {"shapes": [source.shape, target.shape], "rows": band(value.rows), "cols": band(value.cols)}
             told |= {"source": packed(source, "u1"), "target": packed(target, "u1")}
-        return text(told)
+        return as_text(told)
 
     def api_info(self) -> dict[str, Any]:
         return {"type": "string"}

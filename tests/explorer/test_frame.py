@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 
 from core.checks import Check
 from explorer import errors, frame, runs
-from explorer.components.base import packed
+from explorer.components.base import as_text, packed
 from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
@@ -87,8 +88,19 @@ def test_values_that_do_not_fit_together_are_refused(make):
         make()
 
 
+class Named(NamedTuple):
+    name: str
+    size: int
+
+
+def test_a_piece_takes_what_json_takes():
+    told = {"a": np.float64(0.1), 2: (1, Named("é", 3)), "b": [None, True, np.float64(-1e-300)]}
+    assert json.loads(as_text(told)) == json.loads(json.dumps(told))
+    assert json.loads(as_text([np.float32(0.5), np.int64(3), np.nan])) == [0.5, 3, None]
+
+
 @pytest.mark.parametrize(
-    ("text", "html"),
+    ("said", "html"),
     [
         ("**6.5** % of 3 %, 50%: the % sign", "<p><strong>6.5</strong>\xa0% of 3\xa0%, 50%: the % sign</p>"),
         ("from **-0.12** to (-3), 2-D, x-1", "<p>from <strong>−0.12</strong> to (−3), 2-D, x-1</p>"),
@@ -97,8 +109,8 @@ def test_values_that_do_not_fit_together_are_refused(make):
         ("[here](http://a.b) ![c](//a.b/c.png)", "<p>[here](http://a.b) ![c](//a.b/c.png)</p>"),
     ],
 )
-def test_a_notice_is_markdown_with_typeset_numbers_and_no_html_of_its_own(text, html):
-    assert frame.notice_html(text) == html
+def test_a_notice_is_markdown_with_typeset_numbers_and_no_html_of_its_own(said, html):
+    assert frame.notice_html(said) == html
 
 
 @pytest.mark.parametrize(
