@@ -567,10 +567,12 @@ def small_recipes():
 
 
 def learn(recipe, data, out, *more, steps):
-    """Train for so many steps, however busy the machine is: by the loop's clock each takes a tenth of a second."""
+    """Train for so many steps in float32, however busy the machine is and whatever it is quick at: by the loop's clock
+    each step takes a tenth of a second."""
     ticks, minutes = count(), str(steps / 10 / 60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 20))  # asked twice a step
+        patch.setattr(loop, "bf16_units", lambda: False)
         command.main(
             [recipe, f"--data={data}", f"--out={out}", "--minutes", minutes, "--no-compile", "--device=cpu", *more]
         )
