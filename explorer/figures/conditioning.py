@@ -14,6 +14,7 @@ COLOURS = (style.GREY, style.NOISE, style.SIGNAL, style.PREDICTION)
 def likeness(matrix: np.ndarray, names: Sequence[str], *, x: str = "", y: str = "") -> Figure:
     """Cosines between n things and n others of the same names, (n, n), written in the cells where there is room."""
     n = len(names)
+    written = [[f"{value:z.2f}".replace("-", "−") for value in row] for row in matrix]
     margin = MARGIN | {"t": 16, "l": 92 + 24 * bool(y), "b": 84 + 24 * bool(x)}
     fig = Figure(style.layout(x=x, y=y, margin=margin, uirevision=n))
     fig.add_heatmap(
@@ -26,7 +27,7 @@ def likeness(matrix: np.ndarray, names: Sequence[str], *, x: str = "", y: str = 
         hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
         xgap=int(n <= 24),
         ygap=int(n <= 24),
-        **({"texttemplate": "%{z:.2f}", "textfont": {"color": "#111"}} if n <= 10 else {}),
+        **({"text": written, "texttemplate": "%{text}", "textfont": {"color": "#111"}} if n <= 10 else {}),
     )
     every = max(1, -(-n // 24))
     ticks = {"tickvals": list(range(0, n, every)), "ticktext": [short(name) for name in names[::every]]}

@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import pytest
 
@@ -9,6 +10,7 @@ ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
+SIZE = {"width": 1280, "height": 900}
 # What Gradio's client may write of its own connection when a move ends a run that has only begun.
 ENDED = ("AbortError: signal is aborted without reason", "Unexpected error Connection errored out")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -81,7 +83,7 @@ def views():
 @contextmanager
 def faultless(chromium, url):
     """An empty page that must meet no console error and ask no other host."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(viewport=SIZE)
     context.set_default_timeout(60_000)  # a busy machine is no failure
     page = context.new_page()
     complaints = []
@@ -122,6 +124,23 @@ def standing(chromium, url):
             wait()
 
         yield page, go
+
+
+@pytest.fixture
+def brought(standing):
+    """The standing page, as a new one would stand, brought to settings: `brought(tab=..., ...)` is the page."""
+    page, go = standing
+    page.unroute_all(behavior="ignoreErrors")
+    page.set_viewport_size(SIZE)
+    page.evaluate("scrollTo(0, 0)")
+    page.mouse.move(2, 2)
+
+    def to(**query):
+        go(urlencode(query))
+        page.locator(f"#tab-{query['tab']} .badge.ok").wait_for()
+        return page
+
+    return to
 
 
 @pytest.fixture

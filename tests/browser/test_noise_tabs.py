@@ -23,9 +23,8 @@ def slide(page, tab, label, value):
 
 
 @pytest.fixture
-def forward(page, url):
-    page.goto(f"{url}?tab=forward_noise&x=letter&n=28")
-    page.wait_for_selector(f"{FORWARD} .badge.ok")
+def forward(brought):
+    page = brought(tab="forward_noise", x="letter", n=28)
     page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 250:')")
     return page
 
@@ -70,16 +69,19 @@ def looks(page):
     )
 
 
-def test_a_step_that_moves_comes_alone_and_stands_among_the_others(forward, url, settled, sizes):
+def test_a_step_that_moves_comes_alone_and_stands_among_the_others(page, url, settled, sizes):
+    page.goto(f"{url}?tab=forward_noise&x=letter&n=28")
+    page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 250:')")
+    sizes.clear()
     for t in (303, 307, 250, 311):  # at 250 none moves
-        slide(forward, FORWARD, "Noise amount t", t)
-        forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = {t}:')")
+        slide(page, FORWARD, "Noise amount t", t)
+        page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = {t}:')")
         settled()
-    moved = looks(forward)
-    forward.goto(f"{url}?tab=forward_noise&x=letter&n=28&t=311")
-    forward.wait_for_selector(f"{FORWARD} .badge.ok")
-    forward.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 311:')")
-    assert len(set(moved)) == len(moved) > 40 and looks(forward) == moved
+    moved = looks(page)
+    page.goto(f"{url}?tab=forward_noise&x=letter&n=28&t=311")
+    page.wait_for_selector(f"{FORWARD} .badge.ok")
+    page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 311:')")
+    assert len(set(moved)) == len(moved) > 40 and looks(page) == moved
     *of_moves, opening = sizes
     assert len(of_moves) == 4 and max(of_moves) < opening - 60_000  # 42 steps of two pictures of 28 x 28 in base64
 
@@ -256,9 +258,8 @@ def test_forward_noise_views_show_their_own_pieces(forward):
     assert not forward.locator(f"{FORWARD} .picture-rows").is_visible()
 
 
-def test_schedules_meter_repair_and_messages(page, url):
-    page.goto(f"{url}?tab=schedules&c=nothing")
-    page.wait_for_selector(f"{SCHEDULES} .badge.ok")
+def test_schedules_meter_repair_and_messages(brought):
+    page = brought(tab="schedules", c="nothing")
     verdict = page.locator(f"{SCHEDULES} .meter-verdict")
     page.get_by_text("nothing that matters").wait_for()
     slide(page, SCHEDULES, "Steps in all T", 150)
@@ -280,9 +281,8 @@ def test_schedules_meter_repair_and_messages(page, url):
     assert "nothing at all" in verdict.inner_text()
 
 
-def test_schedules_wrong_start_stands_beside_the_right_one(page, url):
-    page.goto(f"{url}?tab=schedules")
-    page.wait_for_selector(f"{SCHEDULES} .badge.ok")
+def test_schedules_wrong_start_stands_beside_the_right_one(brought):
+    page = brought(tab="schedules")
     page.locator(f"{SCHEDULES} .chip", has_text="the wrong start: T = 150").click()
     page.wait_for_function("document.querySelectorAll('#tab-schedules .points figure').length === 3")
     titles = page.locator(f"{SCHEDULES} .points figcaption").all_text_contents()
