@@ -255,12 +255,6 @@ def window(value: Tensor, products: Tensor) -> Check:
     )
 
 
-def zero_insertion(result: Tensor, image: Tensor, stride: Pair) -> Check:
-    """Against torch's transposed convolution with a kernel of one cell, which only spreads the picture out."""
-    expected = F.conv_transpose2d(_planes(image).double()[:, None], torch.ones(1, 1, 1, 1).double(), stride=stride)
-    return _close("equals torch conv_transpose2d with kernel 1", _planes(result), expected[:, 0], 0)
-
-
 def transposed_convolution(
     result: Tensor,
     image: Tensor,
@@ -544,8 +538,8 @@ def regularised(answer: Tensor, y: Tensor, kernel: Tensor, noise: float, *, exac
     """The slope of |A x - y|^2 + noise |x|^2 must be 0 at the answer, with A by torch; the noise 0 is least squares.
 
     The residual is relative to the terms that cancel. Walked to, not solved for, the answer is less exact: to 1e-3, and
-    with more noise to 1e-6, as each of 200 steps shrinks what is missing by (1 - sqrt(noise))^2 at least (conjugate
-    gradients' rate, Saad (2003), equation 6.128).
+    with more noise to 1e-6, as each of 200 steps shrinks what is missing to some (1 - sqrt(noise))^2 of it (conjugate
+    gradients' rate for little noise, Saad (2003), equation 6.128).
     """
     x, taps = answer.double()[None, None], kernel.double()[None, None]
     misfit = F.conv2d(x, taps) - y.double()
@@ -885,12 +879,12 @@ def denoising(
     residual, last = 0.0, len(x0) - 1
     kept: Any = x[0]
     for i, (a_t, a_s) in enumerate(pairwise(a)):
-        if a_t == 0:  # x has no signal whose units it could be taken in
-            continue
-        if sampler == "unipc" and a[0] > 0:
+        if sampler == "unipc":
             kept = _corrected(kept, x0[: i + 1], a[: i + 1])
             wanted = _ahead(kept, x0[: i + 1], a[: i + 2])
             residual = worst(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
+            continue
+        if a_t == 0:  # x has no signal whose units it could be taken in
             continue
         sigma, sigma_next = math.sqrt(1 / a_t - 1), math.sqrt(1 / a_s - 1)
         slope = (x[i] / math.sqrt(a_t) - x0[i]) / sigma
@@ -903,7 +897,7 @@ def denoising(
         if sampler == "heun" and i < last:
             continue
         guess = x0[i]
-        if sampler == "dpmpp_2m" and i > 0 and sigma_next > 0:
+        if sampler == "dpmpp_2m" and i > 0 and sigma_next > 0 and a[i - 1] > 0:
             sigma_last = math.sqrt(1 / a[i - 1] - 1)
             r = math.log(sigma_last / sigma) / math.log(sigma / sigma_next)
             guess = (1 + 1 / (2 * r)) * x0[i] - 1 / (2 * r) * x0[i - 1]

@@ -97,6 +97,7 @@ def unread(
 
     Raises: ValueError where `output_size` or `pad` does.
     """
+    _check_mode(padding_mode)
     places = range(output_size(size, kernel, stride, padding, dilation))
     source = range(-padding, size + padding) if padding_mode == "zeros" else _source(size, padding, padding_mode)
     read = {int(source[i * stride + j * dilation]) for i, j in product(places, range(kernel))}
@@ -110,8 +111,7 @@ def pad(image: Tensor, padding: Pair, padding_mode: str = "zeros") -> Tensor:
     Raises: ValueError for an unknown mode, reflect with padding >= size, or circular with padding > size.
     """
     _check_image(image)
-    if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+    _check_mode(padding_mode)
     (rows, cols), (height, width) = _pair("padding", padding, least=0), image.shape[-2:]
     if padding_mode == "zeros":
         padded = image.new_zeros(*image.shape[:-2], height + 2 * rows, width + 2 * cols)
@@ -253,7 +253,8 @@ def transposed_steps(
 def spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
     """How strongly a row (n,) waves at each frequency: (cycles per cell, amplitudes), (n // 2 + 1,) each.
 
-    A wave a cos(2 pi f x + phase) of a frequency on the list has amplitude a there; at frequency 0 stands the mean.
+    A wave a cos(2 pi f x + phase) of a frequency on the list has amplitude a there; at frequency 0 stands the mean, at
+    1/2, where neighbours take turns, |a cos(phase)|, both without their sign.
 
     Raises: ValueError if values is not one row of at least two numbers.
     """
@@ -325,7 +326,14 @@ def _operands(image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     if not (image.isfinite().all() and kernel.isfinite().all()):
         raise ValueError("every cell of the picture and the kernel must be a finite number")
     dtype = torch.promote_types(image.dtype, kernel.dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        dtype = torch.int64  # a byte cannot hold a sum of bytes
     return image.to(dtype), kernel.to(dtype)
+
+
+def _check_mode(padding_mode: str) -> None:
+    if padding_mode not in PADDING_MODES:
+        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
 
 
 def _check_image(image: Tensor) -> None:
@@ -334,12 +342,14 @@ def _check_image(image: Tensor) -> None:
 
 
 def _pair(name: str, value: Pair, least: int = 1) -> tuple[int, int]:
+    if isinstance(value, tuple) and len(value) != 2:
+        raise ValueError(f"{name} must be one number or a pair (rows, columns), got {value!r}")
     rows, cols = value if isinstance(value, tuple) else (value, value)
     _whole(least, **{f"{name} of rows": rows, f"{name} of columns": cols})
-    return rows, cols
+    return int(rows), int(cols)
 
 
 def _whole(least: int, **numbers: int) -> None:
     for name, value in numbers.items():
-        if not isinstance(value, int) or value < least:
+        if not hasattr(value, "__index__") or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

@@ -6,7 +6,7 @@ A is ``convolve(x, kernel)``: valid, stride 1, not flipped, so every answer to a
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,12 +154,12 @@ def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor
     A singular value s answers with s / (s^2 + noise) instead of 1 / s; noise 0 and mean 0 is the pseudo-inverse.
 
     Args: noise: variance of the noise in y over the variance of x. mean: of x, before anything of it is seen.
-    Raises: ValueError if noise is negative.
+    Raises: ValueError if noise is negative or not finite.
     Source: Gonzalez & Woods (2018), equation 5-85, with the operator in place of its spectrum.
     """
     _check(y, kernel)
-    if not noise >= 0:
-        raise ValueError(f"noise must be 0 or more, got {noise}")
+    if not 0 <= noise < inf:
+        raise ValueError(f"noise must be a finite number of 0 or more, got {noise}")
     if mean:
         return mean + wiener(y - mean * kernel.sum(), kernel, noise)
     full = [n + k - 1 for n, k in zip(y.shape, kernel.shape, strict=True)]
@@ -175,11 +175,11 @@ def wiener(y: Tensor, kernel: Tensor, noise: float, mean: float = 0.0) -> Tensor
 
 
 def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
-    """The likeliest light behind counted photons, step by step: x <- x A'(y / A x), from x = 1/2.
+    """The likeliest light behind counted photons, step by step: x <- x A'(y / A x) / A'1, from x = 1/2.
 
-    As scikit-image has it: x and y are of one size, and beyond them all is 0. That edge spoils more rows with every
-    step, so the edge of y is repeated for four kernels more than x needs, and cut off in the end. What is below 0 in
-    y is taken as 0.
+    As scikit-image has it, for taps that sum to 1: x and y are of one size, and beyond them all is 0; A'1 is taken as
+    the taps' sum. That edge spoils more rows with every step, so the edge of y is repeated for four kernels more than x
+    needs, and cut off in the end. What is below 0 in y is taken as 0.
 
     Raises: ValueError if the kernel has an even side, a negative tap or only zeros, or iterations is below 1.
     Source: Richardson (1972); Lucy (1974); scikit-image, `restoration.richardson_lucy`.
@@ -194,9 +194,9 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
     (down, across), spare = (k // 2 for k in kernel.shape), 4 * max(kernel.shape)
     seen = pad(y.double().clamp(min=0), (down + spare, across + spare), "replicate").numpy()
     A, back = _dark_beyond(seen.shape, kernel)
-    x = np.full(seen.shape, 0.5)
+    x, total = np.full(seen.shape, 0.5), float(kernel.double().sum())
     for _ in range(iterations):
-        x *= np.maximum(back(seen / (A(x) + 1e-12)), 0)  # spectra have -1e-17 for 0
+        x *= np.maximum(back(seen / (A(x) + 1e-12)), 0) / total  # spectra have -1e-17 for 0
     return torch.from_numpy(x[spare:-spare, spare:-spare]).to(y)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from .schedule import NoiseSchedule, at
+from .schedule import NoiseSchedule, at, whole
 
 Generator = torch.Generator | Sequence[torch.Generator] | None
 
@@ -12,9 +12,11 @@ Generator = torch.Generator | Sequence[torch.Generator] | None
 def randn_like(x: torch.Tensor, generator: Generator = None) -> torch.Tensor:
     """Standard normal noise shaped like x, drawn on the CPU in float32 and then moved, so a seed means one noise.
 
-    With one generator a sample, each draws what it would draw alone.
+    With one generator a sample, each draws what it would draw alone. Raises: ValueError if there are more or fewer.
     """
     if isinstance(generator, Sequence):
+        if len(generator) != len(x):
+            raise ValueError(f"wanted one generator for each of {len(x)} samples, got {len(generator)}")
         return torch.cat([torch.randn(x[:1].shape, generator=g) for g in generator]).to(x)
     return torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x)
 
@@ -43,8 +45,10 @@ def forward_chain(
 
     Args:
         start: the time x0 is of, if the chain is to go on from x_start; then x_{start+1} .. x_T come.
+    Raises: ValueError if start lies outside 0..T, when the first step is asked for.
     Source: Ho et al. (2020), arXiv 2006.11239, equation 2.
     """
+    whole("start", start, 0, schedule.T)
     x = x0
     for beta in schedule.beta[start + 1 :].tolist():
         x = (1 - beta) ** 0.5 * x + beta**0.5 * randn_like(x, generator)

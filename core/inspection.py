@@ -49,8 +49,8 @@ def _fashion(split: str, folder: str) -> tuple[Tensor, Tensor]:
 
 def _drawn(model: ClassToImage, label: int | None, split: str) -> Tensor:
     n, seed = MADE[split]
-    labels = [i % max(model.classes, 1) for i in range(n)] if label is None else [label] * n
-    *_, last = model.stream(labels, steps=10, guidance=1.0, seed=seed)
+    labels = None if not model.classes else [i % model.classes if label is None else label for i in range(n)]
+    *_, last = model.stream(labels, n, steps=min(10, model.schedule.T), guidance=1.0, seed=seed)
     return last.x_next.clamp(-1, 1)
 
 

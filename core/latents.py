@@ -59,8 +59,11 @@ def stream_from(
     Raises: ValueError if the rows do not go together, or as `TextToImage.stream`.
     """
     rows = max(len(states), len(noise))
-    if len(states) not in (1, rows) or len(noise) not in (1, rows):
-        raise ValueError(f"states and noise must have as many rows, or one, got {len(states)} and {len(noise)}")
+    if noise.ndim != 4 or len(states) not in (1, rows) or len(noise) not in (1, rows):
+        raise ValueError(
+            "states (B, L, D) and noise (B, C, h, w) must have as many rows, or one, "
+            f"got {tuple(states.shape)} and {tuple(noise.shape)}"
+        )
     walk = named_sampler(model.default("sampler") if sampler is None else sampler)
     times, scale = model.plan(steps, sampler)
     dtype = model.unet.conv_in.weight.dtype

@@ -74,11 +74,13 @@ def stirling(n: int) -> float:
 
 
 def log_stirling(n: int) -> float:
-    """ln n! ~ ln(2 pi n) / 2 + n ln n - n, for any n.
+    """ln n! ~ ln(2 pi n) / 2 + n ln n - n.
 
-    Raises: ValueError below 1.
+    Raises: ValueError below 1, and above 10^305, where ln n! no longer fits a float.
     Source: Feller (1968), II.9.
     """
+    if n > 10**305:
+        raise ValueError("log_stirling wants n of at most 10^305: beyond it ln n! overflows")
     return math.log(2 * math.pi * _positive(n)) / 2 + n * math.log(n) - n
 
 
@@ -132,12 +134,14 @@ def chi_square(counts: ArrayLike, pmf: ArrayLike) -> ChiSquare:
     Args:
         counts: how often each outcome came up, shape (m,). pmf: the chance of each, shape (m,).
     Returns: with one cell left there is nothing to compare: statistic 0, 0 degrees, p-value 1.
-    Raises: ValueError if the shapes differ or nothing was counted.
+    Raises: ValueError if the shapes differ, a count is negative or no number, or nothing was counted.
     Source: Pearson (1900), "On the criterion ...", Philosophical Magazine 50; the rule of five: Cochran (1954).
     """
     counts, pmf = np.asarray(counts, dtype=np.float64), np.asarray(pmf, dtype=np.float64)
     if counts.shape != pmf.shape or counts.ndim != 1:
         raise ValueError(f"counts and chances must be of the same outcomes, got shapes {counts.shape} and {pmf.shape}")
+    if not (np.isfinite(counts).all() and (counts >= 0).all()):
+        raise ValueError("counts must be finite and not negative")
     if counts.sum() <= 0:
         raise ValueError("chi_square wants at least one trial, got none")
     cells, seen, due = [], 0.0, 0.0

@@ -91,6 +91,8 @@ def resize(
             f"got {image.dtype} of shape {tuple(image.shape)}"
         )
     sizes = size if isinstance(size, tuple) else (size, size)
+    if len(sizes) != 2:
+        raise ValueError(f"size must be one number or a pair (H, W), got {size!r}")
     rows, cols = (
         resize_weights(old, new, method, align_corners=align_corners, antialias=antialias, a=a).to(image)
         for old, new in zip(image.shape[-2:], sizes, strict=True)
@@ -126,7 +128,15 @@ def fit_upscaling(pairs: list[tuple[Tensor, Tensor]], factor: int, reach: int = 
 
 
 def upscale(image: Tensor, kernel: Tensor, factor: int) -> Tensor:
-    """`transposed_convolve` with stride `factor`, the picture's edge repeated and the result cropped to factor H, W."""
+    """`transposed_convolve` with stride `factor`, the picture's edge repeated and the result cropped to factor H, W.
+
+    Raises: ValueError if the kernel is not square with a side of an odd multiple of `factor`, as `fit_upscaling`'s is.
+    """
+    side = kernel.shape[-1]
+    if kernel.shape != (side, side) or side % factor or side // factor % 2 == 0:
+        raise ValueError(
+            f"the kernel must be square, its side an odd multiple of {factor}, got shape {tuple(kernel.shape)}"
+        )
     reach = (len(kernel) // factor - 1) // 2
     return transposed_convolve(
         pad(image, reach, "replicate"), kernel.to(image), stride=factor, padding=2 * reach * factor
@@ -134,7 +144,11 @@ def upscale(image: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 
 def psnr(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error); infinite for equal pictures."""
+    """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean squared error); infinite for equal pictures.
+
+    Raises: ValueError if the shapes differ.
+    """
+    _alike(image, reference)
     error = float((image.cpu().double() - reference.cpu().double()).square().mean())
     return 10 * math.log10(peak**2 / error) if error else math.inf
 
@@ -142,10 +156,11 @@ def psnr(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
 def ssim(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
     """Structural similarity, the mean over all windows of 7 x 7 pixels inside and all channels; 1 is equal.
 
-    Raises: ValueError if a side is below 7.
+    Raises: ValueError if the shapes differ, or a side is below 7.
     Source: Wang et al. (2004), "Image quality assessment", equation 13, with K1 = 0.01 and K2 = 0.03; uniform windows
         and sample variances as in scikit-image.
     """
+    _alike(image, reference)
     if min(image.shape[-2:]) < 7:
         raise ValueError(f"SSIM needs pictures of at least 7 x 7 pixels, got {tuple(image.shape[-2:])}")
     x, y = (p.double().reshape(-1, 1, *p.shape[-2:]) for p in (image, reference))
@@ -157,13 +172,20 @@ def ssim(image: Tensor, reference: Tensor, peak: float = 1.0) -> float:
     return float(alike.mean())
 
 
+def _alike(image: Tensor, reference: Tensor) -> None:
+    if image.shape != reference.shape:
+        raise ValueError(
+            f"pictures must have one shape to be compared, got {tuple(image.shape)} and {tuple(reference.shape)}"
+        )
+
+
 def _window_means(planes: Tensor) -> Tensor:
     return F.avg_pool2d(F.avg_pool2d(planes, (7, 1), stride=1), (1, 7), stride=1)
 
 
 def _check(n_in: int, n_out: int, method: str, align_corners: bool, antialias: bool) -> None:
     for size in (n_in, n_out):
-        if not isinstance(size, int) or size < 1:
+        if not hasattr(size, "__index__") or size < 1:
             raise ValueError(f"a size must be a whole number of at least 1, got {size!r}")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")

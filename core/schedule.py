@@ -25,7 +25,7 @@ class NoiseSchedule:
     alpha_bar: torch.Tensor
 
     def __post_init__(self):
-        a = torch.as_tensor(self.alpha_bar, dtype=torch.float64).detach()
+        a = torch.as_tensor(self.alpha_bar, dtype=torch.float64).detach().clone()  # what is frozen is not shared
         object.__setattr__(self, "alpha_bar", a)
         if a.ndim != 1 or len(a) < 2:
             raise ValueError(f"alpha_bar must have shape (T + 1,) with T at least 1, got {tuple(a.shape)}")
@@ -36,6 +36,9 @@ class NoiseSchedule:
                 f"alpha_bar must fall strictly, but is 0 from t = {int((a == 0).nonzero()[0])} on: what is left of the "
                 "picture there is less than float64 holds; fewer steps or smaller betas would fit"
             )
+        if a[0] == 1 and (a.diff() == 0).any():
+            t = int((a.diff() == 0).nonzero()[0])
+            raise ValueError(f"alpha_bar must fall strictly, but is {a[t]:g} at t = {t} and at {t + 1}")
         if a[0] != 1 or a[-1] < 0 or not (a.diff() < 0).all():
             raise ValueError(
                 f"alpha_bar must fall strictly from 1 and stay at or above 0, got {a[0]:g} ... {a[-1]:g}; "
@@ -93,7 +96,7 @@ class NoiseSchedule:
         Raises: ValueError for n outside 1..T or an unknown spacing.
         Source: Lin et al. (2023), arXiv 2305.08891, table 2; Karras et al. (2022), arXiv 2206.00364, equation 5.
         """
-        _whole("steps n", n, 1, self.T)
+        whole("steps n", n, 1, self.T)
         T = self.T
         if spacing == "trailing":
             times = T - torch.arange(n, dtype=torch.float64) * T / n
@@ -129,7 +132,7 @@ def at(values: torch.Tensor, t: int | torch.Tensor, x: torch.Tensor) -> torch.Te
     """
     if not isinstance(t, torch.Tensor) or t.ndim == 0:
         t = int(t) if isinstance(t, torch.Tensor) and not t.is_floating_point() else t
-        _whole("time t", t, 0, len(values) - 1)
+        whole("time t", t, 0, len(values) - 1)
         return values[t]
     if t.is_floating_point() or t.dtype == torch.bool:
         raise ValueError(f"times t must be integers, got {t.dtype}")
@@ -143,15 +146,18 @@ def at(values: torch.Tensor, t: int | torch.Tensor, x: torch.Tensor) -> torch.Te
 def expand(values: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Shape one number, or one per sample (B,), so that it multiplies x (B, ...): (B, 1, ..., 1)."""
     values = torch.as_tensor(values)
-    if values.ndim == 0 or values.ndim == x.ndim:
+    if values.ndim == 0:
         return values
-    if values.shape != x.shape[:1]:
+    if values.shape == x.shape[:1]:
+        return values.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    if values.ndim != x.ndim or any(n not in (1, m) for n, m in zip(values.shape, x.shape, strict=True)):
         raise ValueError(f"wanted one number or shape ({x.shape[0]},), got {tuple(values.shape)}")
-    return values.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return values
 
 
 def from_beta(beta: torch.Tensor) -> NoiseSchedule:
     """The schedule whose steps 1..T add the variances beta, (T,), each in (0, 1), the last perhaps 1."""
+    beta = beta.double()
     return NoiseSchedule(torch.cat([beta.new_ones(1), (1 - beta).cumprod(0)]))
 
 
@@ -172,7 +178,7 @@ def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> NoiseSch
 
     Source: Nichol & Dhariwal (2021), arXiv 2102.09672, equation 17.
     """
-    _whole("T", T, 1, MAX_T)
+    whole("T", T, 1, MAX_T)
     if not 0 <= s < 1 or not 0 < beta_max < 1:
         raise ValueError(f"wanted s in [0, 1) and beta_max in (0, 1), got s = {s} and beta_max = {beta_max}")
     u = torch.arange(T + 1, dtype=torch.float64) / T
@@ -185,7 +191,7 @@ def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1
 
     Source: Chen (2023), arXiv 2301.10972, algorithm 1 (after Jabri et al. 2022).
     """
-    _whole("T", T, 1, MAX_T)
+    whole("T", T, 1, MAX_T)
     if not (start < end and 0 < tau < float("inf") and end - start < float("inf")):
         raise ValueError(f"wanted finite start < end and tau > 0, got start {start}, end {end}, tau {tau}")
     u = torch.linspace(start, end, T + 1, dtype=torch.float64)
@@ -206,7 +212,7 @@ def karras(T: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho
 
     Source: Karras et al. (2022), arXiv 2206.00364, equation 5 and table 1.
     """
-    _whole("T", T, 1, MAX_T)
+    whole("T", T, 1, MAX_T)
     if not (0 < sigma_min < sigma_max < float("inf") and 0 < rho < float("inf")):
         raise ValueError(
             f"wanted 0 < sigma_min < sigma_max and rho > 0, all finite, got sigma_min = {sigma_min}, "
@@ -223,7 +229,7 @@ def flow(T: int = 1000) -> NoiseSchedule:
     At T nothing of the picture is left. `shifted` moves it as its users do.
     Source: Lipman et al. (2023), arXiv 2210.02747; Liu et al. (2023), arXiv 2209.03003, equation 1.
     """
-    _whole("T", T, 1, MAX_T)
+    whole("T", T, 1, MAX_T)
     u = torch.arange(1, T + 1, dtype=torch.float64) / T
     return from_sigma(u / (1 - u))
 
@@ -278,12 +284,12 @@ def named_schedule(name: str, **arguments) -> NoiseSchedule:
     return SCHEDULES[name](**arguments)
 
 
-def _whole(what: str, value, low: int, high: int) -> None:
+def whole(what: str, value, low: int, high: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
         raise ValueError(f"{what} must be a whole number in {low}..{high}, got {value!r}")
 
 
 def _betas(T, beta_1, beta_T) -> None:
-    _whole("T", T, 1, MAX_T)
+    whole("T", T, 1, MAX_T)
     if not 0 < beta_1 <= beta_T < 1:
         raise ValueError(f"wanted 0 < beta_1 <= beta_T < 1, got beta_1 = {beta_1} and beta_T = {beta_T}")

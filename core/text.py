@@ -135,9 +135,13 @@ class TextEncoder(nn.Module):
 
         Raises: ValueError if there is no prompt or one is not a string.
         """
+        return self.states(self.ids(prompts))
+
+    def ids(self, prompts: Sequence[str]) -> Tensor:
+        """`token_ids` where the tower is. Raises: ValueError if there is no prompt or one is not a string."""
         if isinstance(prompts, str) or not prompts or not all(isinstance(p, str) for p in prompts):
             raise ValueError(f"wanted a list of at least one prompt, got {prompts!r}")
-        return self.states(token_ids(prompts).to(self.known.device))
+        return token_ids(prompts).to(self.known.device)
 
     def states(self, ids: Tensor) -> Tensor:
         """The same from token ids (B, L) as `token_ids` gives them."""
@@ -152,8 +156,11 @@ class TextEncoder(nn.Module):
         return states.masked_fill(after[:, :, None], 0) if self.config.zero_after_end else states
 
     def embed(self, prompts: Sequence[str]) -> Tensor:
-        """One vector a prompt in the space that CLIP shares with pictures, (B, projection_dim), of length 1."""
-        pooled, _ = self.tower(token_ids(prompts).to(self.known.device))
+        """One vector a prompt in the space that CLIP shares with pictures, (B, projection_dim), of length 1.
+
+        Raises: ValueError if there is no prompt or one is not a string.
+        """
+        pooled, _ = self.tower(self.ids(prompts))
         return nn.functional.normalize(pooled, dim=-1)
 
     @classmethod

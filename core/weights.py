@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
 
-PARTS = ("text_encoder", "image_encoder", "unet", "vae", "scheduler")
 NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}  # of the weights file; else "model"
 SHARD = 15 * 2**20  # bytes
 READ = ("text_encoder", "unet", "vae")  # what a text-to-image model is read from

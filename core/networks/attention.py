@@ -138,7 +138,7 @@ class TextEmbedding(nn.Module):
 
 
 class GEGLU(nn.Module):
-    """x W1 * gelu(x W2). Source: Shazeer (2020), arXiv 2002.05202, equation 6."""
+    """x W1 * gelu(x W2). Source: Shazeer (2020), arXiv 2002.05202."""
 
     def __init__(self, dim_in: int, dim_out: int):
         super().__init__()

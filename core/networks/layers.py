@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
-    """The noise amount as waves: cos and sin of t at ``dim / 2`` frequencies from 1 down to 1/10,000.
+    """The noise amount as waves: cos and sin of t at ``half = dim / 2`` frequencies 10,000^(-i / half), i = 0, 1, ...
 
     Args:
         t: times, shape (B,).

@@ -50,6 +50,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError(f"give either steps or minutes, got steps={self.steps} and minutes={self.minutes}")
+        if (self.steps or 0) < 0 or not (self.steps or self.minutes or 0) > 0 or self.warmup < 1:
+            raise ValueError(
+                f"steps or minutes must be above 0 and warmup at least 1, got steps={self.steps}, "
+                f"minutes={self.minutes} and warmup={self.warmup}"
+            )
         if self.prediction not in TARGETS:
             raise ValueError(f"unknown prediction {self.prediction!r}; known are {', '.join(TARGETS)}")
         if self.optimizer not in ("adamw", "muon"):

@@ -47,7 +47,6 @@ class CLIPConfig:
     text_width: int = 128
     text_layers: int = 3
     text_heads: int = 4
-    context_length: int = 77
     vocab_size: int = 49408
 
 

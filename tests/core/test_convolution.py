@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -223,11 +224,10 @@ def test_padding_equals_torch(height, width, padding, mode):
     assert not checks.padding(-padded, image, padding, mode).ok
 
 
-def test_zero_insertion_check():
+def test_zero_insertion_is_torchs_transposed_convolution_with_a_kernel_of_one_cell():
     image = numbers(0, 2, 3, 4)
-    assert cv.insert_zeros(image, (2, 3)).shape == (2, 5, 10)
-    assert checks.zero_insertion(cv.insert_zeros(image, (2, 3)), image, (2, 3)).ok
-    assert not checks.zero_insertion(cv.insert_zeros(image, (3, 2)), image, (2, 3)).ok
+    spread = F.conv_transpose2d(image[:, None], torch.ones(1, 1, 1, 1).to(image), stride=(2, 3))[:, 0]
+    assert torch.equal(cv.insert_zeros(image, (2, 3)), spread)
 
 
 @given(*[st.integers(1, 5)] * 4, st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
@@ -276,8 +276,17 @@ def test_single_precision_and_whole_numbers():
         (lambda: cv.transposed_convolve(CHECKERBOARD, QUARTERS, stride=2, output_padding=2), "smaller than stride"),
         (lambda: cv.transposed_convolve(CHECKERBOARD, QUARTERS, padding=2), "crops everything away.*at most 1"),
         (lambda: next(cv.transposed_steps(CHECKERBOARD, QUARTERS, stride=0)), "stride"),
+        (lambda: cv.convolve(CHECKERBOARD, QUARTERS, stride=(1, 1, 1)), r"a pair \(rows, columns\), got \(1, 1, 1\)"),
+        (lambda: cv.unread(5, 2, padding_mode="mirror"), "got 'mirror'"),
     ],
 )
 def test_bad_input_says_what_was_wanted(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.bool])
+def test_whole_numbers_do_not_wrap(dtype):
+    image, kernel = torch.full((4, 4), 100).to(dtype), torch.ones(3, 3).to(dtype)
+    assert cv.convolve(image, kernel).tolist() == [[9 * int(image[0, 0])] * 2] * 2
+    assert cv.transposed_convolve(image, kernel, stride=np.int64(1)).max() == 9 * int(image[0, 0])

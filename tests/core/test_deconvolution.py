@@ -167,6 +167,7 @@ def test_a_slip_fails_its_check(slip):
         (lambda y, k: naive_inverse(y, k.long()), "the kernel must be finite floats"),
         (lambda y, k: wiener(y, k, -1.0), "0 or more, got -1"),
         (lambda y, k: wiener(y, k, float("nan")), "0 or more, got nan"),
+        (lambda y, k: wiener(y, k, float("inf")), "0 or more, got inf"),
         (lambda y, k: richardson_lucy(y, k[:2], 5), "odd sides"),
         (lambda y, k: richardson_lucy(y, -k, 5), "no negative tap"),
         (lambda y, k: richardson_lucy(y, k, 0), "at least 1, got 0"),
@@ -215,3 +216,11 @@ def test_a_blur_goes_line_by_line_where_it_can(sides):
         forward, back = A.forward(x.numpy()), A.back(y.numpy())
         assert forward == pytest.approx(F.conv2d(x[None, None], taps)[0, 0].numpy(), abs=1e-14)
         assert back == pytest.approx(F.conv_transpose2d(y[None, None], taps)[0, 0].numpy(), abs=1e-14)
+
+
+def test_the_taps_sum_does_not_change_what_is_likeliest():
+    """Ten times as much light, seen through a kernel that takes in ten times as much, is the same picture."""
+    x, kernel = random(16, 16).abs(), random(3, 3, seed=1).abs()
+    y = convolve(x, kernel)
+    wanted = richardson_lucy(y / kernel.sum(), kernel / kernel.sum(), 20)
+    assert richardson_lucy(y, kernel, 20).numpy() == pytest.approx(wanted.numpy(), rel=1e-9)

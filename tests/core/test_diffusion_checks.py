@@ -139,6 +139,22 @@ def test_a_walk_that_becomes_nan_is_never_right(sampler):
         assert not checks.denoising(states, guesses, s.times(4).tolist(), s.alpha_bar, sampler).ok
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("name", ["flow", "cosine"])
+def test_a_networks_walk_is_right_from_pure_noise_too(name, sampler):
+    """Of flow's x_T no share is signal."""
+    s, x = SCHEDULES[name](), torch.randn(1, 4, 8, 8, generator=seeded(5), dtype=torch.float64)
+
+    def denoiser(x, t):
+        return Prediction.from_x0(x, torch.tanh(3 * x + s.alpha_bar[t]), s.alpha_bar[t])
+
+    steps = list(SAMPLERS[sampler](denoiser, s, x, s.times(12), generator=seeded(6)))
+    states, guesses = [x, *(step.x_next for step in steps)], [step.prediction.x0 for step in steps]
+    given = (s.times(12).tolist(), s.alpha_bar, sampler)
+    assert checks.denoising(states, guesses, *given).ok, checks.denoising(states, guesses, *given)
+    assert not checks.denoising([*states[:-1], states[-1] + 0.01], guesses, *given).ok
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 def test_guidance(dtype):
     """A network in half precision answers another batch otherwise by its rounding, and not by half of the scale."""

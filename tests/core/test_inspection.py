@@ -13,6 +13,7 @@ from core.denoiser import Prediction
 from core.mixtures import empirical_denoiser
 from core.networks.points import PointNetwork
 from core.networks.unet import UNet, UNetConfig
+from core.pipeline import ClassToImage
 from core.schedule import cosine, linear
 from core.toys import mixture
 from core.training.points import learn, loss_of, network_denoiser
@@ -140,3 +141,9 @@ def test_the_same_seed_trains_the_same_network():
     ]
     weights = [torch.cat([w.flatten() for w in end.network.parameters()]).numpy() for end in ends]
     assert np.array_equal(*weights)
+
+
+def test_without_the_data_set_a_model_of_no_class_and_one_step_draws_too(monkeypatch):
+    monkeypatch.setattr(inspection.datasets, "at_hand", lambda name: None)
+    drawn = inspection.class_pictures(ClassToImage.load("fashion-oneshot"), None)
+    assert not drawn.real and drawn.x0.shape[1:] == (1, 28, 28) and drawn.x0.std() > 0.05

@@ -141,6 +141,10 @@ def test_what_bicubic_keeps(a, degree):
         (lambda: resize(torch.zeros(0, 4), 2, "area"), "no empty side"),
         (lambda: fit_upscaling([(torch.zeros(4, 4), torch.zeros(9, 8))], 2), r"\(8, 8\), got \(9, 8\)"),
         (lambda: ssim(torch.zeros(6, 9), torch.zeros(6, 9)), "at least 7 x 7"),
+        (lambda: ssim(torch.zeros(1, 9, 9), torch.zeros(3, 9, 9)), r"one shape.*\(1, 9, 9\) and \(3, 9, 9\)"),
+        (lambda: psnr(torch.zeros(9), torch.zeros(1)), "one shape"),
+        (lambda: resize(torch.zeros(4, 4), (2, 2, 2), "area"), r"a pair \(H, W\), got \(2, 2, 2\)"),
+        (lambda: upscale(torch.zeros(3, 3), torch.zeros(4, 4), 2), r"an odd multiple of 2, got shape \(4, 4\)"),
     ],
 )
 def test_what_cannot_be_is_refused(call, message):

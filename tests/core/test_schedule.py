@@ -19,6 +19,7 @@ from core.schedule import (
     cosine,
     expand,
     flow,
+    from_beta,
     karras,
     linear,
     named_schedule,
@@ -250,7 +251,7 @@ def test_at_reads_one_time_or_one_per_sample():
         (lambda: zero_terminal_snr(linear(1)), "at least 2, got 1"),
         (lambda: NoiseSchedule(torch.tensor([1.0])), "T at least 1"),
         (lambda: NoiseSchedule(torch.tensor([0.9, 0.5])), "from 1"),
-        (lambda: NoiseSchedule(torch.tensor([1, 0.5, 0.5])), "strictly"),
+        (lambda: NoiseSchedule(torch.tensor([1, 0.5, 0.5])), "strictly, but is 0.5 at t = 1 and at 2"),
         (lambda: NoiseSchedule(torch.tensor([1, 0.5, -0.1])), "above 0"),
         (lambda: NoiseSchedule(torch.tensor([1, float("nan")])), "finite"),
         (
@@ -268,8 +269,21 @@ def test_at_reads_one_time_or_one_per_sample():
         (lambda: at(linear().signal, torch.tensor([1, 1001]), torch.zeros(2)), "1001"),
         (lambda: at(linear().signal, torch.tensor([1, 2, 3]), torch.zeros(2)), r"\(2,\)"),
         (lambda: expand(torch.ones(3), torch.zeros(2, 4)), r"\(2,\)"),
+        (lambda: expand(torch.ones(5, 2), torch.zeros(1, 2)), r"\(1,\), got \(5, 2\)"),
+        (lambda: SCHEDULES["sigmoid"](10, tau=0.1), r"strictly, but is 1e-09 at t = \d and at \d"),
     ],
 )
 def test_bad_input_is_a_value_error_that_says_what_came(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_schedule_is_float64_and_its_own():
+    beta = torch.linspace(1e-4, 0.02, 1000)  # float32
+    assert torch.equal(from_beta(beta).alpha_bar[1:], (1 - beta.double()).cumprod(0))
+    given = torch.tensor([1, 0.5, 0.2], dtype=torch.float64)
+    schedule = NoiseSchedule(given)
+    given[1] = 7
+    assert schedule.alpha_bar.tolist() == [1, 0.5, 0.2]
+    points = expand(torch.tensor([1.0, 2.0]), torch.zeros(2, dtype=torch.float64))
+    assert points.tolist() == [1, 2] and points.dtype == torch.float64

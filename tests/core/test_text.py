@@ -210,6 +210,8 @@ def test_bad_input():
     for prompts in ([], ["a", None], "a bare string"):
         with pytest.raises(ValueError, match="wanted a list of at least one prompt, got"):
             ours(prompts)
+        with pytest.raises(ValueError, match="wanted a list of at least one prompt, got"):
+            ours.embed(prompts)
     with pytest.raises(ValueError, match="'gelu' or 'quick_gelu', got 'relu'"):
         TextEncoder(replace(SMALL, hidden_act="relu"))
     state = theirs.state_dict()

@@ -327,6 +327,9 @@ def test_two_processes_learn_as_one(tmp_path, monkeypatch):
         ({}, "give either steps or minutes, got steps=None and minutes=None"),
         ({"steps": 3, "minutes": 1.0}, "got steps=3 and minutes=1.0"),
         ({"steps": 3, "prediction": "score"}, "unknown prediction 'score'; known are epsilon, sample, v_prediction"),
+        ({"steps": 0}, "must be above 0 and warmup at least 1, got steps=0"),
+        ({"minutes": 0.0}, "got steps=None, minutes=0.0"),
+        ({"steps": 3, "warmup": 0}, "warmup=0"),
         ({"steps": 3, "optimizer": "sgd"}, "unknown optimizer 'sgd'; known are adamw, muon"),
     ],
 )

@@ -251,8 +251,10 @@ def test_both_ends_are_the_pictures_of_their_own(model, sampler):
 
 def test_stream_from_refuses_rows_that_do_not_go_together(model):
     states = model.text(["red", "blue"])
-    with pytest.raises(ValueError, match="as many rows, or one, got 2 and 3"):
+    with pytest.raises(ValueError, match=r"as many rows, or one, got \(2, 77, \d+\) and \(3, 4, 16, 16\)"):
         stream_from(model, states, torch.zeros(3, 4, 16, 16))
+    with pytest.raises(ValueError, match=r"noise \(B, C, h, w\) must.* and \(4, 16, 16\)"):
+        stream_from(model, states[:1], torch.zeros(4, 16, 16))
 
 
 def test_a_brush_on_a_latent_changes_the_picture_at_once(model):
