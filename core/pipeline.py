@@ -81,8 +81,7 @@ def own_sampler(config: Mapping[str, Any]) -> str | None:
 def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
     """The same config for another sampler, as diffusers' ``Scheduler.from_config`` has it.
 
-    One that names no scheduler (this project's own models) means the same whoever walks. A sampler that diffusers lacks
-    takes DDIM's times.
+    One that names no scheduler means the same whoever walks. A sampler that diffusers lacks takes DDIM's times.
     """
     kind = SCHEDULERS.get(sampler, SCHEDULERS["ddim"])
     return {**config, "_class_name": kind.name} if own_sampler(config) else dict(config)
@@ -121,6 +120,19 @@ def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     )
 
 
+def read_scheduler(folder: Path) -> tuple[dict[str, Any], NoiseSchedule]:
+    """A model folder's ``scheduler_config.json``, and the noise schedule that it describes.
+
+    Raises: ValueError if it cannot be read or asks for what this project does not have.
+    """
+    config = weights.read_json(folder / "scheduler" / "scheduler_config.json")
+    schedule = noise_schedule(config)
+    own_sampler(config)
+    if config.get("prediction_type", "epsilon") not in READINGS:
+        raise ValueError(f"unknown prediction_type {config['prediction_type']!r}; known are {', '.join(READINGS)}")
+    return config, schedule
+
+
 def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]:
     """When a checkpoint wants to be sampled, and from how much noise.
 
@@ -129,7 +141,7 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
             ``set_alpha_to_one`` decide; see `walked_by`.
         steps: network calls (for one-call samplers), 1 to T.
     Returns: (times strictly descending, in this project's 0..T; scale of the start noise).
-    Raises: ValueError for an unknown scheduler or spacing, or a number of steps that does not fit.
+    Raises: ValueError for an unknown scheduler or spacing, or a number of steps that does not fit, or leaves no way.
     """
     schedule, sampler = noise_schedule(config), own_sampler(config)
     kind = SCHEDULERS[sampler] if sampler else Scheduler("", "leading", says_last=True)
@@ -146,6 +158,8 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
         times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
     last = 1 if kind.says_last and not config.get("set_alpha_to_one", True) else 0
     times = torch.cat([times[times > last], torch.tensor([last])])
+    if len(times) < 2:
+        raise ValueError(f"{steps} steps spaced {spacing!r} leave none to walk before t = {last}; take more")
     return times, float(schedule.noise[times[0]]) if kind.sigmas and spacing != "leading" else 1.0
 
 
@@ -293,8 +307,8 @@ class ClassToImage:
         """
         folder = weights.resolve(name)
         unet, _ = weights.load(f"{folder}/unet", device=usable(device))
-        scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
-        return cls(unet, noise_schedule(scheduler), weights.read_model_card(folder), scheduler)
+        scheduler, schedule = read_scheduler(folder)
+        return cls(unet, schedule, weights.read_model_card(folder), scheduler)
 
     @property
     def classes(self) -> int:
@@ -302,16 +316,18 @@ class ClassToImage:
 
     @property
     def prediction_type(self) -> str:
-        return self.scheduler["prediction_type"]
+        return self.scheduler.get("prediction_type", "epsilon")
 
     def context(self, labels: Sequence[int] | None, batch: int = 1) -> Tensor:
         """What the U-Net attends to, (B, 1, classes + 1): a class per picture, or none for ``batch`` pictures.
 
-        Raises: ValueError for a class outside 0..classes-1.
+        Raises: ValueError for a class outside 0..classes-1, or no picture at all.
         """
         numbers = [self.classes] * batch if labels is None else list(labels)
-        if labels is not None and not all(0 <= n < self.classes for n in numbers):
-            raise ValueError(f"classes must be from 0 to {self.classes - 1}, got {numbers}")
+        if not numbers:
+            raise ValueError(f"wanted at least one picture, got labels={labels} and batch={batch}")
+        if labels is not None and not all(isinstance(n, int) and 0 <= n < self.classes for n in numbers):
+            raise ValueError(f"classes must be whole numbers from 0 to {self.classes - 1}, got {numbers}")
         return class_context(torch.tensor(numbers), self.classes).to(self.unet.conv_in.weight)
 
     def denoiser(
@@ -334,15 +350,20 @@ class ClassToImage:
         guidance: Guidance | None = None,
         seed: int = 0,
     ) -> Iterator[Step]:
-        """Draw pictures (B, C, size, size) in [-1, 1]; picture i starts from the noise of ``seed + i``."""
-        defaults = self.card.defaults
-        walk = named_sampler(sampler or defaults["sampler"])
-        times, scale = sampling_plan(self.scheduler, defaults["steps"] if steps is None else steps)
+        """Draw pictures (B, C, size, size) in [-1, 1]; picture i starts from the noise of ``seed + i``.
+
+        Raises: ValueError at the call if an argument cannot be used.
+        """
+        defaults = suited(self.scheduler) | dict(self.card.defaults)
+        name = sampler or defaults["sampler"]
+        walk = named_sampler(name)
+        plan = walked_by(self.scheduler, name)
+        times, scale = sampling_plan(plan, defaults["steps"] if steps is None else steps)
+        denoiser = self.denoiser(labels, batch, guidance=defaults["guidance"] if guidance is None else guidance)
         n = batch if labels is None else len(labels)
         generators = [torch.Generator().manual_seed(seed + i) for i in range(n)]
         c = self.unet.config
         x = torch.cat([torch.randn(1, c.in_channels, c.sample_size, c.sample_size, generator=g) for g in generators])
-        denoiser = self.denoiser(labels, batch, guidance=defaults["guidance"] if guidance is None else guidance)
         x = (scale * x).to(self.unet.conv_in.weight)
         return walk(denoiser, self.schedule, x, times, generator=generators[0] if n == 1 else generators)
 
@@ -385,13 +406,7 @@ class TextToImage:
         if dtype not in (torch.float16, torch.bfloat16, torch.float32):
             raise ValueError(f"dtype must be torch.float16, torch.bfloat16 or torch.float32, got {dtype!r}")
         folder = weights.resolve(name, half=dtype != torch.float32, report=report)
-        scheduler = weights.read_json(folder / "scheduler" / "scheduler_config.json")
-        schedule = noise_schedule(scheduler)
-        own_sampler(scheduler)
-        if scheduler.get("prediction_type", "epsilon") not in READINGS:
-            raise ValueError(
-                f"unknown prediction_type {scheduler['prediction_type']!r}; known are {', '.join(READINGS)}"
-            )
+        scheduler, schedule = read_scheduler(folder)
         parts = {}
         for i, part in enumerate(weights.READ):
             if report is not None:
@@ -469,12 +484,12 @@ class TextToImage:
 
         Args:
             negative: words to steer away from, in place of the empty prompt.
-            sampler, steps, guidance, style, size: None takes the card's default. Guidance 1 is none; Ho & Salimans' w
-                is guidance - 1; it may be a function of t.
+            sampler, steps, guidance, style: None takes the card's default. Guidance 1 is none; Ho & Salimans' w is
+                guidance - 1; it may be a function of t.
             style: how much the prompt's style alone is pressed beside the whole prompt, where guidance is above 1; see
                 `style_of` and `network_denoiser`. 0 does not.
             seed: picture i of a batch starts from the noise of seed + i, on every device the same.
-            size: height and width in pixels.
+            size: height and width in pixels; None is what the U-Net was trained on.
             image: a picture (1 or B, 3, size, size) in [-1, 1] to start from; ``strength`` in [0, 1] says how much of
                 the way is walked again: int(steps * strength) steps, and none at 0.
             mask: (size, size), 1 where ``image`` is to be drawn anew, 0 where it stays.
@@ -512,6 +527,9 @@ class TextToImage:
                 raise ValueError(f"{name} must be a tensor of shape {wanted}, got {came}")
             if given is not None and not given.isfinite().all():
                 raise ValueError(f"{name} must be finite, got NaN or infinity")
+        for name, given, low in (("image", image, -1), ("mask", mask, 0)):
+            if given is not None and not low - 1e-3 <= given.min() <= given.max() <= 1 + 1e-3:
+                raise ValueError(f"{name} must lie in [{low}, 1], got {given.min():g} to {given.max():g}")
 
         dtype = self.unet.conv_in.weight.dtype
         states = self.text([prompt, negative]).to(dtype)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.denoiser import Denoiser
-from core.pipeline import ClassToImage, TextToImage, network_denoiser, sampling_plan, style_of
+from core.pipeline import ClassToImage, TextToImage, network_denoiser, style_of
 from core.samplers import named_sampler
 from core.training.batches import STYLES
 from core.training.objectives import Classifier
@@ -59,7 +59,7 @@ def walk(
 
     ask: the denoiser of some of the rows. steps: the card's if None.
     """
-    times, scale = sampling_plan(model.scheduler, model.default("steps") if steps is None else steps)
+    times, scale = model.plan(steps)
     sampler, c = named_sampler(model.default("sampler")), model.unet.config
     for start in tqdm(range(0, len(seeds), batch), desc="pictures"):
         rows = range(start, min(start + batch, len(seeds)))
@@ -75,7 +75,7 @@ def asking(model: TextToImage, prompts: Sequence[str], guidance: float, style: f
     named, rest = zip(*map(style_of, prompts), strict=True)
     words, empty, *alone = (model.text(said).to(model.unet.conv_in.weight) for said in (prompts, [""], named, rest))
     beside = (alone[0], alone[1], style) if any(named) else None
-    kind = model.scheduler["prediction_type"]
+    kind = model.scheduler.get("prediction_type", "epsilon")
     return network_denoiser(model.unet, model.schedule, kind, words, empty, guidance, style=beside)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import diffusers
 import numpy as np
@@ -12,7 +12,8 @@ import transformers
 
 from core import weights
 from core.networks.attention import Record
-from core.pipeline import TextToImage, noise_schedule, sampling_plan, style_of
+from core.networks.unet import UNet, UNetConfig
+from core.pipeline import ClassToImage, TextToImage, noise_schedule, sampling_plan, style_of
 from core.samplers import SAMPLERS
 from core.text import token_ids
 from core.weights import Card
@@ -22,6 +23,7 @@ SD15 = dict(
     timestep_spacing="leading", set_alpha_to_one=False, clip_sample=False, prediction_type="epsilon",
 )  # fmt: skip
 TRAILING = SD15 | dict(timestep_spacing="trailing", set_alpha_to_one=True, steps_offset=0)
+NAMED = {"_class_name": "UNet2DConditionModel"}
 SIZE = 16
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:diffusers.*", "ignore:The configuration file of this scheduler:FutureWarning"
@@ -159,11 +161,12 @@ def test_noise_schedules_are_those_of_diffusers(config):
         ({"beta_schedule": "sigmoid_like"}, "unknown noise schedule 'sigmoid_like'; known are linear"),
         ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "unknown noise schedule 'linear' rescaled"),
         ({"timestep_spacing": "log"}, "unknown timestep_spacing 'log'; known are trailing, leading, linspace"),
+        ({"num_train_timesteps": 1, "set_alpha_to_one": False}, "1 steps spaced 'leading' leave none to walk before t"),
     ],
 )
 def test_conventions_that_are_not_ours(config, words):
     with pytest.raises(ValueError, match=words):
-        sampling_plan(config, 10)
+        sampling_plan(config, config.get("num_train_timesteps", 10))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001, 1_000_000, 2.5, "20", True, None])
@@ -525,6 +528,9 @@ NAN, INF = math.nan, math.inf
         ({"image": picture(), "mask": torch.ones(8, 8)}, r"mask must be .* \(16, 16\), got \(8, 8\)"),
         ({"image": picture(), "mask": torch.ones(1, 16, 16)}, r"mask must be .* got \(1, 16, 16\)"),
         ({"image": picture(), "mask": torch.full((16, 16), NAN)}, "mask must be finite"),
+        ({"image": picture(), "mask": 255 * torch.ones(16, 16)}, r"mask must lie in \[0, 1\], got 255 to 255"),
+        ({"image": picture(), "mask": -torch.ones(16, 16)}, r"mask must lie in \[0, 1\], got -1 to -1"),
+        ({"image": 127.5 * (picture() + 1)}, r"image must lie in \[-1, 1\], got .* to 25"),
         ({"token_weights": [1.0] * 78}, "token_weights must be at most 77 finite numbers"),
         ({"token_weights": [1.0, NAN]}, "token_weights must be at most 77 finite numbers"),
     ],
@@ -589,3 +595,25 @@ def test_parts_that_do_not_belong_together(folder, tmp_path):
     )
     with pytest.raises(ValueError, match="attends to 16 numbers a token, but its text encoder gives 24"):
         TextToImage.load(where)
+
+
+def test_a_model_of_classes_reads_its_folder_as_one_of_words_does(tmp_path):
+    """A folder without a card, of a scheduler that spaces its steps otherwise, and what it cannot draw."""
+    config = UNetConfig(8, 1, 1, (8, 16), cross_attention_dim=4, attention_head_dim=2, norm_num_groups=4)
+    weights.save(tmp_path / "unet", asdict(config) | NAMED, UNet(config).state_dict(), Card("tiny"))
+    theirs = diffusers.DDIMScheduler(**SD15)
+    (tmp_path / "scheduler").mkdir()
+    weights.write_json(tmp_path / "scheduler" / "scheduler_config.json", written(theirs))
+    model = ClassToImage.load(tmp_path, device="cpu")
+    assert model.prediction_type == "epsilon"
+    steps = list(model.stream([1], sampler="ddim", steps=10, guidance=1.0))
+    theirs.set_timesteps(10)
+    assert [step.t - 1 for step in steps] == theirs.timesteps.tolist()
+    for bad in ({"labels": []}, {"labels": None, "batch": 0}):
+        with pytest.raises(ValueError, match="wanted at least one picture"):
+            model.stream(**bad)
+    with pytest.raises(ValueError, match=r"classes must be whole numbers from 0 to 2, got \[1.0\]"):
+        model.stream([1.0])
+    weights.write_json(tmp_path / "scheduler" / "scheduler_config.json", {"prediction_type": "flow_prediction"})
+    with pytest.raises(ValueError, match="unknown prediction_type 'flow_prediction'"):
+        ClassToImage.load(tmp_path, device="cpu")

@@ -946,7 +946,7 @@ def test_fashion(small_recipes, tmp_path):
     *_, last = model.stream([3, 3], seed=4)
     *_, alone = model.stream([3], seed=5)
     assert torch.allclose(last.x_next[1:], alone.x_next, atol=1e-4)  # picture i starts from seed + i
-    with pytest.raises(ValueError, match="classes must be from 0 to 9, got"):
+    with pytest.raises(ValueError, match="classes must be whole numbers from 0 to 9, got"):
         model.context([10])
     for folder in (out, oneshot):
         name = {out: "fashion", oneshot: "fashion-oneshot"}[folder]
