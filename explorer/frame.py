@@ -1,6 +1,7 @@
 """What every tab shares: heading, presets, controls, stage, formula, badge, notice, code, address, endpoint."""
 
 import html
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
-import numpy as np
 from gradio.context import Context
 from gradio.events import api
 from markdown_it import MarkdownIt
@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from core.checks import Check
 from explorer import errors, runs
 from explorer.components.address import Address, Chips
-from explorer.components.base import script
+from explorer.components.base import as_text, script
 from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
@@ -64,7 +64,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     A stream may also yield None where there is nothing new to show: it can be stopped at every yield.
 
     With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
-    others too.
+    others too. With HEAVY, a function(settings) -> bool that says for which settings update() takes seconds, those go
+    one at a time, and no other move waits behind them.
     """
     cls, presets = module.Settings, module.PRESETS
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
@@ -101,7 +102,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
-    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update)) if hasattr(module, "update") else None
+    update: Any = runs.observed(module.NAME, "move", quick(module)) if hasattr(module, "update") else None
     stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
@@ -265,6 +266,11 @@ LIGHT: dict[str, Any] = {
 }
 
 
+def quick(module: ModuleType | SimpleNamespace) -> Callable[[Any], View]:
+    """The update of a module, in its turn."""
+    return runs.in_turn(module.update, heavy=getattr(module, "HEAVY", None))
+
+
 def heavily(module: ModuleType | SimpleNamespace) -> dict[str, Any]:
     """Where the runs of a module wait: in one queue for the device, or, where they share it, TOGETHER at a time."""
     together = getattr(module, "TOGETHER", None)
@@ -278,11 +284,11 @@ def endpoint(module: ModuleType | SimpleNamespace, *, long: bool = False) -> Cal
 
     long: its update takes seconds, and moves must not wait for their turn behind it.
     """
-    shape, update = signature(module.Settings), module.update if long else runs.in_turn(module.update)
+    shape, update = signature(module.Settings), module.update if long else quick(module)
 
     def call(*args: Any) -> dict:
         with errors.told():
-            return as_arrays(update(parse(module.Settings, dict(zip(shape.parameters, args, strict=True)))).numbers)
+            return in_json(update(parse(module.Settings, dict(zip(shape.parameters, args, strict=True)))).numbers)
 
     call.__name__ = module.NAME
     call.__doc__ = module.QUESTION
@@ -291,17 +297,9 @@ def endpoint(module: ModuleType | SimpleNamespace, *, long: bool = False) -> Cal
     return call
 
 
-def as_arrays(numbers: Any) -> Any:
-    """The same for JSON, lists of numbers as arrays: Gradio looks through lists, number by number, for files."""
-    if isinstance(numbers, dict):
-        return {name: as_arrays(value) for name, value in numbers.items()}
-    if not isinstance(numbers, list | tuple) or len(numbers) < 2:
-        return numbers
-    try:
-        array = np.asarray(numbers)
-    except ValueError:  # rows of unlike lengths
-        return numbers
-    return array if array.dtype.kind in "if" else numbers
+def in_json(numbers: dict[str, Any]) -> dict[str, Any]:
+    """The same of what JSON has alone: of numpy's numbers and arrays Gradio's queue would send what they print."""
+    return json.loads(as_text(numbers))
 
 
 def notice_html(text: str) -> str:

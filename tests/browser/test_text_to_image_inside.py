@@ -19,7 +19,7 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     finished = latent.evaluate(PIXELS)
     machine.focus()
     page.keyboard.press("Home")
-    assert machine.locator(".machine-counter b").inner_text() == "step 1 of 2"
+    assert machine.locator(".machine-counter b").inner_text() == "after 0 of 2 steps"
     assert latent.evaluate(PIXELS) == noise.evaluate(PIXELS) != finished
 
     machine.locator(".machine-box.tokens").click()

@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from scipy.stats import binom
 
 from core import pictures
 from explorer import models
@@ -28,7 +30,10 @@ def test_coin_flips_with_defaults(page):
 
 
 def test_coin_flips_with_arguments(page):
-    assert page.predict(n=10, k=5, api_name="/coin_flips")["probability"] == pytest.approx(252 / 1024)
+    numbers = page.predict(n=10, k=5, api_name="/coin_flips")
+    assert numbers["probability"] == pytest.approx(252 / 1024)
+    assert numbers["pmf"] == pytest.approx(binom.pmf(np.arange(11), 10, 0.5).tolist())  # numbers, and not their text
+    assert len(page.predict(n=1000, api_name="/coin_flips")["pmf"]) == 1001
 
 
 def test_text_to_image_with_the_model_of_the_command(page):

@@ -168,10 +168,10 @@ def test_a_batch_is_the_pictures_of_the_seeds_that_follow(model):
         assert np.abs(np.array(picture).astype(int) - alone.pixels[0]).max() <= 1
         assert f"Seed: {5 + i}," in picture.text["parameters"]
     assert view.numbers["sha256"] == draw.draw(settings, model, 0.0).numbers["sha256"]
-    frame_of_all = piece(view, "player").frames[-1, 0]  # beside each other, 2 pixels between
-    assert frame_of_all.shape == (64, 196, 3)
+    frame_of_all = piece(view, "player").frames[-1, 0]  # two in a row, 2 pixels between
+    assert frame_of_all.shape == (130, 130, 3)
     third = np.array(Image.open(io.BytesIO(files[2]))) / 127.5 - 1
-    assert np.abs(frame_of_all[:, 132:] - third).max() < 0.01
+    assert np.abs(frame_of_all[66:, :64] - third).max() < 0.01
 
 
 def test_the_last_seed_is_that_of_the_last_picture(model):
@@ -185,8 +185,8 @@ def test_the_last_seed_is_that_of_the_last_picture(model):
             views(beyond, model)
 
 
-@pytest.mark.parametrize(("many", "rows", "columns"), [(4, 2, 2), (5, 2, 3), (6, 2, 3), (7, 2, 4), (8, 2, 4)])
-def test_as_few_places_as_can_be_stay_empty(many, rows, columns):
+@pytest.mark.parametrize(("many", "rows", "columns"), [(3, 2, 2), (5, 2, 3), (6, 2, 3), (7, 3, 3), (8, 3, 3)])
+def test_pictures_stand_in_a_square_so_that_each_is_shown_large(many, rows, columns):
     white = draw.sheet(torch.ones(many, 3, 8, 8))
     assert white.shape == (10 * rows - 2, 10 * columns - 2, 3)
     assert (white == 1).all(-1).sum() == many * 64 and (white[:8, :8] == 1).all()
@@ -229,13 +229,17 @@ def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model)
     people = {"doctor": {"pictures": 50, "man": 31, "woman": 7, "neither": 12}}
     counted = dataclasses.replace(model, card=dataclasses.replace(model.card, measured={"people": people}))
     frames = [np.zeros((2, 8, 8, 3), np.float32)]
-    told = draw.notice(Settings(prompt=" Doctor "), counted, model.text.tokens("doctor"), frames, frames[0][0])
+    asked = draw.wanted(Settings(prompt=" Doctor "))
+    told = draw.notice(asked, counted, model.text.tokens("doctor"), frames, frames[0][0])
     assert "Of 50 such pictures a classifier read **31** as a man, **7** as a woman, **12** as neither" in told
     assert "Nothing in the prompt asked for it" in told
     people["doctor"] |= {"man": 0, "woman": 0, "neither": 50}
-    told = draw.notice(Settings(prompt="doctor"), counted, model.text.tokens("doctor"), frames, frames[0][0])
-    assert "**50** as neither. “Neither” was named as something of no sex" in told
-    assert "classifier" not in draw.notice(QUICK, counted, model.text.tokens("red"), frames, frames[0][0])
+    told = draw.notice(asked, counted, model.text.tokens("doctor"), frames, frames[0][0])
+    assert "**50** as neither. The model does not know this word as a person" in told
+    otherwise = ({"prompt": "red"}, {"negative": "man"}, {"guidance": 0.0}, {"steps": 7}, {"size": "2"})
+    for change in otherwise:  # another prompt, or other settings than it was counted at
+        s = dataclasses.replace(asked, **change)
+        assert "classifier" not in draw.notice(s, counted, model.text.tokens(s.prompt), frames, frames[0][0])
 
 
 def test_png_says_that_it_is_synthetic_and_whose(model):
@@ -731,3 +735,11 @@ def test_an_unknown_model_is_a_message_not_a_crash():
 
 def test_the_badge_waits_for_the_result():
     assert "waiting" in frame.badge_html(None)
+
+
+def test_names_of_files_fit_every_file_system_and_tell_pictures_apart():
+    for prompt in ("𠀀" * 100, " ".join(["immeasurably"] * 12), "red apple", "!?"):
+        one, two = (ground.file_name(Settings(prompt=prompt, seed=seed)) for seed in (7, 2**32 - 1))
+        assert one != two and len(f"{two}.png".encode()) < 200 and two.endswith(str(2**32 - 1))
+    assert ground.file_name(Settings(prompt="red apple", seed=7)) == "red-apple-7"
+    assert ground.file_name(Settings(prompt="", seed=7)) == "7"

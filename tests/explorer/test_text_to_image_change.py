@@ -312,3 +312,9 @@ def test_code_prints_the_views_numbers(model, settings):
     for name, value in said.items():
         assert np.shape(value) == np.shape(numbers[name]), name
         assert np.allclose(value, numbers[name], rtol=1e-5, atol=1e-6, equal_nan=True), name
+
+
+def test_eight_pictures_that_are_one_are_said_to_be(model):
+    for same, why in (({"guidance": 0.0}, "at s = 0 the words"), ({"other_prompt": "red apple"}, "both ends are one")):
+        view = tab.result(Settings(view=TWO, steps=2, sampler="ddim", **same))
+        assert view.notice.startswith("All eight pictures are the same: " + why)

@@ -22,11 +22,15 @@ from explorer.components.picture_rows import PictureRows
 from explorer.figures.style import thinned
 from explorer.tabs import text_to_image as tab
 from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, guidance, machine, words
+from explorer.tabs.text_to_image import settings as ground
 from explorer.tabs.text_to_image.settings import (
+    ALONG,
     ATTENTION,
     CODES,
     EXAMPLES,
+    GRID,
     JOINT,
+    LATENT,
     MACHINE,
     OVER_TIME,
     PIXELS,
@@ -462,8 +466,9 @@ def test_every_box_holds_its_tensor(model):
     shown = piece(view, "machine")
     boxes = {box.name: box for box in shown.boxes}
     steps = walked(model)
-    assert shown.counter == ("step 1 of 3", "step 2 of 3", "step 3 of 3", "finished")
+    assert shown.counter == ("after 0 of 3 steps", "after 1 of 3 steps", "after 2 of 3 steps", "finished")
     assert {box.opens for box in shown.boxes} <= set(VIEWS)
+    assert [box.opens for box in shown.boxes if box.name in ("latent", "decoder")] == [ALONG, LATENT]
     picture = model.decode(steps[-1].x_next)[0].permute(1, 2, 0).numpy()
     assert np.allclose(boxes["picture"].pixels[-1], (picture + 1) / 2, atol=1e-6)
     for i, step in enumerate(steps):
@@ -516,3 +521,41 @@ def test_the_badge_sees_a_row_that_is_noised_wrongly(model, monkeypatch):
     right = machine.add_noise
     monkeypatch.setattr(machine, "add_noise", lambda x0, eps, t, schedule: right(x0, eps, t + 1, schedule))
     assert not tab.result(of(EXAMPLES)).check.ok
+
+
+@pytest.mark.parametrize("view", [SCALES, OVER_TIME, TEXT, MACHINE, EXAMPLES, ATTENTION])
+def test_every_view_says_first_that_no_word_was_understood(model, view):
+    quick = Settings(view=view, prompt="qwxzqvk", steps=2, sampler="ddim")
+    assert tab.result(quick).notice.startswith("**No word was understood** of the prompt “qwxzqvk”: ")
+    both = tab.result(dataclasses.replace(quick, prompt="red apple", negative="qwxzqvk"))
+    assert both.notice.startswith("**No word was understood** of the negative prompt “qwxzqvk”: ")
+    assert "away" not in both.formula
+    assert "understood" not in tab.result(dataclasses.replace(quick, prompt="red apple")).notice
+
+
+def test_a_negative_prompt_is_named_where_it_stands_for_no_words(model):
+    s = Settings(view=SCALES, negative="blue heart", steps=2, sampler="ddim")
+    view = tab.result(s)
+    assert "away" in view.formula and "varnothing" not in view.formula
+    assert "was told the negative prompt alone" in view.notice
+    assert piece(view, "pictures")[0].title == "s = 0, w = −1, the negative prompt"
+    assert piece(tab.result(dataclasses.replace(s, view=TEXT)), "panels").titles[0] == "x̂₀ of the negative prompt"
+    for other in (OVER_TIME, GRID):
+        formula = tab.result(dataclasses.replace(s, view=other, across="0, 3", down="1, 2")).formula
+        assert "away" in formula and "varnothing" not in formula
+
+
+def test_heuns_looks_are_labelled_with_the_time_they_are_of(model):
+    """Its last call of a step is about where the step would end; the last step has one call."""
+    s = Settings(view=ATTENTION, steps=3, sampler="heun")
+    times = [step.t for step in ground.walk(model, s)]
+    labels = piece(tab.result(s), "attention").labels
+    assert [label.partition(":")[0] for label in labels] == [f"t = {t}" for t in (*times[1:], times[-1])]
+
+
+def test_a_course_that_presses_nothing_says_so(model):
+    assert "all four are one walk" in tab.result(Settings(view=OVER_TIME, guidance=1.0, steps=2)).notice
+    assert (
+        "it is the constant scale"
+        in tab.result(Settings(view=OVER_TIME, guidance=3.0, since=1.0, until=0.0, steps=2)).notice
+    )

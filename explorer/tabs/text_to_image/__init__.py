@@ -1,6 +1,7 @@
 """Text to image: a sentence steers noise into a picture, step by step, and everything inside can be looked at."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,17 @@ from explorer.settings import opening
 from explorer.tabs.text_to_image import change, clip, draw, grid, guidance, latents, machine, words
 from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
-from explorer.tabs.text_to_image.settings import OF_MODEL, PLACES, PRESETS, Settings, idle, made_for, wanted
+from explorer.tabs.text_to_image.settings import (
+    ATTENTION,
+    OF_MODEL,
+    PLACES,
+    PRESETS,
+    Settings,
+    deaf,
+    idle,
+    made_for,
+    wanted,
+)
 
 __all__ = ["NAME", "PRESETS", "Settings", "build", "code", "endpoint", "result", "seconds", "stream", "update"]
 
@@ -56,14 +67,29 @@ SOURCE = r"""
   Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779. The arc between two noises: Shoemake (1985).
 """
 
+
+def understood(idea: Idea, *read: str) -> Idea:
+    """The same idea, whose last screen says first in which of these fields no word was understood."""
+    steps = idea.walk
+    if steps is None:
+        return idea
+
+    def walk(s: Settings) -> Iterator[View | None]:
+        for view in steps(s):
+            yield view if view is None or view.check is None else replace(view, notice=deaf(s, *read) + view.notice)
+
+    return replace(idea, walk=walk)
+
+
+WORDS = ("prompt", "other_prompt", "negative")
 IDEAS: dict[str, Idea] = {
-    **draw.IDEAS,
-    **grid.IDEAS,
-    **words.IDEAS,
-    **guidance.IDEAS,
-    **machine.IDEAS,
-    **change.IDEAS,
-    **latents.IDEAS,
+    **{name: understood(idea, "negative") for name, idea in draw.IDEAS.items()},  # of its prompt it says more
+    **{
+        name: understood(idea, *(field for field in WORDS if field in idea.uses))
+        for ideas in (grid, guidance, machine, change, latents)
+        for name, idea in ideas.IDEAS.items()
+    },
+    **{name: understood(idea, *("prompt", "negative") * (name == ATTENTION)) for name, idea in words.IDEAS.items()},
     **clip.IDEAS,
 }
 TAB = Ideas(IDEAS, len(PLACES), idle, start=START)

@@ -382,6 +382,8 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
         return f"{first}\n{more}"
     if numbers["cells_kept"] == numbers["cells"]:
         return f"Nothing is painted, so nothing is drawn anew: the result is the VAE's round trip, **{trip}**."
+    if numbers["cells_kept"] == 0:
+        return f"{first}\nEverything is painted: no latent cell is kept."
     return (
         f"{first}\n{numbers['cells_kept']} of {numbers['cells']} latent cells are kept: there the latent ends within "
         f"**{frame.sensible(numbers['latent_difference_kept'])}** of the original's. In pixels the kept part moves by "

@@ -33,6 +33,7 @@ from explorer.tabs.text_to_image.settings import (
     places,
     read,
     screen,
+    shorter,
     unit,
 )
 
@@ -92,10 +93,6 @@ def unheard(model: "TextToImage", sentences: Sequence[str]) -> str:
     said = f"Of {names} **no word** was seen in training: the model draws unasked, and CLIP reads blindly.\n"
     long = f"Of {', '.join(f'“{shorter(one)}”' for one in cut)} the words beyond 77 tokens are not read.\n"
     return said * bool(deaf) + long * bool(cut)
-
-
-def shorter(sentence: str) -> str:
-    return sentence if len(sentence) <= 30 else f"{sentence[:29]}…"
 
 
 def joint(s: Settings) -> Iterator[View | None]:

@@ -20,6 +20,7 @@ from explorer.broker import hurried
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
+from explorer.formulas import tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import parse, signature
@@ -28,6 +29,7 @@ from explorer.tabs.text_to_image.settings import (
     BETWEEN,
     DRAW,
     LAST_SEED,
+    OF_MODEL,
     Settings,
     checked,
     ended,
@@ -45,6 +47,8 @@ from explorer.tabs.text_to_image.settings import (
     style_line,
     to_bytes,
     walk,
+    wanted,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -149,8 +153,7 @@ def sheet(pictures: torch.Tensor) -> np.ndarray:
     """Pictures (B, 3, H, W) in [-1, 1] as one (H', W', 3), beside and below each other, reduced to fit the player."""
     many, side = len(pictures), pictures.shape[2]
     pictures = avg_pool2d(pictures.clamp(-1, 1), math.ceil(side / (FRAME if many == 1 else FRAME // 2)))
-    side, square = pictures.shape[2], math.ceil(math.sqrt(many))
-    columns = min(square, square + 1, key=lambda c: -many % c)  # the fewest empty places
+    side, columns = pictures.shape[2], math.ceil(math.sqrt(many))
     step = side + 2  # a thin line between them
     out = np.zeros((math.ceil(many / columns) * step - 2, columns * step - 2, 3), np.float32)
     for i, one in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
@@ -195,9 +198,9 @@ def finish(
 
 def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) -> str:
     s = frame.sensible(settings.guidance)
-    without = r"\epsilon_{\text{away}}" if settings.negative else r"\epsilon_\varnothing"
+    other = without(settings)
     guidance = (
-        rf"\hat\epsilon={without}+s\,(\epsilon_{{\text{{words}}}}-{without})\qquad "
+        rf"\hat\epsilon={other}+s\,(\epsilon_{{\text{{words}}}}-{other})\qquad "
         rf"s={s},\quad w=s-1={frame.sensible(settings.guidance - 1)}"
     )
     if t is None:
@@ -205,7 +208,7 @@ def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) ->
     else:
         now = (
             rf"\hat x_0=\frac{{x_t-\sqrt{{1-\bar\alpha_t}}\;\hat\epsilon}}{{\sqrt{{\bar\alpha_t}}}}"
-            rf"=\frac{{x_{{{t}}}-{np.sqrt(1 - alpha_bar):.3f}\,\hat\epsilon}}{{{np.sqrt(alpha_bar):.3f}}}"
+            rf"=\frac{{x_{{{t}}}-{tex(np.sqrt(1 - alpha_bar), 3)}\,\hat\epsilon}}{{{tex(np.sqrt(alpha_bar), 3)}}}"
         )
     return f"$${guidance}$${style_line(settings)}\n\n$${now}$$"
 
@@ -233,13 +236,11 @@ def notice(
         "by less than 5 % a pixel: drag back and see when you first knew what it was."
     )
     people = model.card.measured.get("people", {}).get(" ".join(settings.prompt.lower().split()))
-    if people:
+    if people and as_counted(settings):
         counts = ", ".join(f"**{people[kind]}** {said}" for kind, said in PEOPLE.items())
         why = "Nothing in the prompt asked for it: a word draws what stood under it in training."
         if people["neither"] == people["pictures"]:
-            why = (
-                "“Neither” was named as something of no sex: a person without one, or a thing the word stood for, too."
-            )
+            why = "The model does not know this word as a person: look at what it draws instead, and at “person”."
         told += f"\nOf {people['pictures']} such pictures a classifier read {counts}. {why}"
     if settings.size != "1":
         told += (
@@ -247,6 +248,12 @@ def notice(
             "come twice, or not at all."
         )
     return f"{told}\n{made_for(settings)}".strip()
+
+
+def as_counted(s: Settings) -> bool:
+    """Whether pictures are drawn as those of the card were that a classifier has read."""
+    best = wanted(s)
+    return not s.negative.strip() and all(getattr(s, name) == getattr(best, name) for name in ("size", *OF_MODEL))
 
 
 PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
@@ -265,6 +272,8 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
         if away and settings.guidance > 1
         else "this is what the model draws unasked"
     )
+    if settings.guidance == 0:
+        return "At scale **0** the words are not read at all: this is what the model draws unasked."
     if not words:
         return f"There is **no word** in the prompt: {this}."
     if not any(token.known and token.kept for token in words):
@@ -278,8 +287,6 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
         )
     if cut:
         return f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
-    if settings.guidance == 0:
-        return "At scale **0** the words are not read at all: this is what the model draws unasked."
     if settings.guidance == 1:
         return "At scale **1** the words are read but not pressed: likely pictures, not always the ones you asked for."
     scale, more = f"{settings.guidance:g}", pressed(settings)

@@ -36,6 +36,7 @@ from explorer.tabs.text_to_image.settings import (
     style_line,
     to_bytes,
     walk,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def formula(s: Settings) -> str:
         noise = r"x_T\sim\mathcal N(0,\mathbf I)\text{, another for each seed}"
     else:
         noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, everywhere}}"
-    guide = r"\hat\epsilon=\epsilon_\varnothing+s\,(\epsilon_{\text{words}}-\epsilon_\varnothing),\quad w=s-1"
+    other = without(s)
+    guide = rf"\hat\epsilon={other}+s\,(\epsilon_{{\text{{words}}}}-{other}),\quad w=s-1"
     return f"$${noise}$$\n\n$${guide}$${style_line_of(s)}"
 
 

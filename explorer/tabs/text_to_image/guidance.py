@@ -26,6 +26,7 @@ from explorer.tabs.text_to_image.settings import (
     SCALES,
     TEXT,
     Settings,
+    away,
     checked,
     ended,
     head,
@@ -38,6 +39,7 @@ from explorer.tabs.text_to_image.settings import (
     style_line,
     unit,
     walk,
+    without,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 ROW = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 PANELS = ("x̂₀ without text", "x̂₀ with text", "guided", "with − without, grey is 0")
+AWAY = ("x̂₀ of the negative prompt", "x̂₀ of the prompt", "guided", "one − the other, grey is 0")
 
 
 def apart(model: "TextToImage", s: Settings) -> list[Denoiser]:
@@ -80,6 +83,7 @@ def text(s: Settings) -> Iterator[View | None]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
     model = yield from read(s, text_formula(s))
     dtype, network = model.unet.conv_in.weight.dtype, apart(model, s)[: 4 if pressed(s) else 2]
+    titles = AWAY if away(s) else PANELS
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
@@ -108,7 +112,7 @@ def text(s: Settings) -> Iterator[View | None]:
             f"Step **{done}** of {s.steps}: one noisy picture, asked about {len(network)} times.",
             {},
             progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
-            panels=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=done - 1, start=sent),
+            panels=Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent),
         )
         sent = done
     times = [step.t for step in steps]
@@ -133,22 +137,22 @@ def text(s: Settings) -> Iterator[View | None]:
             f"{frame.counted(len(steps), 'step')}, asked {len(network) + 1} ways,",
             time.perf_counter() - began,
         ),
-        panels=Trajectory(np.stack(frames), PANELS, tuple(labels), at=most),
+        panels=Trajectory(np.stack(frames), titles, tuple(labels), at=most),
         plot=figures.pull(times, guess, noise, model.schedule.T),
     )
 
 
 def text_formula(s: Settings, t: int | None = None, guess: float = 0.0, noise: float = 0.0) -> str:
-    without = r"\hat\epsilon_{\text{away}}" if s.negative else r"\hat\epsilon_\varnothing"
+    other = rf"\hat{without(s)}"
     scale, rest = frame.sensible(s.guidance), frame.sensible(abs(1 - s.guidance))
     one = (
-        rf"\hat\epsilon={without}+s\,(\hat\epsilon_{{\text{{words}}}}-{without})={scale}\,\hat\epsilon_{{\text{{words}}}}"
-        rf"{'-' if s.guidance > 1 else '+'}{rest}\,{without}\qquad w=s-1={frame.sensible(s.guidance - 1)}"
+        rf"\hat\epsilon={other}+s\,(\hat\epsilon_{{\text{{words}}}}-{other})={scale}\,\hat\epsilon_{{\text{{words}}}}"
+        rf"{'-' if s.guidance > 1 else '+'}{rest}\,{other}\qquad w=s-1={frame.sensible(s.guidance - 1)}"
     )
     if t is None:
         return f"$${one}$${style_line(s)}"
     two = (
-        rf"\text{{pull at }}t={t}:\quad\tfrac1{{\sqrt n}}\|\hat\epsilon_{{\text{{words}}}}-{without}\|={tex(noise, 3)},"
+        rf"\text{{pull at }}t={t}:\quad\tfrac1{{\sqrt n}}\|\hat\epsilon_{{\text{{words}}}}-{other}\|={tex(noise, 3)},"
         rf"\qquad\text{{on the guess }}\hat x_0:\;{tex(guess, 3)}"
     )
     return f"$${one}$${style_line(s)}\n\n$${two}$$"
@@ -262,7 +266,7 @@ def scales(s: Settings) -> Iterator[View | None]:
     yield screen(
         scales_formula(s),
         frame.weakest(*found, *ends),
-        scales_notice(numbers),
+        scales_notice(s, numbers),
         numbers,
         progress=ended(s, model, f"{len(every)} runs of {frame.counted(s.steps, 'step')}", time.perf_counter() - began),
         pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
@@ -270,7 +274,8 @@ def scales(s: Settings) -> Iterator[View | None]:
 
 
 def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Picture:
-    what = {0: ", no text", 1: ", no guidance"}.get(int(scale) if scale in (0, 1) else -1, "")
+    unasked = ", the negative prompt" if away(s) else ", no text"
+    what = {0: unasked, 1: ", no guidance"}.get(int(scale) if scale in (0, 1) else -1, "")
     note = f"contrast {contrast(picture):.2f}" if drawn else "the noise"
     return Picture(
         unit(picture), f"s = {scale:g}, w = {scale - 1:g}{what}".replace("-", "−"), note, scale == s.guidance
@@ -278,19 +283,20 @@ def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Pic
 
 
 def scales_formula(s: Settings) -> str:
+    other = rf"\hat{without(s)}"
     return (
-        r"$$\hat\epsilon(s)=\hat\epsilon_\varnothing+s\,(\hat\epsilon_{\text{words}}-\hat\epsilon_\varnothing)\qquad"
-        r" s=0:\;\hat\epsilon_\varnothing\qquad s=1:\;\hat\epsilon_{\text{words}}\qquad w=s-1$$"
-        + style_line(s, r"\max(w,0)")
+        rf"$$\hat\epsilon(s)={other}+s\,(\hat\epsilon_{{\text{{words}}}}-{other})\qquad"
+        rf" s=0:\;{other}\qquad s=1:\;\hat\epsilon_{{\text{{words}}}}\qquad w=s-1$$" + style_line(s, r"\max(w,0)")
     )
 
 
-def scales_notice(n: dict[str, Any]) -> str:
+def scales_notice(s: Settings, n: dict[str, Any]) -> str:
+    told = "was told the negative prompt alone" if away(s) else "was never told the words"
     low, high = n["contrast"][n["scales"].index(1.0)], n["contrast"][-1]
     return (
         f"One noise, {len(n['scales'])} scales. From s = 1 to s = {n['scales'][-1]:g} the contrast goes from "
         f"**{low:.2f}** to **{high:.2f}**, and {100 * n['clipped'][-1]:.0f} % of the colours stand at their limit.\n"
-        f"The picture at s = 0 was never told the words; it differs from the one at s = 1 by "
+        f"The picture at s = 0 {told}; it differs from the one at s = 1 by "
         f"{100 * n['from_unguided'][n['scales'].index(0.0)]:.0f} % of black to white a pixel."
     )
 
@@ -415,8 +421,9 @@ def coursed(
 
 def over_formula(s: Settings) -> str:
     scale, excess = f"{s.guidance:g}", f"{'-' if s.guidance < 1 else '+'}{abs(2 * (s.guidance - 1)):g}"
+    other = rf"\hat{without(s)}"
     return (
-        rf"$$\hat\epsilon=\hat\epsilon_\varnothing+s(t)\,(\hat\epsilon_{{\text{{words}}}}-\hat\epsilon_\varnothing)$$"
+        rf"$$\hat\epsilon={other}+s(t)\,(\hat\epsilon_{{\text{{words}}}}-{other})$$"
         "\n\n"
         rf"$$\text{{rising: }}1{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1{excess}\,\tfrac tT\quad"
         rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1$$"
@@ -428,6 +435,13 @@ def over_notice(s: Settings, n: dict[str, Any]) -> str:
     far = {name: value for name, value in n["from_constant"].items() if name != "constant"}
     most = max(far, key=lambda name: far[name])
     rows = n["network_rows"]
+    if far[most] == 0:
+        return "At s = 1 no course presses anything: all four are one walk, and one picture."
+    if rows["interval"] == rows["constant"]:
+        return (
+            f"The interval leaves no step out: it is the constant scale. **{most.capitalize()}** ends farthest from "
+            f"it: {100 * far[most]:.2g} % of black to white a pixel."
+        )
     return (
         f"All four start from one noise; over all t they press {n['scale']:g} on average, the interval nearer to 1. "
         f"**{most.capitalize()}** ends farthest from the constant scale: {100 * far[most]:.2g} % of black to white a "

@@ -19,16 +19,18 @@ from explorer.formulas import tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
+    ALONG,
     ATTENTION,
     BETWEEN,
     DRAW,
     EXAMPLES,
+    LATENT,
     MACHINE,
     RUN,
-    SCALES,
     TEXT,
     TOKENS,
     Settings,
+    away,
     checked,
     ended,
     head,
@@ -166,9 +168,9 @@ def assembled(
     look = {name: np.stack([one[name] for one in inner]) for name in inner[0]}
     if done is None:
         times = [*(step.t for step in steps), steps[-1].t_next]
-        counter = (*(f"step {i} of {len(steps)}" for i in range(1, len(steps) + 1)), "finished")
+        counter = (*(f"after {i} of {frame.counted(len(steps), 'step')}" for i in range(len(steps))), "finished")
     else:
-        times, counter = [steps[-1].t], (f"step {done} of {s.steps}",)
+        times, counter = [steps[-1].t], (f"after {done - 1} of {frame.counted(s.steps, 'step')}",)
     labels = tuple(noise_at(model, t) for t in times)
     size = f"{sum(w.numel() for w in model.unet.parameters()) / 1e6:.3g} million weights"
     decoder = f"{sum(w.numel() for w in model.vae.decoder.parameters()) / 1e6:.3g} million weights"
@@ -181,10 +183,10 @@ def assembled(
             pixels=rows(states[0, : len(names), :DIMENSIONS])[None],
             notes=(f"the first {len(names)} rows" + f", {DIMENSIONS} of {dim} numbers" * (dim > DIMENSIONS),)),
         Box("noise", "4 Noise", sides(first.x), EXAMPLES, pixels=tiles(first.x[0])[None], notes=(f"of seed {s.seed}",)),
-        Box("latent", "5 Latent xₜ", sides(first.x), SCALES, pixels=look["latent"],
+        Box("latent", "5 Latent xₜ", sides(first.x), ALONG, pixels=look["latent"],
             notes=tuple(f"t = {t}" for t in times)),
         Box("unet", "6 U-Net", sides(first.x), TEXT, pixels=look["unet"], notes=(f"the noise it sees, {size}",)),
-        Box("decoder", "7 Decoder", sides(first.x), EXAMPLES, pixels=look["decoder"],
+        Box("decoder", "7 Decoder", sides(first.x), LATENT, pixels=look["decoder"],
             notes=(f"x̂₀ goes in, {decoder}",)),
         Box("picture", "8 Picture", f"3 × {model.size} × {model.size}", DRAW, pixels=picture,
             notes=(*("if it stopped now" for _ in times[:-1]), "finished" if done is None else "if it stopped now")),
@@ -204,9 +206,11 @@ def machine_formula(s: Settings) -> str:
 
 def machine_notice(s: Settings, n: dict[str, Any]) -> str:
     latent, picture = np.prod(n["shapes"]["latent"]), np.prod(n["shapes"]["picture"])
+    other = "with the negative prompt" if away(s) else "without"
     return (
-        f"The words are read once, the U-Net is called **{n['calls']}** times"
-        f"{', each time with the words and without' * (s.guidance not in (0, 1))}"
+        f"{'The words are not given to it at s = 0' if s.guidance == 0 else 'The words are read once'}, the U-Net is "
+        f"called **{n['calls']}** time{'s' * (n['calls'] != 1)}"
+        f"{f', each time with the words and {other}' * (s.guidance not in (0, 1))}"
         f"{', with their style alone and with the rest' * bool(pressed(s))}, the decoder is needed once.\n"
         f"All the work is done on **{latent}** numbers instead of the picture's {picture}: the latent's deviation goes "
         f"from {n['latent_std'][0]:.2f} in the noise to {n['latent_std'][-1]:.2f}."

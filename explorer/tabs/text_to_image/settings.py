@@ -188,16 +188,17 @@ PRESETS = {
     ),
     "a word against the seed": Settings(view=GRID, prompt="blue heart", x=WORD, y="seed", down="0, 1, 2"),
     "deck 004 · who is a doctor?": Settings(prompt="doctor", batch=8),
+    "deck 004 · who is a person?": Settings(prompt="person", batch=8),
     "deck 003 · 77 tokens": Settings(view=TOKENS, prompt="paradise cosmic beach"),
     "too long a prompt": Settings(view=TOKENS, prompt="a red apple on a blue background, " * 12),
-    "deck 004 · captions by cross-attention": Settings(view=ATTENTION),
+    "deck 004 · captions by cross-attention": Settings(view=ATTENTION, word=2),
     "deck 003 · the whole machine": Settings(view=MACHINE),
     "deck 003 · training examples": Settings(view=EXAMPLES),
     "deck 003 · without text, with text": Settings(view=TEXT),
     "from no guidance to too much": Settings(view=SCALES),
     "guidance in an interval": Settings(view=OVER_TIME, guidance=5.0),
     "a word made stronger": Settings(view=ATTENTION, prompt="blue heart", factor=3.0),
-    "deck 003 · image to image": Settings(view=CHANGE, prompt="blue heart", strength=0.9),
+    "deck 003 · image to image": Settings(view=CHANGE, prompt="blue heart", strength=0.95),
     "strength 0: the VAE alone": Settings(view=CHANGE, start="astronaut", strength=0.0),
     "the middle drawn anew": Settings(view=PAINT, prompt="blue heart", strength=1.0),
     "deck 003 · a latent": Settings(view=LATENT),
@@ -293,6 +294,34 @@ def asked(model: "TextToImage", s: Settings) -> dict[str, Any]:
     return told(s) | {"negative": model.text.heard(s.negative)}
 
 
+def away(s: Settings) -> bool:
+    """Whether a negative prompt steers: there is one, and a word of it is known, if the model is there to tell."""
+    if not s.negative.strip() or not models.at_hand(s.model):
+        return bool(s.negative.strip())
+    return bool(models.loaded(s.model).text.heard(s.negative))
+
+
+def without(s: Settings) -> str:
+    """In formulas, what stands in the place of the words: nothing, or those to keep away from."""
+    return r"\epsilon_{\text{away}}" if away(s) else r"\epsilon_\varnothing"
+
+
+def deaf(s: Settings, *read: str) -> str:
+    """What there is to say of those of these fields in which no word was understood, before all else that is said."""
+    read = tuple(name for name in read if name != "other_prompt" or s.ends != TWO_SEEDS)
+    said = [(SPOKEN[name], getattr(s, name)) for name in read if getattr(s, name).strip()]
+    heard = models.loaded(s.model).text.heard
+    lost = ", ".join(f"{what} “{shorter(words)}”" for what, words in said if not heard(words))
+    return f"**No word was understood** of {lost}: the model draws as if nothing stood there.\n" * bool(lost)
+
+
+SPOKEN = {"prompt": "the prompt", "other_prompt": "the other prompt", "negative": "the negative prompt"}
+
+
+def shorter(sentence: str) -> str:
+    return sentence if len(sentence) <= 30 else f"{sentence[:29]}…"
+
+
 def pressing(s: Settings) -> float:
     """k, where the view presses a style and the prompt names one, else 0."""
     return told(s).get("style", 0.0) if style_of(s.prompt)[0] else 0.0
@@ -384,8 +413,9 @@ def to_bytes(picture: torch.Tensor) -> np.ndarray:
 
 
 def file_name(s: Settings) -> str:
-    words = "".join(c if c.isalnum() else " " for c in s.prompt).split()
-    return "-".join([*words[:8], str(s.seed)])[:80]
+    words = "-".join("".join(c if c.isalnum() else " " for c in s.prompt).split()[:8])
+    words = words.encode()[:120].decode(errors="ignore")  # of 255 bytes that a name may have
+    return "-".join(filter(None, (words, str(s.seed))))
 
 
 def neighbour_correlation(pixels: np.ndarray) -> float:

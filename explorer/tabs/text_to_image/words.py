@@ -212,7 +212,7 @@ def attention(s: Settings) -> Iterator[View | None]:
         for name, map_ in maps.items():
             seen.setdefault(name, []).append(map_)
         frames.append(small(pictures(model, step.prediction.x0)[0]))
-        labels.append(noise_at(model, step.t))
+        labels.append(noise_at(model, step.t if last_asked(s, step) else step.t_next))
         now = time.perf_counter()
         if now - at < BETWEEN:
             yield None
@@ -346,13 +346,18 @@ def pooled(weights: Tensor, tokens: int) -> list[float]:
 def attention_check(s: Settings, model: "TextToImage", last: Step, record: Record, furthest: float) -> checks.Check:
     dtype = model.unet.conv_in.weight.dtype
     sums = checks.attention_rows(furthest, dtype)
-    if s.sampler == "heun" and last.t_next > 0:  # its last call was made in the middle of the step
+    if not last_asked(s, last):
         return sums
     context, time_ = model.text([recorded(s, model)]).to(dtype), torch.tensor([last.t - 1], device=model.device)
     found = [checks.cross_attention(record.attention, model.unet, last.x.to(dtype), time_, context), sums]
     if record.pooled is not None:
         found.append(checks.text_pooling(record.pooled, model.unet.add_embedding, context))
     return frame.weakest(*found)
+
+
+def last_asked(s: Settings, step: Step) -> bool:
+    """Whether the network was last asked about the step's own x: Heun asks again about where the step would end."""
+    return s.sampler != "heun" or step.t_next == 0
 
 
 def beside(s: Settings, n: dict[str, Any], before: Tensor, after: Tensor) -> list[Picture]:
@@ -408,6 +413,8 @@ def attention_notice(s: Settings, n: dict[str, Any], unseen: bool) -> str:
             f"With “{name}” {how} and the same noise, **{100 * n['changed_pixels']:.0f} %** of the pixels change "
             f"visibly.{muted * (s.factor == 0)}"
         )
+        if s.factor == 0 and 0 < s.word < len(n["tokens"]) - 2:
+            second += " What follows it was read after it, and still knows of it."
     if n["pooled_share"]:
         most = int(np.argmax(n["pooled_share"]))
         second += (
