@@ -18,7 +18,7 @@ from core.networks.attention import Record
 from core.networks.unet import UNet
 from core.networks.vae import VAE
 from core.samplers import Step, named_sampler
-from core.schedule import NoiseSchedule, from_beta, named_schedule
+from core.schedule import NoiseSchedule, from_beta, named_schedule, zero_terminal_snr
 from core.weights import Card, Report
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Scheduler:
     noise, not from unit variance, unless the times are spaced "leading". further: it divides the way by steps + 1 and
     leaves the last stretch out, unless they are spaced "trailing". says_last: it ends where ``set_alpha_to_one`` says,
     the others on the clean picture.
+
+    Times here are whole and each step ends at the next of them. diffusers' DDIM goes T // n back at every step, also
+    where times spaced "trailing" are not that far apart, and its Euler and Heun keep fractional times: a sample differs
+    by that rounding. Karras' times run from T to 1 here; its Euler and Heun let them run only as far as the spacing's.
     """
 
     name: str
@@ -107,17 +111,15 @@ def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     """
     name, T = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
     if config.get("trained_betas") is not None:
-        return from_beta(torch.tensor(config["trained_betas"], dtype=torch.float64))
-    if name not in BETA_SCHEDULES or config.get("rescale_betas_zero_snr"):
-        raise ValueError(
-            f"unknown noise schedule {name!r}{' rescaled' if name in BETA_SCHEDULES else ''}; "
-            f"known are {', '.join(BETA_SCHEDULES)}"
-        )
-    if name == "squaredcos_cap_v2":
-        return named_schedule("cosine", T=T)
-    return named_schedule(
-        BETA_SCHEDULES[name], T=T, beta_1=config.get("beta_start", 1e-4), beta_T=config.get("beta_end", 0.02)
-    )
+        schedule = from_beta(torch.tensor(config["trained_betas"], dtype=torch.float64))
+    elif name not in BETA_SCHEDULES:
+        raise ValueError(f"unknown noise schedule {name!r}; known are {', '.join(BETA_SCHEDULES)}")
+    elif name == "squaredcos_cap_v2":
+        schedule = named_schedule("cosine", T=T)
+    else:
+        ends = {"beta_1": config.get("beta_start", 1e-4), "beta_T": config.get("beta_end", 0.02)}
+        schedule = named_schedule(BETA_SCHEDULES[name], T=T, **ends)
+    return zero_terminal_snr(schedule) if config.get("rescale_betas_zero_snr") else schedule
 
 
 def read_scheduler(folder: Path) -> tuple[dict[str, Any], NoiseSchedule]:
@@ -125,11 +127,18 @@ def read_scheduler(folder: Path) -> tuple[dict[str, Any], NoiseSchedule]:
 
     Raises: ValueError if it cannot be read or asks for what this project does not have.
     """
-    config = weights.read_json(folder / "scheduler" / "scheduler_config.json")
-    schedule = noise_schedule(config)
-    own_sampler(config)
-    if config.get("prediction_type", "epsilon") not in READINGS:
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = weights.read_json(path)
+    try:
+        schedule = noise_schedule(config)
+        sampling_plan(config, 1 if schedule.T < 10 else 10)
+        known = config.get("prediction_type", "epsilon") in READINGS
+    except (AttributeError, TypeError) as error:  # a list or nothing where a word or a number should be
+        raise ValueError(f"{path} cannot be used: {error}") from None
+    if not known:
         raise ValueError(f"unknown prediction_type {config['prediction_type']!r}; known are {', '.join(READINGS)}")
+    if config.get("thresholding"):
+        raise ValueError(f"{path} asks for thresholding, which latents do not stand: wanted false")
     return config, schedule
 
 
@@ -137,8 +146,8 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
     """When a checkpoint wants to be sampled, and from how much noise.
 
     Args:
-        config: its ``scheduler_config.json``: ``_class_name``, ``timestep_spacing``, ``steps_offset`` and
-            ``set_alpha_to_one`` decide; see `walked_by`.
+        config: its ``scheduler_config.json``: ``_class_name``, ``timestep_spacing``, ``use_karras_sigmas``,
+            ``steps_offset`` and ``set_alpha_to_one`` decide; see `walked_by`.
         steps: network calls (for one-call samplers), 1 to T.
     Returns: (times strictly descending, in this project's 0..T; scale of the start noise).
     Raises: ValueError for an unknown scheduler or spacing, or a number of steps that does not fit, or leaves no way.
@@ -150,11 +159,14 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
         raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
         raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
-    if kind.further and spacing != "trailing":
+    karras = bool(config.get("use_karras_sigmas")) and (kind.sigmas or kind.further)
+    if karras:
+        times = schedule.times(steps, "karras")[:-1]
+    elif kind.further and spacing != "trailing":
         times = schedule.times(min(steps + 1, schedule.T), SPACINGS[spacing])[:-2]
     else:
         times = schedule.times(steps, SPACINGS[spacing])[:-1]
-    if spacing == "leading":
+    if spacing == "leading" and not karras:
         times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
     last = 1 if kind.says_last and not config.get("set_alpha_to_one", True) else 0
     times = torch.cat([times[times > last], torch.tensor([last])])
@@ -532,7 +544,8 @@ class TextToImage:
                 raise ValueError(f"{name} must lie in [{low}, 1], got {given.min():g} to {given.max():g}")
 
         dtype = self.unet.conv_in.weight.dtype
-        states = self.text([prompt, negative]).to(dtype)
+        with memory("reading the words", self.device):
+            states = self.text([prompt, negative]).to(dtype)
         context, empty = states[:1].expand(batch, -1, -1), states[1:]
         if token_weights is not None:
             factor = torch.ones(context.shape[1]).to(context)
@@ -542,7 +555,10 @@ class TextToImage:
             factor[: len(given)] = given
             context = context * factor[:, None]
         named, rest = style_of(prompt)
-        alone = (*self.text([named, rest]).to(dtype).split(1), style) if named and style else None
+        alone = None
+        if named and style:
+            with memory("reading the style", self.device):
+                alone = (*self.text([named, rest]).to(dtype).split(1), style)
         denoiser = network_denoiser(
             self.unet,
             self.schedule,

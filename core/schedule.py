@@ -157,6 +157,8 @@ def expand(values: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def from_beta(beta: torch.Tensor) -> NoiseSchedule:
     """The schedule whose steps 1..T add the variances beta, (T,), each in (0, 1), the last perhaps 1."""
+    if beta.ndim != 1:
+        raise ValueError(f"beta must have shape (T,), got {tuple(beta.shape)}")
     beta = beta.double()
     return NoiseSchedule(torch.cat([beta.new_ones(1), (1 - beta).cumprod(0)]))
 

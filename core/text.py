@@ -89,6 +89,8 @@ class TextEncoder(nn.Module):
         super().__init__()
         if config.hidden_act not in ("gelu", "quick_gelu"):
             raise ValueError(f"hidden_act must be 'gelu' or 'quick_gelu', got {config.hidden_act!r}")
+        if config.num_hidden_layers < 1:
+            raise ValueError(f"num_hidden_layers must be at least 1, got {config.num_hidden_layers}")
         self.config = config
         self.tower = TextTransformer(
             context_length=config.max_position_embeddings,

@@ -131,11 +131,12 @@ def download(hub_id: str, *, half: bool = False, report: Report | None = None) -
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     page = f"https://huggingface.co/{hub_id}"
+    consent = f"{hub_id!r} asks for consent: accept its licence on {page}, then `hf auth login`"
     try:
         listed = huggingface_hub.HfApi().model_info(hub_id, files_metadata=True).siblings or []
         sizes = {file.rfilename: file.size or 0 for file in listed}
     except GatedRepoError:
-        raise ValueError(f"{hub_id!r} asks for consent: accept its licence on {page}, then `hf auth login`") from None
+        raise ValueError(consent) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise ValueError(
             f"there is no model {hub_id!r} on the hub (or it is private: then `hf auth login`); "
@@ -155,6 +156,8 @@ def download(hub_id: str, *, half: bool = False, report: Report | None = None) -
     bar = reporting(report, f"downloading {hub_id}", sum(sizes[file] for file in files)) if report else None
     try:
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=bar))
+    except GatedRepoError:
+        raise ValueError(consent) from None
     except Exception as error:  # the network went, or the disk is full
         raise ValueError(f"the download of {hub_id!r} stopped ({error}): try again, it goes on from there") from error
 
@@ -248,7 +251,7 @@ def load(
                 network = UNet(read_config(UNetConfig, config))
             else:
                 network = VAE(read_config(VAEConfig, {"scaling_factor": SD_SCALING} | config))
-    except (TypeError, IndexError, ZeroDivisionError, RuntimeError) as error:  # torch's own words about sizes
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
         if out_of_memory(error):
             raise
         raise ValueError(f"{folder / 'config.json'} describes no network: {error}") from error
@@ -258,10 +261,13 @@ def load(
     return network.eval().requires_grad_(False), card
 
 
+FULL = ("out of memory", "allocate memory", "ALLOC_FAILED")  # the last is cuBLAS's and cuDNN's
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether CUDA, MPS or the CPU's allocator says so (each in words of its own)."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "allocate memory"))
+        isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
     )
 
 
@@ -322,12 +328,17 @@ def modern(key: str) -> str:
 def read_config(kind: type, values: Mapping[str, Any]) -> Any:
     """A frozen config from a ``config.json``.
 
-    Raises: ValueError where the file asks for something that these networks do not have.
+    Raises: ValueError where the file asks for something that these networks do not have; TypeError where it has
+        something else for a number.
     """
     known = {f.name for f in fields(kind)}
     for key, allowed in UNSUPPORTED.items():
         if key in values and key not in known and values[key] not in allowed:
             raise ValueError(f"config {key} = {values[key]!r} is not supported; wanted {allowed[0]!r}")
+    for f in fields(kind):
+        value = values.get(f.name, f.default)
+        if type(f.default) in (int, float) and (value is None or isinstance(value, str | dict)):
+            raise TypeError(f"{f.name} must be a number, got {value!r}")
     freeze = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key in known}
     return kind(**freeze)
 
@@ -355,7 +366,9 @@ def read_card(folder: Path) -> Card:
     values |= {key: tuple(v) for key, v in values.items() if isinstance(v, list)}
     try:
         card = Card(**values)
-    except TypeError as error:
+        for name in ("recipe", "measured", "defaults", "files"):
+            dict(getattr(card, name))
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / 'card.json'} is not a card: {error}") from None
     for name, wanted in card.files.items():
         if not (folder / name).is_file():
@@ -380,7 +393,10 @@ def read_state(folder: Path, *, half: bool = False) -> dict[str, Tensor]:
     """
     names = weight_files((path.name for path in folder.glob("*")), folder, half)
     if names[0].endswith(".json"):
-        names = sorted(set(read_json(folder / names[0]).get("weight_map", {}).values()))
+        shards = read_json(folder / names[0]).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            raise ValueError(f"{folder / names[0]} must map every tensor to a file in weight_map, got {shards!r:.80}")
+        names = sorted(set(shards.values()))
     state: dict[str, Tensor] = {}
     for name in names:
         try:

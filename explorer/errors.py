@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from core.weights import out_of_memory
+
 PLACE = re.compile(r"(?<![\w.:/])(?:/[\w.@+-]+)+/([\w.@+-]+)")
 
 
@@ -30,11 +32,12 @@ def told() -> Iterator[None]:
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """An error that visitors are told, without the frames it came through: they hold what lay in memory there.
+    """An error that visitors are told, without the frames it came through: they hold what lay in memory there, which
+    a full device must have back before anything else can be tried.
 
     Others keep theirs, for the log.
     """
-    one: BaseException | None = error if isinstance(error, ValueError) else None
+    one: BaseException | None = error if isinstance(error, ValueError) or out_of_memory(error) else None
     while one is not None:
         one.__traceback__ = None
         one = one.__cause__ or one.__context__

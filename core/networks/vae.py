@@ -1,5 +1,6 @@
 """The variational autoencoder: pictures to latents and back, in Stable Diffusion's structure."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,14 @@ class VAEConfig:
     latents_std: tuple[float, ...] | None = None
     patch_size: int = 1
     sample_size: int = 64
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scaling_factor) and self.scaling_factor != 0):
+            raise ValueError(f"scaling_factor must be a finite number other than 0, got {self.scaling_factor!r}")
+        for name in ("latents_mean", "latents_std"):
+            given = getattr(self, name)
+            if given is not None and len(given) != self.latent_channels:
+                raise ValueError(f"{name} must have {self.latent_channels} numbers, got {given!r}")
 
     @property
     def factor(self) -> int:

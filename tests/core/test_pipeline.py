@@ -13,7 +13,7 @@ import transformers
 from core import weights
 from core.networks.attention import Record
 from core.networks.unet import UNet, UNetConfig
-from core.pipeline import ClassToImage, TextToImage, noise_schedule, sampling_plan, style_of
+from core.pipeline import ClassToImage, TextToImage, noise_schedule, read_scheduler, sampling_plan, style_of
 from core.samplers import SAMPLERS
 from core.text import token_ids
 from core.weights import Card
@@ -144,6 +144,7 @@ def test_times_are_those_of_dpm_solver(steps):
         dict(beta_schedule="linear", beta_start=1e-4, beta_end=0.02, num_train_timesteps=200),
         dict(beta_schedule="squaredcos_cap_v2"),
         dict(trained_betas=[0.1, 0.2, 0.05, 0.3], num_train_timesteps=4),
+        SD15 | dict(rescale_betas_zero_snr=True),
         {},
     ],
 )
@@ -159,7 +160,6 @@ def test_noise_schedules_are_those_of_diffusers(config):
     "config, words",
     [
         ({"beta_schedule": "sigmoid_like"}, "unknown noise schedule 'sigmoid_like'; known are linear"),
-        ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "unknown noise schedule 'linear' rescaled"),
         ({"timestep_spacing": "log"}, "unknown timestep_spacing 'log'; known are trailing, leading, linspace"),
         ({"num_train_timesteps": 1, "set_alpha_to_one": False}, "1 steps spaced 'leading' leave none to walk before t"),
     ],
@@ -617,3 +617,45 @@ def test_a_model_of_classes_reads_its_folder_as_one_of_words_does(tmp_path):
     weights.write_json(tmp_path / "scheduler" / "scheduler_config.json", {"prediction_type": "flow_prediction"})
     with pytest.raises(ValueError, match="unknown prediction_type 'flow_prediction'"):
         ClassToImage.load(tmp_path, device="cpu")
+
+
+KARRAS = {
+    "dpmpp_2m": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+}
+
+
+@pytest.mark.parametrize("steps", [2, 5, 8, 20, 30])
+@pytest.mark.parametrize("sampler", KARRAS)
+def test_karras_times_are_those_of_diffusers(sampler, steps):
+    """Whole numbers here, and of those that fall together one."""
+    name = KARRAS[sampler]
+    config = SD15 | {"_class_name": name, "use_karras_sigmas": True, "timestep_spacing": "linspace"}
+    theirs = getattr(diffusers, name).from_config(config)
+    theirs.set_timesteps(steps)
+    times, start = sampling_plan(config, steps)
+    wanted = sorted({round(float(t)) for t in theirs.timesteps}, reverse=True)
+    assert abs(len(times) - 1 - len(wanted)) <= 1
+    assert all(min(abs(t - 1 - other) for other in wanted) <= 1 for t in times[:-1].tolist())
+    assert times[0] == 1000 and times[-1] == 0
+    assert start == (pytest.approx(float(noise_schedule(SD15).noise[1000])) if sampler == "euler" else 1.0)
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"beta_start": None}, r"scheduler_config\.json cannot be used"),
+        ({"beta_start": "a"}, r"scheduler_config\.json cannot be used"),
+        ({"_class_name": None}, r"scheduler_config\.json cannot be used"),
+        ({"timestep_spacing": ["leading"]}, r"scheduler_config\.json cannot be used"),
+        ({"prediction_type": ["epsilon"]}, r"scheduler_config\.json cannot be used"),
+        ({"trained_betas": 5}, r"beta must have shape \(T,\), got \(\)"),
+        ({"thresholding": True}, "asks for thresholding, which latents do not stand: wanted false"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_used_says_why(tmp_path, config, words):
+    (tmp_path / "scheduler").mkdir()
+    weights.write_json(tmp_path / "scheduler" / "scheduler_config.json", SD15 | config)
+    with pytest.raises(ValueError, match=words):
+        read_scheduler(tmp_path)

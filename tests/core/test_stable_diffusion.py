@@ -489,6 +489,18 @@ def test_a_full_device_is_said_and_the_model_stays(pair, monkeypatch):
         with pytest.raises(ValueError, match="a step needs more memory than cpu has free: choose a smaller size"):
             last(ours)
     with monkeypatch.context() as patch:
+        patch.setattr(ours.text, "forward", full)
+        with pytest.raises(ValueError, match="reading the words needs more memory"):
+            last(ours)
+
+    def no_handle(*args, **kwargs):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ours.unet.conv_out, "forward", no_handle)
+        with pytest.raises(ValueError, match="a step needs more memory"):
+            last(ours)
+    with monkeypatch.context() as patch:
         patch.setattr(ours.vae.decoder, "forward", full)
         with pytest.raises(ValueError, match="decoding needs more memory"):
             ours.decode(before)

@@ -244,6 +244,26 @@ def too_few_heads(folder, state):
     weights.write_json(folder / "config.json", asdict(UNET) | {"attention_head_dim": [2]})
 
 
+def number_gone(folder, state):
+    weights.write_json(folder / "config.json", asdict(UNET) | {"sample_size": None})
+
+
+def too_many_heads(folder, state):
+    weights.write_json(folder / "config.json", asdict(UNET) | {"attention_head_dim": 10**6})
+
+
+def index_of_nothing(folder, state):
+    weights.write_json(folder / "diffusion_pytorch_model.safetensors.index.json", {"weight_map": {"a": 5}})
+
+
+def index_without_files(folder, state):
+    weights.write_json(folder / "diffusion_pytorch_model.safetensors.index.json", {"weight_map": []})
+
+
+def card_of_wrong_kind(folder, state):
+    weights.write_json(folder / "card.json", {"name": "x", "defaults": 5})
+
+
 def shard_gone(folder, state):
     index = {"weight_map": dict.fromkeys(state, "model-00001-of-00002.safetensors")}
     weights.write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
@@ -264,6 +284,11 @@ def shard_gone(folder, state):
         (config_no_object, r"config\.json must hold a JSON object, got list"),
         (config_wrong_type, r"config\.json describes no network"),
         (too_few_heads, r"config\.json describes no network"),
+        (number_gone, r"config\.json describes no network: sample_size must be a number, got None"),
+        (too_many_heads, r"1000000 attention heads must divide"),
+        (index_of_nothing, r"index\.json must map every tensor to a file in weight_map, got {'a': 5}"),
+        (index_without_files, r"must map every tensor to a file in weight_map, got \[\]"),
+        (card_of_wrong_kind, r"card\.json is not a card"),
         (shard_gone, r"model-00001-of-00002\.safetensors"),
     ],
 )

@@ -1,8 +1,10 @@
 """Calls of many threads, answered together: the same pictures, one pass at a time, and nothing lost."""
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Lock
 
@@ -206,3 +208,25 @@ def test_where_runs_have_processes_of_their_own_nothing_is_shared(tiny_model, mo
     assert isinstance(shared(alone).unet, SharedUNet)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     assert shared(alone) is alone
+
+
+@pytest.mark.parametrize("what", ["a step", "decoding"])
+def test_a_full_device_is_given_back_what_the_attempt_took(what, monkeypatch):
+    """At once, and not when Python looks for cycles: what is tried next needs the room."""
+    model, taken = TextToImage.load("emoji", device="cpu"), []
+
+    def full(x):
+        activation = torch.zeros(1000)
+        taken.append(weakref.ref(activation))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    together = shared(model)
+    monkeypatch.setattr(model.unet.conv_out if what == "a step" else model.vae.decoder.conv_out, "forward", full)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match=f"{what} needs more memory than cpu has free"):
+            list(together.stream("cat", steps=2)) if what == "a step" else together.decode(torch.zeros(1, 4, 16, 16))
+        assert [activation() for activation in taken] == [None]
+    finally:
+        gc.enable()
