@@ -32,6 +32,7 @@ READINGS: dict[str, Callable[[Tensor, Tensor, float | Tensor], Prediction]] = {
 }
 BETA_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 SPACINGS = {"trailing": "trailing", "leading": "leading", "linspace": "even"}
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 Guidance = float | Callable[[int], float]
 
 
@@ -397,7 +398,7 @@ class TextToImage:
         name: str | Path = "emoji",
         *,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         compile: bool = False,
         report: Report | None = None,
     ) -> "TextToImage":
@@ -405,7 +406,8 @@ class TextToImage:
 
         Args:
             device: where to run; a GPU if there is one, else the CPU.
-            dtype: float16, bfloat16 or float32 for the networks; None is float16 on a GPU and float32 on the CPU.
+            dtype: float16, bfloat16 or float32 for the networks, torch's or its name; None is float16 on a GPU and
+                float32 on the CPU.
             compile: let torch write kernels of its own for the U-Net and the decoder, replayed as CUDA graphs. The
                 first picture of each batch and size then takes minutes, the others less time; draw from one thread.
             report: told how far download and load are, 0 to 1, and at what.
@@ -415,8 +417,9 @@ class TextToImage:
         at = usable(device)
         if dtype is None:
             dtype = torch.float32 if at.type == "cpu" else torch.float16
-        if dtype not in (torch.float16, torch.bfloat16, torch.float32):
-            raise ValueError(f"dtype must be torch.float16, torch.bfloat16 or torch.float32, got {dtype!r}")
+        dtype = DTYPES.get(str(dtype).removeprefix("torch."), dtype)
+        if not isinstance(dtype, torch.dtype) or dtype not in DTYPES.values():
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         folder = weights.resolve(name, half=dtype != torch.float32, report=report)
         scheduler, schedule = read_scheduler(folder)
         parts = {}

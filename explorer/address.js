@@ -169,12 +169,14 @@ if (new URLSearchParams(location.search).get('tab')) {
 }
 
 // Light or dark as chosen last time; without a choice Gradio follows the system.
+let dressed = null;
+try { dressed = localStorage.getItem('explorer-theme'); } catch {}  // a browser may keep nothing: then a choice lasts as long as the page
 function dress() {
-  const kept = localStorage.getItem('explorer-theme');
-  if (kept) document.body.classList.toggle('dark', kept === 'dark');
+  if (dressed) document.body.classList.toggle('dark', dressed === 'dark');
 }
 window.explorer.theme = (name) => {
-  localStorage.setItem('explorer-theme', name);
+  dressed = name;
   dress();
+  try { localStorage.setItem('explorer-theme', name); } catch {}
 };
 window.addEventListener('DOMContentLoaded', dress);

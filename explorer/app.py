@@ -25,10 +25,11 @@ os.environ |= {
 }
 
 
-def build(*names: str, device: str | None = None, lecture: Path | None = None) -> gr.Blocks:
+def build(*names: str, device: str | None = None, dtype: str | None = None, lecture: Path | None = None) -> gr.Blocks:
     """The whole page. ``names`` are the models that the text-to-image tab offers, the first one opened with.
 
-    lecture: a file of one's own, shown before the course's lectures. Raises: ValueError if it cannot be read.
+    device, dtype: as `TextToImage.load` takes them. lecture: a file of one's own, shown before the course's lectures.
+    Raises: ValueError if it cannot be read.
     """
     import gradio as gr
 
@@ -37,7 +38,7 @@ def build(*names: str, device: str | None = None, lecture: Path | None = None) -
     from explorer.tabs import TABS
 
     gather_cores()  # before anything is computed
-    models.offer(names, device)
+    models.offer(names, device, dtype)
     taught = lectures.offered(lecture)
     runs.KEPT.clear()
     modules = {name: import_module(f"explorer.tabs.{name}") for name in TABS}
@@ -113,6 +114,11 @@ def main(argv: list[str] | None = None) -> None:
         help="model name, folder or hub id for text to image, several times for a choice (default: emoji)",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float16", "bfloat16", "float32"),
+        help="of the networks' numbers (default: float16 on a GPU, else float32)",
+    )
     parser.add_argument("--lecture", type=Path, help="a lecture of your own, a Markdown file: see CONTRIBUTING.md")
     parser.add_argument("--root-path", help="path under which a reverse proxy serves the app, for example /explorer")
     parser.add_argument(
@@ -133,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
 
     runs.limit(args.deadline)
     try:
-        demo = build(*args.model, device=args.device, lecture=args.lecture)
+        demo = build(*args.model, device=args.device, dtype=args.dtype, lecture=args.lecture)
     except ValueError as error:
         parser.error(str(error))
     if os.environ.get("SPACES_ZERO_GPU"):  # a run has a process of its own there, which keeps nothing that it reads
@@ -170,16 +176,18 @@ def warm_up() -> None:
 
     try:
         models.loaded()
-        for module in (import_module(f"explorer.tabs.{name}") for name in TABS):
-            if hasattr(module, "update"):
-                module.update(module.Settings())
-        from core import pictures
-
-        for name in pictures.NAMES:
-            if name.startswith(pictures.MODEL):
-                pictures.picture(name, 64)
     except ValueError as error:
         print(f"explorer: text to image will not work: {error}", file=sys.stderr)
+    for module in (import_module(f"explorer.tabs.{name}") for name in TABS):
+        if hasattr(module, "update"):
+            with suppress(ValueError):  # said on that tab; the others are made ready all the same
+                module.update(module.Settings())
+    from core import pictures
+
+    for name in pictures.NAMES:
+        if name.startswith(pictures.MODEL):
+            with suppress(ValueError):
+                pictures.picture(name, 64)
 
 
 def colophon() -> str:
@@ -200,17 +208,13 @@ def colophon() -> str:
 MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
 <p>from a coin flip to a picture made from a sentence</p>
 <button type="button" class="quiet lecture-toggle" aria-pressed="false">Lecture</button>
-<button type="button" class="quiet dark-toggle" aria-pressed="false">Dark</button></div>"""
+<button type="button" class="quiet dark-toggle">Dark</button></div>"""
 TOP = """
 const { lecture, lecturing, selects, teach } = window.explorer;
 selects(() => trigger('input'));
 element.querySelector('.lecture-toggle').addEventListener('click', () => lecture(!lecturing()));
 const button = element.querySelector('.dark-toggle');
-const mark = () => {
-  const dark = document.body.classList.contains('dark');
-  button.textContent = dark ? 'Light' : 'Dark';
-  button.setAttribute('aria-pressed', dark);
-};
+const mark = () => (button.textContent = document.body.classList.contains('dark') ? 'Light' : 'Dark');
 button.addEventListener('click', () => {
   window.explorer.theme(document.body.classList.contains('dark') ? 'light' : 'dark');
   mark();

@@ -250,7 +250,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         for one in endings:
             one.cancels = [run["id"] for run in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
-    stop.click(lambda: stopped, None, message, cancels=running, queue=False, api_visibility="private")
+    # Asked of the page, which shows how the run fares until the server has ended it.
+    runs_now = f"document.querySelector('#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide)')"
+    said_at_stop = f"() => [{runs_now} ? {stopped!r} : 'Nothing is running.']"
+    stop.click(None, None, message, js=said_at_stop, cancels=running, queue=False, api_visibility="private")
     with page:
         api(runs.answered(module.NAME, runs.lent(module, module.endpoint), keep=True), api_name=module.NAME, **heavy)
     return page

@@ -76,7 +76,7 @@ def to_json(lectures: Sequence[Lecture]) -> str:
 def read(path: Path) -> Lecture:
     """A lecture file. Raises: ValueError with the line, what was wanted there and what came."""
     try:
-        written = path.read_text("utf-8")
+        written = path.read_text("utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"a lecture must be a Markdown file in UTF-8, got {path}: {error}") from error
     return parse(written, path.stem, str(path))

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Offer:
-    """names: a model name, folder or hub id each; the first is what a tab opens with. device: None for the best."""
+    """names: a model name, folder or hub id each; the first is what a tab opens with. device: None for the best.
+    dtype: of the networks' numbers, by name; None for what suits the device."""
 
     names: tuple[str, ...] = ("emoji",)
     device: str | None = None
+    dtype: str | None = None
 
 
 @dataclass
@@ -47,17 +49,17 @@ class Reading:
 
 
 _offer = Offer()
-_reading: dict[tuple[str, str | None], Reading] = {}
+_reading: dict[tuple[str | None, ...], Reading] = {}
 _looking, _one = Lock(), Lock()  # for the table; and for the device, onto which one model is read at a time
 
 
-def offer(names: Sequence[str], device: str | None = None) -> None:
+def offer(names: Sequence[str], device: str | None = None, dtype: str | None = None) -> None:
     """Say once, before the page is built, what is to be offered; the embedded model comes after those named."""
     global _offer
     from core import weights
 
     embedded = [name for name in ("emoji",) if name in weights.models()]
-    _offer = Offer(tuple(dict.fromkeys([*names, *embedded])), device)
+    _offer = Offer(tuple(dict.fromkeys([*names, *embedded])), device, dtype)
 
 
 def options() -> tuple[str, ...]:
@@ -122,7 +124,7 @@ def loaded(option: str = "") -> "TextToImage":
 
 def at_hand(option: str = "") -> bool:
     """Whether `loaded` answers at once."""
-    known = _reading.get((title(option), _offer.device))
+    known = _reading.get((title(option), _offer.device, _offer.dtype))
     return known is not None and known.there
 
 
@@ -141,13 +143,14 @@ def loading(option: str = "", every: float = 0.1) -> Iterator[Reading]:
 
 def source(option: str = "") -> str:
     """The Python that loads it."""
-    where = f", device={_offer.device!r}" if _offer.device else ""
-    return f"TextToImage.load({title(option)!r}{where})"
+    placed = {"device": _offer.device, "dtype": _offer.dtype}
+    how = "".join(f", {name}={value!r}" for name, value in placed.items() if value)
+    return f"TextToImage.load({title(option)!r}{how})"
 
 
 def _begun(option: str) -> Reading:
     """The model on its way; one that could not be read is tried again."""
-    key = title(option), _offer.device
+    key = title(option), _offer.device, _offer.dtype
     with _looking:
         known = _reading.get(key)
         if known is None or (known.model.done() and not known.there):
@@ -156,12 +159,12 @@ def _begun(option: str) -> Reading:
     return known
 
 
-def _read(name: str, device: str | None, reading: Reading) -> None:
+def _read(name: str, device: str | None, dtype: str | None, reading: Reading) -> None:
     from core.pipeline import TextToImage
     from explorer.broker import shared
 
     with _one:
         try:
-            reading.model.set_result(shared(TextToImage.load(name, device=device, report=reading.told)))
+            reading.model.set_result(shared(TextToImage.load(name, device=device, dtype=dtype, report=reading.told)))
         except BaseException as error:
             reading.model.set_exception(errors.without_frames(error))

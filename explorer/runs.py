@@ -53,8 +53,12 @@ class Turn:
         self._inner, self._taken = Lock(), False
         self._line: deque[Lock] = deque()  # held by those who wait; letting go of one gives the turn to it
 
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
     def acquire(self, timeout: float) -> bool:
-        """Wait for the turn; False if it has not come after ``timeout`` seconds."""
+        """Wait for the turn; False if it has not come after ``timeout`` seconds. -1: as long as it takes."""
         with self._inner:
             if not self._taken:
                 self._taken = True
@@ -78,24 +82,34 @@ class Turn:
                 self._taken = False
 
 
-TURN = Turn()
+TURN, LONG = Turn(), Turn()  # of moves that take milliseconds, and of those that take seconds
+MOST_LONG = 16  # moves that wait for LONG: each has one of the 40 threads that all moves share
 
 
-def in_turn(function: Callable[..., T], wait: float = 1.0) -> Callable[..., T]:
+def in_turn(
+    function: Callable[..., T], wait: float = 1.0, *, heavy: Callable[[Any], bool] | None = None
+) -> Callable[..., T]:
     """The same function of few milliseconds, one call at a time as long as that takes no more than ``wait`` seconds.
 
     torch and numpy let go of the interpreter hundreds of times in a call, and in a crowd of threads each time waits to
     have it back: with 300 visitors on two cores, one at a time answers nearly twice as many.
+
+    heavy: says of the first argument whether this call takes seconds. Such calls go one at a time, too, but no other
+    call waits behind them. Raises: ValueError if too many of them wait already.
     """
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> T:
-        waited = TURN.acquire(timeout=wait)
+        long = heavy is not None and heavy(args[0])
+        if long and LONG.waiting >= MOST_LONG:
+            raise ValueError(f"{MOST_LONG} others wait for what takes seconds, as this does: try again in a minute")
+        turn = LONG if long else TURN
+        waited = turn.acquire(timeout=-1 if long else wait)
         try:
             return function(*args, **options)
         finally:
             if waited:
-                TURN.release()
+                turn.release()
 
     return called
 

@@ -100,17 +100,19 @@ class Buckets:
 
     def take(self, address: str) -> bool:
         """Take a token, if there is one."""
-        tokens = self.left(address)
-        taken = tokens >= 1
-        self._left[address] = tokens - taken, self.clock()
-        self._left.move_to_end(address)
-        while len(self._left) > self.addresses:
-            self._left.popitem(last=False)
+        taken = self.left(address) >= 1
+        self._pay(address, int(taken))
         return taken
 
     def charge(self, address: str) -> None:
         """Take a token, there or not: what is owed has to be filled up first."""
-        self._left[address] = self.left(address) - 1, self.clock()
+        self._pay(address, 1)
+
+    def _pay(self, address: str, tokens: int) -> None:
+        self._left[address] = self.left(address) - tokens, self.clock()
+        self._left.move_to_end(address)
+        while len(self._left) > self.addresses:
+            self._left.popitem(last=False)
 
 
 class Guard:
@@ -368,7 +370,8 @@ def passwords(given: str | None) -> list[tuple[str, str]] | None:
         return None
     if given.startswith("@"):
         try:
-            lines = Path(given[1:]).read_text("utf-8").split()
+            written = Path(given[1:]).read_text("utf-8-sig").splitlines()  # some editors begin a file with a mark
+            lines = [line.strip() for line in written if line.strip()]
         except OSError as error:
             raise ValueError(f"the file of passwords cannot be read: {error}") from error
     else:

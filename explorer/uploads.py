@@ -20,7 +20,17 @@ from explorer.settings import is_own
 
 MOST_BYTES, MOST_PIXELS = 2_000_000, 16_000_000
 SIDE = 256  # of an own picture, where a tab works with squares of pixels
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # no other decoder is ever tried on a visitor's file
+OTHERS = {  # known by how they begin, to say what came
+    "GIF": rb"GIF8",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "AVIF": rb".{4}ftypavi",
+    "HEIC": rb".{4}ftyp(hei|hev|mif)",
+    "PPM": rb"P[1-6]\s",
+    "JPEG 2000": rb".{4}jP  |\xff\x4f\xff\x51",
+    "SVG": rb"\s*<(\?xml|svg)",
+    "PDF": rb"%PDF",
+}
 ONE_AT_A_TIME = threading.Lock()  # a picture of 16 million pixels is 0.4 GB until it is reduced
 
 
@@ -34,20 +44,21 @@ def read_picture(data: bytes) -> tuple[Tensor, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         raise _too_large(int(pixels[0]) if pixels else None) from error
     except Exception as error:  # Pillow's readers raise many kinds where a file is cut short
-        raise ValueError("this file is no picture that can be read; a PNG, JPEG, WebP or BMP file would fit") from error
+        raise ValueError(_unread(data)) from error
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(image.width * image.height)
-    if image.format not in FORMATS or getattr(image, "is_animated", False):
-        raise ValueError(f"a {image.format} can hold more than one picture; save one of them as PNG or JPEG")
+    kind = "JPEG" if image.format == "MPO" else image.format  # so Pillow calls a camera's with a small copy behind it
+    if getattr(image, "is_animated", False) and kind != "JPEG":
+        raise ValueError(f"a {kind} can hold more than one picture; save one of them as PNG or JPEG")
     try:
         image.load()
     except Exception as error:
-        raise ValueError(f"the file says it is a {image.format}, but it is damaged or cut short") from error
+        raise ValueError(f"the file says it is a {kind}, but it is damaged or cut short") from error
     with contextlib.suppress(Exception):  # where it cannot be read which way is up, the picture stays as it is
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -123,6 +134,16 @@ def reduced(picture: Tensor, rows: int, cols: int) -> list[list[float]]:
     """The grey of a picture (3, H, W) in so many cells, each the mean of its area, to two digits."""
     cells = resize(picture.mean(0), (rows, cols), "area")
     return [[round(float(v), 2) for v in row] for row in cells]
+
+
+def _unread(data: bytes) -> str:
+    """What to say of a file of none of the FORMATS."""
+    kind = next((kind for kind, begins in OTHERS.items() if re.match(begins, data, re.DOTALL)), None)
+    if kind in ("GIF", "TIFF"):
+        return f"a {kind} can hold more than one picture; save one of them as PNG or JPEG"
+    if kind:
+        return f"files of the kind {kind} are not read here; save the picture as PNG or JPEG"
+    return "this file is no picture that can be read; a PNG, JPEG, WebP or BMP file would fit"
 
 
 def _too_large(pixels: int | None) -> ValueError:

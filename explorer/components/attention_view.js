@@ -115,7 +115,7 @@ for (const select of [layer, head]) select.addEventListener('keydown', (event) =
 const again = () => now && bar.go(bar.step());
 layer.addEventListener('change', again);
 head.addEventListener('change', again);
-bare.addEventListener('click', () => { alone = !alone; bare.setAttribute('aria-pressed', alone); bare.textContent = alone ? 'over the picture' : 'map alone'; again(); });
+bare.addEventListener('click', () => { alone = !alone; bare.textContent = alone ? 'over the picture' : 'map alone'; again(); });
 for (const kind of ['pointerdown', 'pointermove']) large.addEventListener(kind, (event) => {
   const box = large.getBoundingClientRect();
   pointed = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width].map((v) => Math.max(0, Math.min(0.999, v)));

@@ -49,7 +49,7 @@ class AttentionView(Piece):
             f'<style>{style}</style><div class="player looks" tabindex="0" role="group" aria-label="{label}">'
             '<div class="looks-tools"><label>Layer <select class="layer"></select></label>'
             '<label>Head <select class="head"></select></label>'
-            '<button type="button" class="quiet bare" aria-pressed="false">map alone</button></div>'
+            '<button type="button" class="quiet bare">map alone</button></div>'
             f'<div class="looks-sheet" style="min-height:{height - 160}px"><figure><canvas role="img" class="large">'
             '</canvas></figure><ol class="looks-words" aria-label="Tokens"></ol></div>'
             '<p class="looks-says" aria-live="polite"></p></div>',

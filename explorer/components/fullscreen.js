@@ -14,7 +14,6 @@
     button.querySelector('path').setAttribute('d', ICONS[+on]);
     button.title = on ? 'Leave the full screen (f)' : 'Full screen (f)';
     button.setAttribute('aria-label', button.title);
-    button.setAttribute('aria-pressed', on);
     const zoom = Math.min(innerWidth / piece.before[0], (innerHeight - 60) / piece.before[1]);
     piece.style.setProperty('--enlarge', on && whole[0] ? Math.max(1, Math.min(3, zoom)).toFixed(2) : 1);
     if (on && document.activeElement === button) piece.querySelector('[tabindex="0"]')?.focus();  // its own keys work at once

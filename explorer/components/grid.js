@@ -8,8 +8,8 @@ function build() {
     cell.setAttribute('aria-label', where);
     cell.addEventListener('input', () => {
       const number = read(cell.value, where);
-      cell.toggleAttribute('aria-invalid', number === null);
-      if (number === null) return;
+      if (number === null) return cell.setAttribute('aria-invalid', true);
+      cell.removeAttribute('aria-invalid');
       if (!place.querySelector('[aria-invalid]')) tell('');
       rows[i][j] = number;
       send();

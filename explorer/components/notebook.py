@@ -8,9 +8,14 @@ from explorer.components.base import Piece, script
 
 
 def notebook(title: str, question: str, code: str) -> dict[str, Any]:
-    """A notebook (nbformat 4.5) that installs this project, says what the screen asks, and runs its code."""
-    asks = f"# {title}\n\n{question}\n\nDiffusion Explorer {__version__}: the numbers of its screen, computed anew."
-    install = f"%pip install diffusion-explorer=={__version__}"
+    """A notebook (nbformat 4.5) that says what the screen asks and where it runs, and has its code.
+
+    No cell installs the project: it is on no index, and whoever took its name there would run code in the notebook.
+    """
+    asks = (
+        f"# {title}\n\n{question}\n\nThe numbers of the screen, computed anew. This notebook runs where Diffusion "
+        f"Explorer {__version__} is installed: in its folder, `uv run --with jupyterlab jupyter lab` opens it."
+    )
     return {
         "nbformat": 4,
         "nbformat_minor": 5,
@@ -18,7 +23,7 @@ def notebook(title: str, question: str, code: str) -> dict[str, Any]:
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
             "language_info": {"name": "python"},
         },
-        "cells": [cell("install", install), cell("about", asks, "markdown"), cell("code", code)],
+        "cells": [cell("about", asks, "markdown"), cell("code", code)],
     }
 
 

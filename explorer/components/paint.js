@@ -77,7 +77,7 @@ place.addEventListener('pointermove', (event) => {
 });
 for (const end of ['pointerup', 'pointercancel']) place.addEventListener(end, () => (brush = null));
 
-// Arrow keys move, digits write, space paints, Delete clears.
+// Arrow keys move, digits write, space paints, Delete clears; other keys are the page's, N the next slide of a lecture.
 place.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   at ??= [0, 0];
@@ -87,9 +87,9 @@ place.addEventListener('keydown', (event) => {
     typed = '';
   } else if (event.key === ' ') { typed = ''; set(stroke()); }
   else if (event.key === 'Delete' || event.key === 'Backspace') { typed = ''; set(0); }
-  else if (event.key.length === 1) {
-    typed += event.key;
-    if (!/^-?[.,]?$/.test(typed)) {  // a minus or a point may begin a number
+  else if (/^[-−\d.,]$/.test(event.key)) {
+    typed = /[-−]/.test(event.key) ? event.key : typed + event.key;  // a minus begins a number
+    if (!/^[-−]?[.,]?$/.test(typed)) {  // a minus or a point may begin a number
       const value = read(typed, `row ${at[0]}, column ${at[1]}`);
       if (value === null) typed = '';
       set(value);

@@ -7,8 +7,10 @@ modes.type = 'button';
 modes.className = 'transport-speed pixel-mode';
 modes.addEventListener('click', () => { smooth = !smooth; dress(); });
 root.querySelector('.transport').insertBefore(modes, root.querySelector('.transport-label'));
-const save = document.createElement('button');
+const save = document.createElement('button'), wrong = Object.assign(document.createElement('p'), { className: 'message' });
 if (SAVES) {
+  wrong.setAttribute('role', 'alert');
+  root.append(wrong);
   Object.assign(save, { type: 'button', className: 'transport-speed gif-save', textContent: 'GIF', title: 'Save all steps as a GIF' });
   save.setAttribute('aria-label', save.title);
   save.addEventListener('click', animate);
@@ -25,11 +27,12 @@ async function animate() {
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
   save.disabled = true;
   save.textContent = '…';
+  explorer.say(wrong, '');
   const asked = { shape: [chosen.length, ...rest], data: btoa(text) };
   const answer = (await server.animate(asked)) ?? { error: 'the pictures did not reach the server; try again' };
   save.disabled = false;
   save.textContent = 'GIF';
-  if (answer.error) return (save.title = answer.error);
+  if (answer.error) return explorer.say(wrong, answer.error);
   const link = Object.assign(document.createElement('a'), { href: `data:image/gif;base64,${answer.file}`, download: `${SAVES}.gif` });
   link.click();
 }
@@ -133,6 +136,7 @@ function load() {
     data = joined;
   } else data = fresh;
   if (!same) build();
+  explorer.say(wrong, '');
   dress();
   bar.load(now.labels, now.at === null ? {} : { at: now.at });
 }

@@ -12,6 +12,7 @@ from gradio.components.base import server
 from PIL import Image
 
 from explorer.components.base import Piece, as_text, digest, packed, script
+from explorer.uploads import ONE_AT_A_TIME
 
 # One more button in the transport bar.
 SIX = (
@@ -21,6 +22,9 @@ SIX = (
     ".transport .gif-save { grid-column: 3; grid-row: 3; } }"
 )
 MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in base64 they fit into one request
+MOST_STEPS, MOST_PANELS = 1000, 24  # of an animation; the page's own have 301 and 2 at the most
+LONGEST = 65_535  # pixels of a GIF's side, which it has two bytes for
+MOST_DRAWN = 300_000_000  # pixels of all its pictures, enlarged, a byte each: 200 steps of 12 panels of 28 x 28 fit
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ class Player(Piece):
                 raise ValueError("an animation needs (steps, panels, height, width, channels)")
             if shape[4] not in (1, 3) or math.prod(shape) != pixels.size:
                 raise ValueError(f"an animation of {shape} needs {math.prod(shape)} bytes, got {pixels.size}")
-            return {"file": base64.b64encode(animation(pixels.reshape(shape))).decode()}
+            with ONE_AT_A_TIME:
+                return {"file": base64.b64encode(animation(pixels.reshape(shape))).decode()}
         except ValueError as error:
             return {"error": str(error)}
 
@@ -103,9 +108,23 @@ def animation(frames: np.ndarray, *, side: int = 320) -> bytes:
     """Bytes (steps, panels, H, W, 1 or 3) as a GIF, the panels side by side, at a whole-number zoom up to ``side``.
 
     As long as the player takes: eight seconds, at most 0.7 s a step; the last picture stays for two more.
+
+    Raises: ValueError if it would have too many steps, panels or pixels, before any is drawn.
     """
     steps, panels, height, width, _ = frames.shape
     zoom = max(1, side // max(height, width))
+    if steps > MOST_STEPS or panels > MOST_PANELS:
+        raise ValueError(
+            f"an animation may have at most {MOST_STEPS} steps and {MOST_PANELS} panels, got {steps} and {panels}"
+        )
+    high, wide = height * zoom, (panels * (width + 4) - 4) * zoom
+    if max(high, wide) > LONGEST:
+        raise ValueError(f"a GIF may have at most {LONGEST:,} pixels a side, this one would have {wide:,} x {high:,}")
+    if steps * high * wide > MOST_DRAWN:
+        raise ValueError(
+            f"an animation may have at most {MOST_DRAWN // 1_000_000} million pixels, {steps} steps of "
+            f"{wide:,} x {high:,} are more: fewer steps would fit"
+        )
     pictures = []
     for step in np.broadcast_to(frames, (*frames.shape[:4], 3)):
         joined = np.full((height, panels * (width + 4) - 4, 3), 255, np.uint8)

@@ -15,7 +15,7 @@ function transport(root, show) {
     </div>
     <input type="range" min="0" max="0" value="0" step="1" aria-label="Step">
     <output class="transport-step" aria-live="off"></output>
-    <button type="button" data-do="speed" class="transport-speed" aria-label="Speed" title="Speed"></button>
+    <button type="button" data-do="speed" class="transport-speed" title="Speed"></button>
     <div class="transport-label"></div>`;
   root.appendChild(bar);
   const range = bar.querySelector('input'), readout = bar.querySelector('output'), caption = bar.querySelector('.transport-label');
@@ -59,10 +59,14 @@ function transport(root, show) {
     face('pause', 'Pause');
     timer = setTimeout(tick, pace());
   }
+  function tempo() {
+    button('speed').textContent = `${speeds[speed]}×`;
+    button('speed').setAttribute('aria-label', `Speed ${speeds[speed]}×`);
+  }
   const actions = {
     first: () => { stop(); go(0); }, back: () => { stop(); go(at - 1); }, play: toggle,
     forward: () => { stop(); go(at + 1); }, last: () => { stop(); go(labels.length - 1); },
-    speed: () => { speed = (speed + 1) % speeds.length; button('speed').textContent = `${speeds[speed]}×`; },
+    speed: () => { speed = (speed + 1) % speeds.length; tempo(); },
   };
   bar.addEventListener('click', (event) => actions[event.target.closest('[data-do]')?.dataset.do]?.());
   range.addEventListener('input', () => { stop(); go(+range.value); });
@@ -74,7 +78,7 @@ function transport(root, show) {
     event.preventDefault();
     actions[id]();
   });
-  button('speed').textContent = '1×';
+  tempo();
   return {
     // New labels, one per step; `at` says which step to show: by default the same one if it still exists.
     load(texts, options = {}) {

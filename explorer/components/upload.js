@@ -27,8 +27,11 @@ function upload(root, asked, take, zone = root) {
     const url = await new Promise((done) => {
       const reader = new FileReader();
       reader.onload = () => done(reader.result);
+      reader.onerror = () => done(null);  // a folder that was dropped, or a file that has gone
       reader.readAsDataURL(chosen);
     });
+    if (turn !== turns) return;
+    if (url === null) return tell(`${chosen.name} cannot be read`, true);
     const sent = await server.reduce({ file: url.slice(url.indexOf(',') + 1), ...asked() });  // nothing if it failed
     if (turn !== turns) return;
     const answer = sent ?? { error: 'the picture did not reach the server; try again' };

@@ -215,7 +215,7 @@ def stirling_line(n: int, numbers: dict) -> str:
 
 def bars_notice(s: Settings, numbers: dict) -> str:
     n, k, heads = s.n, s.k, frame.counted(s.k, "head")
-    chance, height = numbers["probability"], numbers["bell"]
+    chance, height, apart = numbers["probability"], numbers["bell"], numbers["total_variation"]
     if k > n:
         return (
             f"You asked for **{heads}** in **{frame.counted(n, 'flip')}**: that cannot happen, the bar is missing.\n"
@@ -235,10 +235,17 @@ def bars_notice(s: Settings, numbers: dict) -> str:
     return (
         f"{heads} in {frame.counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
         f"**{frame.sensible(height)}**, {off}.\n"
-        f"Over all counts, bars and bell disagree on **{frame.percent(numbers['total_variation'])}** of the "
-        "probability: "
-        f"{'raise n and watch it shrink' if n < 100 else 'with this many flips the two can hardly be told apart'}."
+        "Over all counts, with the bell scaled to add up to 1, the two disagree on "
+        f"**{frame.percent(apart)}** of the probability{more_flips(s, apart)}."
     )
+
+
+def more_flips(s: Settings, apart: float) -> str:
+    """What becomes of the distance with more flips: few bars may lie on the bell by chance, and it then grows first."""
+    if s.n >= 100 and apart < 0.02:
+        return ": with this many flips they can hardly be told apart"
+    more = disagreement(4 * s.n, s.p)
+    return f"; four times the flips make it **{frame.percent(more)}**{': it grows before it shrinks' * (more > apart)}"
 
 
 def tail(s: Settings) -> View:
@@ -301,9 +308,13 @@ def distances(p: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def at_size(n: int, p: float) -> tuple[float, float, float]:
+    return disagreement(n, p), probability.kolmogorov_distance(n, p), probability.berry_esseen(n, p)
+
+
+def disagreement(n: int, p: float) -> float:
+    """The total variation between the bars and the bell, scaled to add up to 1."""
     bell = probability.de_moivre_laplace(n, p)
-    apart = probability.total_variation(probability.binomial_pmf(n, p), bell / bell.sum())
-    return apart, probability.kolmogorov_distance(n, p), probability.berry_esseen(n, p)
+    return probability.total_variation(probability.binomial_pmf(n, p), bell / bell.sum())
 
 
 def reach(n: int, p: float) -> tuple[int, int]:
@@ -377,7 +388,8 @@ def one_bell(s: Settings) -> View:
             checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
         ),
         f"In units of the deviation, **{frame.sensible(std)}** heads here, the {n + 1} bars of n = {n} stand under a "
-        f"bell that does not depend on n; they disagree with it on **{frame.percent(apart_here)}**.\n"
+        f"bell that does not depend on n; they disagree with it on **{frame.percent(apart_here)}**"
+        f"{more_flips(s, apart_here)}.\n"
         f"Play: from 1 flip to 1000 the bars grow narrower and settle on it{skew(p)}.",
         numbers,
         ("n", "p"),
@@ -431,7 +443,8 @@ def how_fast(s: Settings) -> View:
         f"more than **{frame.sensible(gap)}** apart; the bound allows {frame.sensible(bound)}.\nFor p = {p:g} the blue "
         f"line falls like **{fall}**: "
         + (
-            "no lean, so one power faster than the others."
+            "four times the flips, a quarter of the distance. It leans to no side, so half a power of n faster than "
+            "any other."
             if p == 0.5
             else "four times the flips, half the distance. Try p = 0.5, which leans to no side."
         ),
@@ -506,8 +519,9 @@ def real_coins(s: Settings) -> View:
         {1: shown},
         rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{freedom}}},\quad P={tex(fit.p_value)}$$",
         frame.weakest(*found),
-        f"{trials:,} trials of {n} flips, each really flipped: **{numbers['mean']:.4g}** heads on average, {n * p:.4g} "
-        f"expected; the stepped line is the exact chance of each count.{pegs}\n{verdict}",
+        f"{trials:,} trial{'s' * (trials > 1)} of {frame.counted(n, 'flip')}, each really flipped: "
+        f"**{numbers['mean']:.4g}** heads on average, {n * p:.4g} expected; the stepped line is the exact chance of "
+        f"each count.{pegs}\n{verdict}",
         numbers,
         ("n", "p", "trials", "seed"),
     )
@@ -570,8 +584,13 @@ def any_steps(s: Settings) -> View:
     one = f"One step looks nothing like a bell, it disagrees on **{frame.percent(apart[0])}**"
     if apart[0] < 0.1:
         one = f"One step is near a bell already, it disagrees on **{frame.percent(apart[0])}**"
-    if len(step) == 2 and apart[0] < apart[1]:
-        one = f"One step is two bars, on the bell by chance; two steps disagree on **{frame.percent(apart[1])}**"
+    if len(step) == 2:
+        meets = "on the bell by chance" if apart[0] < 0.01 else f"off the bell by **{frame.percent(apart[0])}**"
+        one = f"One step is two bars, {meets}; two steps disagree on **{frame.percent(apart[1])}**"
+    if apart[-1] < 0.05:
+        end = "Only the step's mean and deviation are left: "
+    else:
+        end = f"**No bell yet**: this step needs more than {TIMES}. In the end only its mean and deviation are left: "
     return screen(
         s,
         {1: shown},
@@ -586,8 +605,7 @@ def any_steps(s: Settings) -> View:
             checks.z_score(z, np.arange(len(sums[-1])), TIMES * mean, wide),  # type: ignore[possibly-undefined]
         ),
         f"{one}; after {TIMES // 4} steps it is {frame.percent(half)}, after {TIMES} **{frame.percent(apart[-1])}**.\n"
-        "Only the step's mean and deviation are left: "
-        "this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
+        f"{end}this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
         numbers,
         ("step", *(["p"] if s.step == COIN else []), *(["drawn"] if s.step == DRAWN else [])),
     )

@@ -331,7 +331,8 @@ def several_channels(s: Settings) -> View:
             *left_out_checks,
         ),
         f"{into} channel{'s' * (into > 1)} in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together "
-        f"{parameters} parameters (a network adds {out} biases) and {multiplies:,} multiplications.\nEvery "
+        f"{frame.counted(parameters, 'parameter')} (a network adds {'1 bias' if out == 1 else f'{out} biases'}) and "
+        f"{multiplies:,} multiplication{'s' * (multiplies > 1)}.\nEvery "
         "output looks at **all** channels at one place: it answers to what they do together, here "
         + " and ".join(mixture(row) for row in s.mix)
         + ".",
@@ -452,7 +453,7 @@ def notice(settings: Settings, numbers: dict) -> str:
     (high, wide), taps = numbers["output_size"], len(settings.kernel) * len(settings.kernel[0])
     stops = (
         f"The window stops at {high} × {wide} places: **{high * wide} step{'s' * (high * wide > 1)}**, "
-        f"{taps} products each"
+        f"{frame.counted(taps, 'product')} each"
     )
     rows, columns = numbers["never_read"]["rows"], numbers["never_read"]["columns"]
     left_out = " and ".join(

@@ -255,14 +255,19 @@ def decibels(value: float) -> str:
 def notice(s: Settings, numbers: dict) -> str:
     ratios = numbers["psnr"]
     best = max(ratios, key=lambda name: ratios[name])
+    closest = f"**{ANSWERS[best]}** comes closest, {decibels(ratios[best])}"
     first = (
-        f"**{ANSWERS[best]}** comes closest, {decibels(ratios[best])}. The transposed convolution, which networks call "
-        f"deconvolution, gives {decibels(ratios['adjoint'])}: it blurs a second time."
+        f"{closest}. The transposed convolution, which networks call deconvolution, gives "
+        f"{decibels(ratios['adjoint'])}: it blurs a second time."
     )
+    if best == "adjoint":
+        averages = ", and so averages the noise, which the others make larger" if s.noise else ""
+        first = f"{closest}, though the transposed convolution blurs a second time{averages}."
     if numbers["rank"] is None:
+        kept_out = ", which by itself keeps out some of the noise" if s.noise else ""
         return (
             f"{first}\nAbove {LARGEST_SVD} pixels A is not taken apart, so no rank is given: LSMR walks to the "
-            f"pseudo-inverse and stops after {STEPS} steps, which by itself keeps out some of the noise."
+            f"pseudo-inverse and stops after {STEPS} steps{kept_out}."
         )
     lost = (
         f"{numbers['unknowns'] - numbers['rank']} of {numbers['unknowns']} patterns are never seen "

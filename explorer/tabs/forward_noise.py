@@ -25,8 +25,8 @@ from explorer.components.views import Showing, Views
 from explorer.figures import forward_noise as figures
 from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import choice, flag, is_own, number
-from explorer.uploads import pictured
+from explorer.settings import choice, flag, is_own, kept, number
+from explorer.uploads import in_code, pictured
 
 NAME = "forward_noise"
 TITLE = "Forward noise"
@@ -80,6 +80,11 @@ PRESETS = {
 }
 
 
+def HEAVY(s: Settings) -> bool:
+    """Many chains at once: 0.3 s for a hundred of all 1,000 steps."""
+    return s.view == PROOF and s.draws * s.T > 100_000
+
+
 def update(settings: Settings) -> View:
     return SCREENS[settings.view](settings)
 
@@ -124,13 +129,13 @@ class Chain:
     generators: tuple[torch.Tensor, ...]
 
 
-@lru_cache(maxsize=12)  # a moving t goes on from a chain that stands already, of every visitor; 9 MB each at most
+@kept(maxsize=12)  # a moving t goes on from a chain that stands already, of every visitor; 9 MB each at most
 def chain_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> Chain:
     x0 = start(name, size, grey)
-    return kept(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))
+    return walk(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))
 
 
-@lru_cache(maxsize=12)  # 4 MB each at most
+@kept(maxsize=12)  # 4 MB each at most
 def shades_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> np.ndarray:
     """The jump and the chain at the kept times, as a player shows them."""
     chain, schedule = chain_of(name, size, grey, schedule_name, T, seed), named_schedule(schedule_name, T=T)
@@ -147,7 +152,7 @@ def panels(*of: torch.Tensor) -> np.ndarray:
     return (x.permute(0, 1, 3, 4, 2) if x.shape[2] == 3 else x[:, :, 0]).numpy()
 
 
-def kept(x0: torch.Tensor, schedule: NoiseSchedule, n: int, g: torch.Generator) -> Chain:
+def walk(x0: torch.Tensor, schedule: NoiseSchedule, n: int, g: torch.Generator) -> Chain:
     """A chain from x0, kept at 0 and at n times more, evenly to T."""
     keep = set(np.linspace(0, schedule.T, n + 1).round().astype(int).tolist())
     states, generators = [x0], [g.get_state()]
@@ -171,8 +176,8 @@ def piece(chain: Chain, schedule: NoiseSchedule, t: int) -> tuple[int, list[torc
     def generator() -> torch.Generator:
         return torch.Generator().set_state(chain.generators[at].clone())
 
-    walk = forward_chain(x, schedule, start=first, generator=generator())
-    states = [x, *(x for _, x in zip(range(t - first), walk, strict=False))]
+    on = forward_chain(x, schedule, start=first, generator=generator())
+    states = [x, *(x for _, x in zip(range(t - first), on, strict=False))]
     g = generator()
     return first, states, [randn_like(x, g).flatten()[watched(x)] for _ in range(t - first)]
 
@@ -291,12 +296,14 @@ def play_notice(s: Settings, numbers: dict) -> str:
 # Are they the same?
 
 
-@lru_cache(maxsize=4)
+@kept(maxsize=4)
 def many_chains(name: str, schedule_name: str, T: int, seed: int, draws: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of every pixel over many chains, at every time: each (T + 1, SIDE * SIDE)."""
     x0, schedule = small(name), named_schedule(schedule_name, T=T)
-    found = [torch.var_mean(x, 0) for x in forward_chain(x0.expand(draws, -1), schedule, generator=chance(seed, 2))]
-    return torch.stack([x0, *(m for _, m in found)]), torch.stack([0 * x0, *(v for v, _ in found)])
+    means, variances = x0.repeat(T + 1, 1), torch.zeros(T + 1, len(x0))  # a tensor a step would pin the states' memory
+    for t, x in enumerate(forward_chain(x0.expand(draws, -1), schedule, generator=chance(seed, 2)), start=1):
+        variances[t], means[t] = torch.var_mean(x, 0)
+    return means, variances
 
 
 def small(name: str) -> torch.Tensor:
@@ -358,11 +365,11 @@ def proof_notice(s: Settings, numbers: dict, spread: float) -> str:
     if s.t == 0:
         return "At t = 0 every draw is the picture itself: the variance is 0.\nRaise t."
     return (
-        f"{s.draws} jumps and {s.draws} chains of {s.t} steps, for each of {SIDE * SIDE} pixels: their means miss "
-        f"√ᾱ x₀ by **{numbers['jump_mean_off']:.4f}** and **{numbers['chain_mean_off']:.4f}** on average (root mean "
-        f"square), where {numbers['standard_error_of_a_mean']:.4f} is due to chance.\nTheir variances are "
-        f"**{numbers['jump_variance']:.4f}** and **{numbers['chain_variance']:.4f}**, and should be {spread:.4f}: the "
-        "two ways cannot be told apart."
+        f"{s.draws} jumps and {s.draws} chains of {frame.counted(s.t, 'step')}, for each of {SIDE * SIDE} pixels: "
+        f"their means miss √ᾱ x₀ by **{numbers['jump_mean_off']:.4f}** and **{numbers['chain_mean_off']:.4f}** on "
+        f"average (root mean square), where {numbers['standard_error_of_a_mean']:.4f} is due to chance.\n"
+        f"Their variances are **{numbers['jump_variance']:.4f}** and **{numbers['chain_variance']:.4f}**, and should "
+        f"be {spread:.4f}: the two ways cannot be told apart."
     )
 
 
@@ -479,7 +486,7 @@ def spreading(points: str, schedule_name: str, T: int, seed: int) -> tuple[Chain
     """The particles at evenly spaced times, and their entropies."""
     data, schedule = mixture(points), named_schedule(schedule_name, T=T)
     x0 = data.sample(PARTICLES, generator=chance(seed, 0))
-    chain = kept(x0, schedule, min(T, CLOUD_FRAMES), chance(seed, 1))
+    chain = walk(x0, schedule, min(T, CLOUD_FRAMES), chance(seed, 1))
     found = zip(chain.times, chain.states, strict=True)
     return chain, tuple(-float(data.log_density(x, t, schedule).mean()) for t, x in found)
 
@@ -543,10 +550,11 @@ def particles(s: Settings) -> View:
         formula=formula(t, numbers) + "\n\n" + entropy_formula(t, numbers),
         check=frame.weakest(*found),
         notice=(
-            f"{PARTICLES:,} particles, each pushed {t} times. Inside the lines lie 20, 50, 80 and 95 % of them, were "
-            f"there endlessly many; three particles leave a trail.\nEntropy **{numbers['entropy']:.3f}** nats, on its "
-            f"way to {numbers['entropy_of_pure_noise']:.3f}: what is known about where a particle began is lost "
-            "step by step, and cannot be had back without knowing the density."
+            f"{PARTICLES:,} particles, each pushed {'once' if t == 1 else f'{t} times'}. Inside the lines lie 20, 50, "
+            "80 and 95 % of them, were there endlessly many; three particles leave a trail.\n"
+            f"Entropy **{numbers['entropy']:.3f}** nats, on its way to {numbers['entropy_of_pure_noise']:.3f}: what is "
+            "known about where a particle began is lost step by step, and cannot be had back without knowing the "
+            "density."
         ),
         numbers=numbers,
     )
@@ -574,17 +582,15 @@ def code(settings: Settings) -> str:
 def opened(s: Settings, forward: str, *more: str) -> str:
     """Imports, the picture, the schedule and the generators: how every snippet about a picture begins."""
     if is_own(s.picture):
-        imports = "import numpy as np\nimport torch\nfrom PIL import Image"
-        local = ["from core.photographs import square", *more]
-        grey = ".mean(0, keepdim=True)" if s.grey else ""
-        lines = f"""pixels = np.asarray(Image.open("your picture.png").convert("RGB")) / 255  # the file you chose
-x0 = (2 * square(torch.tensor(pixels).movedim(2, 0), {s.size}) - 1){grey}.float()"""
+        call, source, file = in_code(s.picture)
+        local, grey = [f"from core.photographs import {call}", *more], ".mean(0, keepdim=True)" if s.grey else ""
+        lines = f"{file.strip()}\nx0 = (2 * {call}({source}, {s.size}) - 1){grey}.float()"
     else:
-        imports, local = "import torch", ["from core.pictures import picture", *more]
+        local = ["from core.pictures import picture", *more]
         lines = f"x0 = picture({s.picture!r}, {s.size}{', grey=True' if s.grey else ''})"
     local = sorted([*local, f"from core.forward import {forward}", "from core.schedule import named_schedule"])
     return f"""
-{imports}
+import torch
 
 {chr(10).join(local)}
 

@@ -57,7 +57,7 @@ class Settings:
     picture: str = choice("astronaut", options=PICTURES, label="Picture", key="x", own=True)
     small: int = number(64, low=8, high=128, label="From", key="n", group="Pixels a side")
     middle: int = number(128, low=8, high=256, label="to", key="m", group="Pixels a side")
-    large: int = number(192, low=16, high=256, label="to", key="l", group="Pixels a side")
+    large: int = number(192, low=16, high=256, label="then to", key="l", group="Pixels a side")
     method: str = choice("bilinear", options=METHODS, label="Method", key="k", group="The resizing")
     a: str = choice(THREE_QUARTERS, options=(THREE_QUARTERS, HALF), label="Bicubic's a", key="a", group="The resizing")
     align_corners: bool = flag(False, label="align_corners", key="ac", group="The resizing")

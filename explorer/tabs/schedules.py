@@ -24,7 +24,7 @@ from explorer.figures import style
 from explorer.figures.schedules import Line, over_time
 from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import choice, flag, number
+from explorer.settings import choice, flag, number, specs
 
 NAME = "schedules"
 TITLE = "Schedules"
@@ -105,8 +105,19 @@ def ends_of(s: Settings) -> dict[str, float]:
     return {name: getattr(s, field) for field, name in ENDS[s.schedule].items()}
 
 
+def named(s: Settings) -> NoiseSchedule:
+    """The chosen schedule; ends in the wrong order are refused by the names of their controls, not by core's."""
+    if len(fields := list(ENDS[s.schedule])) == 2:
+        first, last = (getattr(s, field) for field in fields)
+        names, betas = [specs(Settings)[field].label for field in fields], "beta" in ENDS[s.schedule][fields[0]]
+        if first > last or (first == last and not betas):  # a β may stay as it is
+            order = "at most" if betas else "below"
+            raise ValueError(f"“{names[0]}” must be {order} “{names[1]}”, got {first:g} and {last:g}")
+    return named_schedule(s.schedule, T=s.T, **ends_of(s))
+
+
 def schedule_of(s: Settings) -> NoiseSchedule:
-    made = shifted(named_schedule(s.schedule, T=s.T, **ends_of(s)), s.shift)
+    made = shifted(named(s), s.shift)
     return zero_terminal_snr(made) if s.repair else made
 
 
@@ -115,7 +126,7 @@ def other_of(s: Settings) -> NoiseSchedule | None:
     if s.other == NOTHING:
         return None
     if s.other == BEFORE:
-        return named_schedule(s.schedule, T=s.T, **ends_of(s))
+        return named(s)
     return named_schedule(s.other, T=s.T)
 
 
@@ -142,7 +153,10 @@ def posterior_variances(schedule: NoiseSchedule) -> torch.Tensor:
 
 
 def update(settings: Settings) -> View:
-    return {CURVES: curves, START: starts}[settings.view](settings)
+    try:
+        return {CURVES: curves, START: starts}[settings.view](settings)
+    except ValueError as error:  # what core calls alpha_bar and betas
+        raise ValueError(str(error).replace("alpha_bar", "ᾱ").replace("smaller betas", "a smaller β")) from error
 
 
 def screen(s: Settings, shown: Mapping[int, Any], uses: tuple[str, ...], **texts: Any) -> View:

@@ -331,7 +331,7 @@ def checkerboard(s: Settings) -> View:
         + (f"The strongest wave has amplitude **{strong:.3g}**. " if high > low else "No wave is left. ")
         + f"With the kernel's weights a flat picture of 1 becomes {spread(*far.flat)}.\n"
         "Enlarging first and convolving after (green) treats every cell alike: **no checkerboard**, at "
-        f"{s.stride**2} times the multiplications.",
+        f"{'as many' if s.stride == 1 else f'{s.stride**2} times the'} multiplications.",
         numbers,
     )
 

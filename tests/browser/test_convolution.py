@@ -123,18 +123,19 @@ def test_what_is_no_number_is_said_at_its_cell(deck):
     kernel, picture = deck.locator("#convolution-kernel"), deck.locator("#convolution-image")
     kernel.get_by_label("row 1, column 2").fill("abc")
     assert "row 1, column 2: “abc” is no number from −1000 to 1000" in kernel.locator(".told").inner_text()
-    assert kernel.get_by_label("row 1, column 2").get_attribute("aria-invalid") is not None
+    assert kernel.get_by_label("row 1, column 2").get_attribute("aria-invalid") == "true"
     kernel.get_by_label("row 1, column 2").fill("1001")
     assert "“1001” is no number" in kernel.locator(".told").inner_text()
     kernel.get_by_label("row 1, column 2").fill("0,5")
     assert kernel.locator(".told").inner_text() == ""
+    assert kernel.get_by_label("row 1, column 2").get_attribute("aria-invalid") is None
     deck.wait_for_function("location.search.includes('k=0.25%2C0.5')")
     for _ in range(2):
         kernel.locator("[data-axis=rows][data-by='-1']").click()
     assert kernel.locator(".told").inner_text() == "rows: 1 to 7 would fit"
     picture.locator(".paint-board").focus()
-    deck.keyboard.type("x")
-    assert "row 0, column 0: “x” is no number" in picture.locator(".told").inner_text()
+    deck.keyboard.type("1..")
+    assert "row 0, column 0: “1..” is no number" in picture.locator(".told").inner_text()
     deck.keyboard.type("7")
     assert picture.locator(".told").inner_text() == ""
     assert picture.locator("text").first.text_content() == "7"
@@ -240,6 +241,8 @@ def test_cells_are_painted_typed_and_read_from_a_picture(deck, tmp_path):
     deck.keyboard.press("ArrowDown")
     deck.keyboard.type("-2.5")
     assert shown.nth(4).text_content() == "−2.5"
+    deck.keyboard.type("x5-3")  # a key that writes no number is not the board's; a minus begins the next number
+    assert shown.nth(4).text_content() == "−3" and deck.locator("#convolution-image .told").inner_text() == ""
     deck.locator("#convolution-image [data-axis=columns][data-by='1']").click()
     assert shown.count() == 12
     deck.locator(".paint:visible select").select_option("letter A")

@@ -1,6 +1,7 @@
 """A first visit, a lecture held by keys, a notebook saved, and the address through it all."""
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -46,6 +47,17 @@ def test_the_next_preset_is_the_next_after_a_control_was_moved(page, url):
     page.keyboard.press("n")
     page.locator(".slide-place", has_text="preset 4/").wait_for()
     reached(page, **{key: value for key, value in parse_qsl(address_of(coins, fourth)) if key != "tab"})
+
+
+def test_a_slide_is_turned_from_cells_that_are_painted(page, url):
+    page.goto(f"{url}?tab=convolution&lecture=1&slide=001:1")
+    page.wait_for_selector("#tab-convolution .badge.ok", state="attached")
+    page.keyboard.press("c")
+    board = page.locator("#tab-convolution .paint-board:visible")
+    board.click(position={"x": 10, "y": 10})
+    page.keyboard.press("n")
+    reached(page, slide="001:2")
+    assert page.locator("#convolution-image .told").inner_text() == ""
 
 
 def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
@@ -145,6 +157,26 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.wait_for_function("!new URLSearchParams(location.search).has('lecture')")
 
 
+def test_the_table_of_amounts_is_read_from_the_last_row(page, url):
+    """20 px at least, as they come out: `zoom` enlarges what the style asks for."""
+    size = """selector => { const one = document.querySelector(selector);
+        return parseFloat(getComputedStyle(one).fontSize) * (one.currentCSSZoom ?? 1); }"""
+    slide = {one.name: one.slides for one in lectures.course()}["003"][0]
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{url}?{slide.query}&lecture=1")
+    page.wait_for_selector("#tab-forward_noise .picture-rows tbody tr")
+    for part in ("thead th", "tbody td:first-child", "tbody td:last-child"):
+        assert page.evaluate(size, f"#tab-forward_noise .picture-rows {part}") >= 20
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+
+
+def test_every_piece_that_lecture_mode_names_is_one():
+    here = Path(lectures.__file__).parent
+    source = "".join(path.read_text("utf-8") for path in here.rglob("*.py"))
+    named = set(re.findall(r"\.([a-z-]+-piece)\b", (here / "lecture.css").read_text("utf-8")))
+    assert named and named <= set(re.findall(r'name="([a-z-]+-piece)"', source))
+
+
 def test_a_preset_of_every_quick_tab_by_its_address_alone_and_the_way_back(page, url):
     page.goto(url)
     page.wait_for_selector("#tab-start .badge.ok")
@@ -177,5 +209,7 @@ def test_the_notebook_holds_the_code_on_the_screen(page, url):
         panel.get_by_role("button", name="Open as notebook").click()
     assert saving.value.suggested_filename == "coin_flips.ipynb"
     made = json.loads(saving.value.path().read_text("utf-8"))
+    assert [cell["cell_type"] for cell in made["cells"]] == ["markdown", "code"]
+    assert "is installed" in made["cells"][0]["source"]
     assert made["cells"][-1]["source"].strip() == shown.inner_text().strip()
     assert "n, p, k = 10" in made["cells"][-1]["source"]

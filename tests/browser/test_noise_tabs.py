@@ -166,6 +166,24 @@ def test_a_picture_that_does_not_reach_the_server_says_so(forward, tmp_path):
     forward.locator(f"{FORWARD} .own-picture .told", has_text="did not reach the server; try again").wait_for()
 
 
+def test_a_file_that_cannot_be_read_says_so(brought, tmp_path):
+    """As a folder that is dropped, or a file that has gone meanwhile."""
+    page = brought(tab="forward_noise", x="letter", n=28)
+    Image.new("L", (8, 8)).save(tmp_path / "small.png")
+    read = page.evaluate_handle("() => FileReader.prototype.readAsDataURL")
+    page.evaluate(
+        "FileReader.prototype.readAsDataURL = function () { setTimeout(() => this.dispatchEvent(new Event('error'))); }"
+    )
+    page.locator(f"{FORWARD} .own-picture input[type=file]").set_input_files(tmp_path / "small.png")
+    page.locator(f"{FORWARD} .own-picture .told.wrong", has_text="small.png cannot be read").wait_for()
+    page.evaluate("read => { FileReader.prototype.readAsDataURL = read; }", read)
+
+
+def test_the_speed_of_a_player_is_in_its_name(forward):
+    forward.locator(FORWARD).get_by_role("button", name="Speed 1×").first.click()
+    forward.locator(FORWARD).get_by_role("button", name="Speed 2×").wait_for()
+
+
 def test_a_move_without_an_answer_says_so_at_its_control(forward):
     forward.route(MOVES, lambda route: route.fulfill(body="no answer"))
     slide(forward, FORWARD, "Noise amount t", 300)

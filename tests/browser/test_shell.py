@@ -301,8 +301,21 @@ def test_dark_and_back(page, url):
     light = page.evaluate(background)
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(background) != light
+    toggle = page.get_by_role("button", name="Light")
+    assert toggle.get_attribute("aria-pressed") is None  # its name says it, and "Light, pressed" would be the contrary
     page.reload()
     page.wait_for_selector(SHOWN.format("coin_flips"))
     assert page.evaluate(background) != light
     page.get_by_role("button", name="Light").click()
     assert page.evaluate(background) == light
+
+
+def test_dark_where_the_browser_keeps_nothing(page, url):
+    blocked = "{ get() { throw new DOMException('blocked', 'SecurityError'); } }"
+    page.add_init_script(f"Object.defineProperty(window, 'localStorage', {blocked})")
+    page.goto(f"{url}?tab=coin_flips")
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    page.get_by_role("button", name="Dark").click()
+    page.wait_for_function("document.body.classList.contains('dark')")
+    page.get_by_role("button", name="Light").click()
+    page.wait_for_function("!document.body.classList.contains('dark')")

@@ -89,6 +89,13 @@ def test_unknown_words_are_marked(drawing):
     drawing.locator(f"{PANEL} .notice", has_text="never saw").first.wait_for(timeout=60_000)
 
 
+def test_an_animation_that_cannot_be_made_says_so_beneath_the_player(drawing):
+    drawing.route("**/gradio_api/component_server/**", lambda route: route.fulfill(body="no answer"))
+    drawing.locator(f"{PLAYER} .gif-save").click()
+    drawing.locator(f"{PLAYER} .message", has_text="did not reach the server; try again").wait_for()
+    assert drawing.locator(f"{PLAYER} .gif-save").inner_text() == "GIF"
+
+
 def test_stop_leaves_what_was_done(page, url):
     page.goto(f"{url}?tab=text_to_image&n=200")
     page.wait_for_function(
@@ -101,6 +108,8 @@ def test_stop_leaves_what_was_done(page, url):
     stood = step.inner_text()
     page.wait_for_timeout(1500)
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
+    page.locator(PANEL).get_by_role("button", name="Stop").click()
+    page.locator(f"{PANEL} .message", has_text="Nothing is running.").first.wait_for()
 
 
 def test_coming_back_finds_the_tab_as_it_was_left(page, url):

@@ -64,6 +64,8 @@ def test_brushes_and_full_screen(page, url):
     page.wait_for_function("document.querySelector('.player-piece.full') && document.fullscreenElement")
     page.wait_for_timeout(300)
     assert player.bounding_box()["height"] >= 880
+    button = player.locator(".full-button")
+    assert button.get_attribute("aria-label").startswith("Leave") and button.get_attribute("aria-pressed") is None
     assert player.locator("canvas").first.bounding_box()["width"] > small["width"]
     page.keyboard.press("Home")
     assert player.locator(".transport-step").inner_text().startswith("step 0 /")

@@ -40,6 +40,13 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     looks.locator(".head").select_option("1")
     looks.locator(".large").hover(position={"x": 60, "y": 60})
     assert re.search(r"Row \d, column \d looks at .* all together 100\.0 %", looks.locator(".looks-says").inner_text())
+    bare = looks.get_by_role("button", name="map alone")
+    bare.click()
+    bare = looks.get_by_role(
+        "button", name="over the picture"
+    )  # the label says what a press does, and nothing else does
+    assert bare.get_attribute("aria-pressed") is None
+    bare.click()
     looks.locator(".looks-words button").nth(2).click()
     before = looks.locator(".large").evaluate(PIXELS)
     looks.focus()

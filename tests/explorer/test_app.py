@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import httpx
 import numpy as np
@@ -100,7 +101,7 @@ def test_help_loads_nothing_heavy():
 
 def test_every_tab_is_ready_before_its_first_visitor(monkeypatch):
     monkeypatch.setattr(models, "loaded", lambda: None)
-    monkeypatch.setattr(pictures, "NAMES", ())
+    monkeypatch.setattr(pictures, "NAMES", tuple(one for one in pictures.NAMES if not one.startswith(pictures.MODEL)))
     cleared = (deconvolution.unweighted, deconvolution.rank_check, forward_noise.chain_of)
     for cache in cleared:
         cache.cache_clear()
@@ -109,3 +110,20 @@ def test_every_tab_is_ready_before_its_first_visitor(monkeypatch):
         misses = cache.cache_info().misses
         module.update(module.Settings())
         assert cache.cache_info().misses == misses == 1
+
+
+def test_a_model_that_cannot_be_read_keeps_no_tab_from_being_ready(monkeypatch, capsys):
+    def gone():
+        raise ValueError("no such folder")
+
+    drawn = []
+    monkeypatch.setattr(models, "loaded", gone)
+    monkeypatch.setattr(pictures, "NAMES", (f"{pictures.MODEL}red apple", "beach"))
+    monkeypatch.setattr(pictures, "picture", lambda name, size, **options: drawn.append(name))
+    for name in TABS:
+        module = import_module(f"explorer.tabs.{name}")
+        if hasattr(module, "update"):
+            monkeypatch.setattr(module, "update", lambda settings, module=module: drawn.append(module.NAME))
+    warm_up()
+    assert {"coin_flips", "samplers", f"{pictures.MODEL}red apple"} <= {*drawn} and "beach" not in drawn
+    assert "text to image will not work: no such folder" in capsys.readouterr().err

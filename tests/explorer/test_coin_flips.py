@@ -262,6 +262,53 @@ def test_sentences_and_formulas_say_their_numbers_right():
     assert "on 1 degree of freedom" in update(Settings(view=COINS, n=1, p=0.5, trials=1000)).notice
 
 
+def apart(n, p):
+    """The total variation between bars and bell, the bell scaled to add up to 1, by scipy."""
+    k = np.arange(n + 1)
+    bell = stats.norm.pdf(k, n * p, math.sqrt(n * p * (1 - p)))
+    return float(np.abs(stats.binom.pmf(k, n, p) - bell / bell.sum()).sum() / 2)
+
+
+@pytest.mark.parametrize("view", ["bars and bell", ONE_BELL])
+@pytest.mark.parametrize(("n", "p"), [(1, 0.5), (5, 0.02), (4, 0.5), (99, 0.3), (1000, 0.01)])
+def test_what_more_flips_do_is_said_as_it_is(view, n, p):
+    """At n = 1 the distance of a fair coin is 0, and grows first; a loaded coin's is not small at n = 1000."""
+    says = update(Settings(view=view, n=n, p=p, k=1)).notice
+    assert f"four times the flips make it **{frame.percent(apart(4 * n, p))}**" in says
+    assert ("it grows before it shrinks" in says) == (apart(4 * n, p) > apart(n, p))
+    assert "watch it shrink" not in says
+    assert "can hardly be told apart" in update(Settings(view=view, n=1000, p=0.5)).notice
+
+
+def test_how_fast_a_fair_coin_falls():
+    """The slopes on log axes: -1 for p = 1/2, -1/2 for any other, half a power apart."""
+    slopes = {
+        p: np.polyfit(np.log([100, 400, 900]), np.log([apart(n, p) for n in (100, 400, 900)]), 1)[0] for p in (0.5, 0.3)
+    }
+    assert slopes[0.3] - slopes[0.5] == pytest.approx(0.5, abs=0.05)
+    says = update(Settings(view=SPEED, n=100, p=0.5)).notice
+    assert "half a power of n faster" in says and "one power faster" not in says
+    assert apart(400, 0.5) / apart(100, 0.5) == pytest.approx(1 / 4, rel=0.05) and "a quarter of the distance" in says
+
+
+def test_only_steps_that_have_become_a_bell_are_said_to_be_one():
+    def step(p):
+        return update(Settings(view=SUMS, step=COIN, p=p))
+
+    for p, bell, chance in ((0.5, True, True), (0.4, True, True), (0.1, True, False), (0.02, False, False)):
+        shown = step(p)
+        assert (apart(60, p) < 0.05, apart(1, p) < 0.01) == (bell, chance)
+        assert ("Only the step's mean and deviation are left" in shown.notice) == bell
+        assert ("No bell yet" in shown.notice) == (not bell)
+        assert ("by chance" in shown.notice) == chance
+    assert f"off the bell by **{frame.percent(apart(1, 0.02))}**" in step(0.02).notice
+
+
+def test_one_is_counted_as_one():
+    assert update(Settings(view=COINS, n=1, trials=1)).notice.startswith("1 trial of 1 flip, each")
+    assert update(Settings(view=COINS, n=2, trials=2000)).notice.startswith("2,000 trials of 2 flips, each")
+
+
 def test_what_is_too_little_for_a_number_is_not_said_to_be_nothing():
     """log10 of the chance by scipy: -346.6."""
     assert stats.binom.logpmf(900, 1000, 0.3) / math.log(10) < -320

@@ -290,6 +290,16 @@ def test_the_deck_s_four_steps():
     assert numbers["output"] == [[0.5, 0.5], [0.5, 0.5]]
 
 
+def test_one_is_counted_as_one():
+    one = convolution.Settings(kernel=((2.0,),), mix=((1.0, 0.0, 0.0),))
+    assert "**9 steps**, 1 product each" in convolution.update(one).notice
+    notice = convolution.update(replace(one, view=CHANNELS, mix=((1.0,),))).notice
+    assert "together 1 parameter (a network adds 1 bias) and" in notice
+    for stride, says in ((1, "at as many multiplications."), (2, "at 4 times the multiplications.")):
+        shown = transposed_convolution.Settings(show=ARTEFACT, stride=stride)
+        assert says in transposed_convolution.update(shown).notice
+
+
 def test_what_no_window_reaches_is_said():
     view = convolution.update(convolution.PRESETS["stride 2 that leaves a row out"])
     assert view.numbers["never_read"] == {"rows": [5], "columns": [5]}

@@ -164,6 +164,24 @@ def test_the_exact_denoiser_knows_its_own_pictures_and_no_others():
     assert other["exact_error"] > 100 * known["exact_error"] and other["members"] == 20
 
 
+def test_what_has_decided_is_not_said_to_hesitate():
+    """At little noise one picture has all the weight, and at much the weights are spread: by their entropy."""
+    for t, decided in ((20, True), (990, False)):
+        seen = denoising.update(Settings(view=EXACT, origin="from the data", members=20, t=t))
+        assert (seen.numbers["members_in_play"] < 1.005) == decided
+        assert ("It has decided on **one** picture, right or wrong." in seen.notice) == decided
+        assert ("it still hesitates; at one it would have decided" in seen.notice) != decided
+
+
+@pytest.mark.parametrize(
+    ("view", "says"), [(EXACT, "1 picture by **"), (MEMORY, "1 picture can only"), (LOSS, "1 picture misses")]
+)
+def test_one_picture_is_counted_as_one(view, says):
+    seen = denoising.result(quick(Settings(view=view, members=1)))
+    assert f"denoiser of {says}" in seen.notice
+    assert "1 pictures" not in seen.formula + seen.notice
+
+
 def test_everything_the_exact_denoiser_draws_is_in_its_data():
     got = denoising.result(Settings(view=MEMORY, members=20, steps=12)).numbers
     assert max(got["exact_distance"]) < 0.02

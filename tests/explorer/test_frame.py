@@ -1,10 +1,13 @@
 """What the frame does for every tab: values to the browser, badges, addresses, messages."""
 
 import base64
+import importlib
+import io
 import json
 import math
 import sys
 import time
+import tracemalloc
 import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,9 +20,11 @@ import numpy as np
 import orjson
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from core.checks import Check
-from explorer import errors, frame, runs
+from explorer import errors, frame, runs, uploads
+from explorer.components import player
 from explorer.components.base import as_text, packed
 from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
@@ -346,3 +351,95 @@ def test_a_tab_with_both_reacts_at_once_and_streams_where_it_takes_long(small_ta
     _, seen, last = fns["run"].fn(6, "a b")
     assert all(value == gr.skip() for value in last)  # so that the screen is not sent again as the end
     assert seen[1] == "$$n=6$$" and fns["run"].queue
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ([1, 3000, 1, 1, 1], "at most 1000 steps and 24 panels, got 1 and 3000"),
+        ([1001, 1, 1, 1, 1], "at most 1000 steps and 24 panels, got 1001 and 1"),
+        ([1, 1, 66_000, 1, 1], "at most 65,535 pixels a side"),
+        ([1, 24, 1, 3000, 1], "at most 65,535 pixels a side"),
+        ([200, 24, 1, 1, 1], "at most 300 million pixels"),
+    ],
+)
+def test_animations_that_would_grow_are_refused_before_they_do(shape, says):
+    asked = {"shape": shape, "data": base64.b64encode(bytes(math.prod(shape))).decode()}
+    tracemalloc.start()
+    answer = Player("x", saves="steps").animate(asked)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert says in answer["error"] and most < 1_000_000
+
+
+@pytest.mark.parametrize("shape", [(301, 2, 28, 28, 1), (40, 12, 64, 64, 3), (12, 2, 256, 256, 3)])
+def test_animations_that_the_page_asks_for_are_made(shape):
+    frames = np.zeros(shape, np.uint8)
+    frames[-1] = 255
+    asked = {"shape": list(shape), "data": base64.b64encode(frames).decode()}
+    gif = base64.b64decode(Player("x", saves="steps").animate(asked)["file"])
+    zoom = max(1, 320 // shape[2])
+    assert Image.open(io.BytesIO(gif)).size == ((shape[1] * (shape[3] + 4) - 4) * zoom, shape[2] * zoom)
+
+
+def test_one_animation_is_made_at_a_time(monkeypatch):
+    held = []
+    monkeypatch.setattr(player, "animation", lambda frames: held.append(uploads.ONE_AT_A_TIME.locked()) or b"")
+    Player("x", saves="steps").animate({"shape": [1, 1, 1, 1, 1], "data": "AA=="})
+    assert held == [True] and not uploads.ONE_AT_A_TIME.locked()
+
+
+@dataclass(frozen=True)
+class Draws:
+    n: int = number(1, low=0, high=9, label="n", key="n")
+
+
+def test_a_light_move_waits_for_no_heavy_one_and_heavy_ones_go_one_after_the_other():
+    begun, go, inside, most = [Event(), Event()], Event(), 0, 0
+
+    def update(settings):
+        nonlocal inside, most
+        if settings.n:
+            inside += 1
+            most = max(most, inside)
+            begun[settings.n - 1].set()
+            assert go.wait(30)
+            inside -= 1
+        else:
+            assert not runs.TURN.acquire(timeout=0)
+        return frame.View((), "", None, "", {"n": settings.n})
+
+    module = types.SimpleNamespace(NAME="x", QUESTION="?", Settings=Draws, update=update, HEAVY=lambda s: s.n > 0)
+    call = frame.endpoint(module)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(call, 1)
+        assert begun[0].wait(30)
+        second = pool.submit(call, 2)
+        assert call(0) == {"n": 0}  # in a turn of its own
+        assert not begun[1].wait(1.2) and inside == 1
+        go.set()
+        assert (first.result(30)["n"], second.result(30)["n"], most) == (1, 2, 1)
+    assert runs.LONG.acquire(timeout=0)
+    runs.LONG.release()
+
+
+def test_those_who_wait_for_what_takes_seconds_leave_threads_to_others(monkeypatch):
+    monkeypatch.setattr(runs, "MOST_LONG", 0)
+    turn = runs.in_turn(lambda n: n, heavy=bool)
+    assert turn(0) == 0
+    with pytest.raises(ValueError, match="others wait for what takes seconds"):
+        turn(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "light", "heavy"),
+    [
+        ("samplers", {"view": "guidance", "steps": 10}, {"view": "guidance", "steps": 10, "sampler": "heun"}),
+        ("samplers", {"steps": 200}, {"view": "guidance", "steps": 200}),
+        ("forward_noise", {"view": "are they the same?", "draws": 100}, {"view": "are they the same?", "draws": 2000}),
+        ("forward_noise", {"draws": 2000}, {"view": "are they the same?"}),
+    ],
+)
+def test_a_tab_says_what_takes_seconds(name, light, heavy):
+    module = importlib.import_module(f"explorer.tabs.{name}")
+    assert not module.HEAVY(module.Settings(**light)) and module.HEAVY(module.Settings(**heavy))

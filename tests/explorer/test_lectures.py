@@ -101,6 +101,12 @@ def test_an_own_lecture_stands_first_or_takes_the_place_of_one(tmp_path):
     assert len(lectures.offered(tmp_path / "002.md")) == len(lectures.COURSE)
 
 
+def test_a_file_may_begin_with_the_mark_of_an_editor(tmp_path):
+    file = tmp_path / "mine.md"
+    file.write_text("# Mine\n## Coins\n- [Twenty](?tab=coin_flips&n=20)\n", "utf-8-sig")
+    assert lectures.read(file).title == "Mine"
+
+
 def test_the_command_says_what_is_wrong_with_a_lecture(tmp_path, capsys):
     (tmp_path / "mine.md").write_text("# A\n## B\n- nothing", "utf-8")
     for file, says in [("mine.md", "line 3: wanted"), ("none.md", "a lecture must be a Markdown file in UTF-8")]:

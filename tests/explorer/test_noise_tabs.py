@@ -5,6 +5,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -245,13 +247,29 @@ def test_schedules_badge_turns_red_when_core_is_wrong(monkeypatch, module, name,
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"beta_1": 0.1, "beta_T": 0.02}, "beta_1 <= beta_T"),
-        ({"schedule": "sigmoid", "start": 3.0, "end": 2.0}, "start < end"),
+        ({"beta_1": 0.1, "beta_T": 0.02}, "^“First β” must be at most “Last β”, got 0.1 and 0.02$"),
+        (
+            {"schedule": "scaled_linear", "scaled_1": 0.1, "view": schedules.START},
+            "^“First β” must be at most “Last β”, got 0.1 and 0.012$",
+        ),
+        ({"schedule": "sigmoid", "start": 3.0, "end": 2.0}, "^“Curve from” must be below “Curve to”, got 3 and 2$"),
+        ({"schedule": "sigmoid", "start": 3.0, "end": 3.0}, "^“Curve from” must be below “Curve to”, got 3 and 3$"),
+        ({"schedule": "karras", "sigma_min": 1.0, "sigma_max": 1.0}, "^“Least σ” must be below “Largest σ”, got 1 and"),
+        (
+            {"T": 2000, "beta_T": 0.999},
+            "^ᾱ must fall strictly, but is 0 .*fewer steps or a smaller β would fit$",
+        ),
     ],
 )
 def test_schedules_that_cannot_be_are_told(settings, says):
+    """In the words of the controls that are to be moved."""
     with pytest.raises(ValueError, match=says):
         schedules.update(schedules.Settings(**settings))
+
+
+def test_a_beta_that_stays_as_it_is_is_a_schedule():
+    got = schedules.update(schedules.Settings(beta_1=0.01, beta_T=0.01, T=100, t=7)).numbers
+    assert got["alpha_bar"] == pytest.approx(0.99**7, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +359,7 @@ def test_forward_noise_keeps_little():
         shades = forward_noise.shades_of(s.picture, size, grey, s.schedule, 60, 0)
         assert shades.nbytes <= forward_noise.BUDGET + 2 * shades[0].nbytes
     for cached in (forward_noise.chain_of, forward_noise.shades_of):
-        assert cached.cache_parameters()["maxsize"] == 12
+        assert cached.cache_info().maxsize == 12
 
 
 def test_forward_noise_says_when_too_much_signal_is_left():
@@ -392,10 +410,77 @@ def test_forward_noise_of_an_own_picture():
     s = parse(forward_noise.Settings, {"picture": own, "size": 40, "t": 0})
     view = forward_noise.update(s)
     assert np.array_equal(view.stage[0].frames[0, 0], pixels)
-    assert "x" not in to_query(s) and "your picture.png" in forward_noise.code(s)
+    assert "x" not in to_query(s) and "picture.png" in forward_noise.code(s)
     bad = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
     with pytest.raises(ValueError, match="no picture that can be read"):
         forward_noise.update(replace(s, picture=bad))
+
+
+def own_picture(width, height, mode="RGB"):
+    """Random pixels as a PNG file, and as a data address."""
+    from PIL import Image
+
+    pixels, file = np.random.default_rng(1).integers(0, 256, (height, width, len(mode)), dtype=np.uint8), io.BytesIO()
+    Image.fromarray(pixels, mode).save(file, "PNG")
+    return file.getvalue(), "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(("view", "grey"), [(name, name == forward_noise.STRIP) for name in forward_noise.SCREENS])
+def test_forward_noise_code_of_an_own_picture_prints_its_numbers(afresh, tmp_path, view, grey):
+    """Larger than what is kept of it, oblong and see-through: the program prepares it as the screen does."""
+    data, own = own_picture(560, 500, "RGBA")
+    path = tmp_path / "picture.png"
+    path.write_bytes(data)
+    s = forward_noise.Settings(view=view, picture=own, grey=grey, T=50, t=20, draws=30)
+    code = forward_noise.code(s).replace('"picture.png"', repr(str(path)))
+    printed = dict(line.split(" = ", 1) for line in afresh(code).strip().splitlines())
+    numbers = forward_noise.update(s).numbers
+    assert set(printed) == set(numbers)
+    for key, value in printed.items():
+        assert alike(ast.literal_eval(value), numbers[key]), key
+
+
+@pytest.mark.parametrize("view", [forward_noise.PLAY, forward_noise.PROOF])
+def test_forward_noise_keeps_nothing_of_an_own_picture(view):
+    kept = [f for f in vars(forward_noise).values() if hasattr(f, "cache_info")]
+    for cache in kept:
+        cache.cache_clear()
+    forward_noise.update(forward_noise.Settings(view=view, picture=own_picture(40, 40)[1], T=20, t=5, draws=30))
+    assert len(kept) >= 5 and all(cache.cache_info().currsize == 0 for cache in kept)
+
+
+def test_many_chains_leave_no_memory_behind():
+    """What is kept is two numbers a pixel and time; no state of 2000 chains may stay mapped between them."""
+    program = """
+import gc
+from pathlib import Path
+from explorer.tabs.forward_noise import SIDE, many_chains
+
+def resident():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+many_chains("ball", "linear", 3, 0, 2000)
+before, T = resident(), 500
+means, variances = many_chains("ball", "linear", T, 1, 2000)
+print(resident() - before, means.nbytes + variances.nbytes)
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    grown, kept = map(int, out.split())
+    assert kept == 2 * 501 * 256 * 4 and grown < 100e6
+
+
+def test_the_moments_of_many_chains_are_numpys():
+    s = ("letter", "cosine", 9, 3, 40)
+    means, variances = forward_noise.many_chains(*s)
+    x0 = forward_noise.small("letter")
+    chain = forward_noise.forward_chain(
+        x0.expand(40, -1), schedule.named_schedule("cosine", T=9), generator=forward_noise.chance(3, 2)
+    )
+    states = np.stack([x.double().numpy() for x in chain])
+    assert means.dtype == variances.dtype == torch.float32 and torch.equal(means[0], x0) and not variances[0].any()
+    np.testing.assert_allclose(means[1:], states.mean(1), atol=1e-6)
+    np.testing.assert_allclose(variances[1:], states.var(1, ddof=1), rtol=1e-4, atol=1e-7)
 
 
 def test_forward_noise_proof_is_the_closed_form_for_every_pixel():
@@ -447,6 +532,14 @@ def test_forward_noise_entropy_of_one_gaussian_is_its_closed_form():
     assert got["entropies"] == sorted(got["entropies"], key=float) or np.diff(got["entropies"]).min() > -0.05
 
 
+def test_one_push_is_said_as_one():
+    def says(view, t):
+        return forward_noise.update(forward_noise.Settings(view=view, t=t, T=50, draws=30)).notice
+
+    assert "each pushed once." in says(forward_noise.CLOUD, 1) and "pushed 2 times." in says(forward_noise.CLOUD, 2)
+    assert "30 chains of 1 step," in says(forward_noise.PROOF, 1)
+
+
 def test_contours_of_a_round_gaussian_are_circles_of_the_right_radius():
     """A share p of N(0, I) in the plane lies within sqrt(-2 ln(1 - p))."""
     axis = np.linspace(-4, 4, 161)
@@ -463,7 +556,13 @@ def earlier(t):
     return (torch.as_tensor(t) - 1).clamp(min=0)
 
 
-CACHES = (forward_noise.chain_of, forward_noise.many_chains, forward_noise.spreading, forward_noise.density)
+CACHES = (
+    forward_noise.chain_of,
+    forward_noise.shades_of,
+    forward_noise.many_chains,
+    forward_noise.spreading,
+    forward_noise.density,
+)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from explorer.settings import from_query, parse, specs, to_query
 from explorer.tabs import deconvolution, resizing
 from explorer.tabs.resizing import FITTED, LIBRARIES, PIXEL, SIDE
 from explorer.uploads import SIDE as SIDE_OF_OWN
-from explorer.uploads import data_address, own_square, received
+from explorer.uploads import data_address, own_square, read_picture, received
 
 TABS = (resizing, deconvolution)
 EVERY_PRESET = [pytest.param(tab, s, id=f"{tab.NAME}: {name}") for tab in TABS for name, s in tab.PRESETS.items()]
@@ -322,6 +322,29 @@ def compare(printed, numbers):
             np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+def test_no_two_controls_of_a_tab_have_one_name():
+    for tab in TABS:
+        labels = [spec.label for spec in specs(tab.Settings).values()]
+        assert len(set(labels)) == len(labels)
+
+
+def test_a_second_blur_that_wins_is_not_said_to_lose_by_it():
+    """Much noise, and every answer that divides by little: what averages is nearest by mean square error."""
+    s = deconvolution.Settings(noise=0.1, iterations=200)
+    view = deconvolution.update(s)
+    off = [float(np.mean((p.pixels - view.stage[0][0].pixels) ** 2)) for p in view.stage[0][2:7]]
+    assert int(np.argmin(off)) == list(deconvolution.ANSWERS).index("adjoint")
+    assert "though the transposed convolution blurs a second time, and so averages the noise" in view.notice
+    assert view.notice.count("dB") == 1
+    assert "gives" in deconvolution.update(deconvolution.Settings()).notice
+
+
+def test_no_noise_is_said_to_be_kept_out_where_there_is_none():
+    large = deconvolution.Settings(side=64, noise=0.003, iterations=2)
+    assert "keeps out some of the noise" in deconvolution.update(large).notice
+    assert "keeps out" not in deconvolution.update(replace(large, noise=0.0)).notice
+
+
 # A picture of one's own
 
 
@@ -401,6 +424,9 @@ def bomb():
         (saved(coloured(20, 20), "BMP")[:30], "no picture that can be read"),
         (saved(coloured(20, 20))[:20], "no picture that can be read"),
         (saved(Image.new("P", (4, 4)), "GIF"), "a GIF can hold more than one picture; save one of them as PNG"),
+        (saved(Image.new("L", (4, 4)), "TIFF"), "a TIFF can hold more than one picture; save one of them as PNG"),
+        (saved(coloured(20, 20), "PPM"), "files of the kind PPM are not read here; save the picture as PNG or JPEG"),
+        (saved(coloured(20, 20), "AVIF"), "files of the kind AVIF are not read here; save the picture as PNG or JPEG"),
         (saved(coloured(20, 20))[:500], "damaged or cut short"),
         (b"0" * 2_000_001, "at most 2 MB"),
     ],
@@ -413,6 +439,30 @@ def test_files_that_cannot_be_read_say_why(tab, data, message):
     assert answer.keys() == {"error"} and re.search(message, answer["error"])
     with pytest.raises(ValueError, match=message):
         tab.update(parse(tab.Settings, {"picture": address(data)}))
+
+
+def test_of_a_cameras_jpeg_with_a_second_picture_the_first_is_taken():
+    """Pillow, which wrote it, calls it MPO."""
+    first = coloured(20, 12)
+    data = saved(first, "MPO", save_all=True, append_images=[Image.new("RGB", (20, 12), "blue")])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    planes, note = read_picture(data)
+    again = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert note == "" and np.array_equal((planes * 255).round().movedim(0, 2), again)
+    assert np.abs(again.astype(float) - np.asarray(first)).mean() < 20  # a JPEG of the first, not the blue one
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "PCX", "TGA"])
+def test_no_decoder_but_those_of_the_named_formats_is_tried(kind, monkeypatch):
+    Image.init()
+    tried = []
+    for name, (open_it, accepts) in list(Image.OPEN.items()):
+        if name not in ("PNG", "JPEG", "WEBP", "BMP"):
+            spied = lambda *file, name=name, open_it=open_it: tried.append(name) or open_it(*file)  # noqa: E731
+            monkeypatch.setitem(Image.OPEN, name, (spied, accepts))
+    with pytest.raises(ValueError, match=r"save|would fit"):
+        read_picture(saved(coloured(8, 8), kind))
+    assert tried == []
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])

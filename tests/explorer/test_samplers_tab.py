@@ -124,7 +124,10 @@ def test_bad_settings_are_refused_in_words(values, says):
     [
         (Settings(points=DRAWN, drawn=((1.0, 1.0), (1.0, 1.0))), "two different points"),
         (Settings(view=GUIDE, points="one Gaussian"), "needs classes"),
-        (Settings(view=GUIDE, wanted=5), r"0 to 1 \(the upper moon, the lower moon\) on two moons, got 5"),
+        (
+            Settings(view=GUIDE, wanted=5),
+            r"^“Class y” must be one from 0 to 1 \(the upper moon, the lower moon\) on two moons, got 5",
+        ),
         (Settings(view=GUIDE, guide=EXACT, schedule="flow"), "alpha_bar = 0"),
     ],
 )

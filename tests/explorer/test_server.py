@@ -232,6 +232,9 @@ def test_a_bucket_empties_and_fills():
     for i in range(100):
         bucket.take(str(i))
     assert len(bucket._left) == 3
+    for i in range(100, 200):
+        bucket.charge(str(i))
+    assert list(bucket._left) == ["197", "198", "199"] and bucket.left("199") == 3
 
 
 class Waiting:
@@ -278,6 +281,9 @@ def test_a_password_is_asked_for(tmp_path):
     file = tmp_path / "people"
     file.write_text("ada:secret\nbob:hidden:too\n")
     assert server.passwords(f"@{file}") == [("ada", "secret"), ("bob", "hidden:too")]
+    file.write_text("\ufeffada:two words\r\n\r\nbob:x \r\n", "utf-8")
+    assert server.passwords(f"@{file}") == [("ada", "two words"), ("bob", "x")]
+    file.write_text("ada:secret\nbob:hidden:too\n")
     assert server.passwords(None) is None and server.passwords("ada:x") == [("ada", "x")]
     for wrong in ("ada", "ada:", ":x", f"@{tmp_path / 'missing'}"):
         with pytest.raises(ValueError):

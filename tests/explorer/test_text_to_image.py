@@ -743,3 +743,12 @@ def test_names_of_files_fit_every_file_system_and_tell_pictures_apart():
         assert one != two and len(f"{two}.png".encode()) < 200 and two.endswith(str(2**32 - 1))
     assert ground.file_name(Settings(prompt="red apple", seed=7)) == "red-apple-7"
     assert ground.file_name(Settings(prompt="", seed=7)) == "7"
+
+
+def test_a_model_is_read_in_the_precision_that_was_asked_for(model, tiny_model, monkeypatch):
+    monkeypatch.setattr(models, "_offer", models.Offer((str(tiny_model),), "cpu", "bfloat16"))
+    asked = Settings(steps=2, sampler="ddim")
+    assert models.loaded().unet.conv_in.weight.dtype == torch.bfloat16
+    assert f"TextToImage.load({str(tiny_model)!r}, device='cpu', dtype='bfloat16')" in tab.code(asked)
+    view = tab.result(asked)
+    assert view.check.ok and view.numbers["sha256"] != draw.draw(asked, model, 0.0).numbers["sha256"]

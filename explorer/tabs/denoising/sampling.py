@@ -83,8 +83,8 @@ def one_shot(s: Settings) -> Iterator[View]:
     }
     frames = [[shot.x, blots, step.x, step.prediction.x0] for step in steps] + [[shot.x, blots, end, end]]
     yield screen(
-        {BAR: Progress(1, 1, f"{len(steps)} steps"), PLAYER: trajectory(frames, labelled(steps, whole), TITLES),
-         SHEET: sheet},
+        {BAR: Progress(1, 1, frame.counted(len(steps), "step")),
+         PLAYER: trajectory(frames, labelled(steps, whole), TITLES), SHEET: sheet},
         one_shot_formula(s),
         frame.weakest(
             checks.denoising(*walked(steps), whole.schedule.alpha_bar, whole.card.defaults["sampler"]),
@@ -289,7 +289,7 @@ def memory(s: Settings) -> Iterator[View]:
     middle = by_heart[len(by_heart) // 2]
     counts = inspection.members_in_play(middle.x, known, middle.t, whole.schedule)
     yield screen(
-        {BAR: Progress(1, 1, f"{len(by_net)} steps, twice"), PLAYER: played, SHEET: sheet},
+        {BAR: Progress(1, 1, f"{frame.counted(len(by_net), 'step')}, twice"), PLAYER: played, SHEET: sheet},
         memory_formula(s),
         frame.weakest(
             checks.denoising(*walked(by_heart), alpha_bar, whole.card.defaults["sampler"]),
@@ -317,7 +317,7 @@ def memory_formula(s: Settings) -> str:
 
 def memory_notice(n: dict) -> str:
     first = (
-        f"The **exact** denoiser of {n['members']} pictures can only recall: its four ends are "
+        f"The **exact** denoiser of {frame.counted(n['members'], 'picture')} can only recall: its four ends are "
         f"**{mean(n['exact_distance']):.2g}** "
         "from members of the data (root mean square, white − black = 2)."
     )

@@ -300,8 +300,8 @@ def loss_notice(n: dict) -> str:
     unseen, by_heart = n["network_unseen"][small], n["exact_unseen"][small]
     return (
         f"At t = {n['times'][small]} the network misses pictures it never saw by **{unseen:.2g}** and those of "
-        "the data by "
-        f"{n['network_seen'][small]:.2g}. The exact denoiser of {n['members']} pictures misses its own by "
+        f"the data by {n['network_seen'][small]:.2g}. "
+        f"The exact denoiser of {frame.counted(n['members'], 'picture')} misses its own by "
         f"**{n['exact_seen'][small]:.2g}** and new ones by **{by_heart:.2g}**: exact is not better, it is memory.\n"
         "Small changes are easy, everything at once is hard: the error of x̂₀ grows with every bit of noise. "
         + source(n["real_pictures"])
@@ -348,7 +348,8 @@ def exact(s: Settings) -> View:
     known = data.x0[: s.members]
     if s.origin == SEEN and s.picture >= len(known):
         raise ValueError(
-            f"the data hold {len(known)} pictures; picture {s.picture} is not among them: raise their number"
+            f"the data hold {frame.counted(len(known), 'picture')}; picture {s.picture} is not among them: "
+            "raise their number"
         )
     x0, eps = chosen(s, s.origin)
     x_t = inspection.noised(x0, eps, times, schedule)
@@ -375,7 +376,7 @@ def exact(s: Settings) -> View:
     clean = x0.expand_as(x_t)
     frames = torch.stack([clean, x_t, by_net, by_heart, (by_net - by_heart) / 2, known[which].double()], 1)[:, :, 0]
     labels = (
-        f"t = {time}: {count:.3g} of {len(known)} pictures in play"
+        f"t = {time}: {count:.3g} of {frame.counted(len(known), 'picture')} in play"
         for time, count in zip(times, play.tolist(), strict=True)
     )
     titles = ("x₀", "xₜ", "network x̂₀", "exact x̂₀", "difference", "nearest in the data")
@@ -412,18 +413,20 @@ def exact_formula(t: int, n: dict) -> str:
         r"E[x_0\mid x_t]=\sum_{i=1}^N w_i\,y_i,\qquad w_i\propto\exp\!\left(-\frac{\lVert x_t-\sqrt{\bar\alpha_t}\,y_i"
         rf"\rVert^2}}{{2(1-\bar\alpha_t)}}\right)\qquad N={n['members']},\;\bar\alpha_{{{t}}}={tex(n['alpha_bar'])}",
         rf"e^{{-\sum w_i\ln w_i}}"
-        rf"={tex(n['members_in_play'], 3)}\text{{ of the }}{n['members']}\text{{ pictures in play}}",
+        rf"={tex(n['members_in_play'], 3)}\text{{ of {frame.counted(n['members'], 'picture')} in play}}",
     )
 
 
 def exact_notice(s: Settings, n: dict) -> str:
     better = "the network" if n["network_error"] < n["exact_error"] else "the exact denoiser"
-    kind = "it is one of the data" if s.origin == SEEN else "it is not among the data"
+    kind, many = "it is one of the data" if s.origin == SEEN else "it is not among the data", n["members_in_play"]
+    decided = f"Between **{many:.3g}** pictures it still hesitates; at one it would have decided"
+    if f"{many:.3g}" == "1":
+        decided = "It has decided on **one** picture"
     return (
         f"Of this picture ({kind}) the network is off by **{n['network_error']:.2g}**, the exact denoiser of "
-        f"{n['members']} pictures by **{n['exact_error']:.2g}**: {better} is nearer. Between "
-        f"**{n['members_in_play']:.3g}** "
-        "pictures it still hesitates; at one it has decided, right or wrong.\n"
+        f"{frame.counted(n['members'], 'picture')} by **{n['exact_error']:.2g}**: {better} is nearer. {decided}, right "
+        "or wrong.\n"
         "What separates the two is the network's approximation error, and it is what lets it draw pictures that "
         "are not in "
         f"the data. {source(n['real_pictures'])}"

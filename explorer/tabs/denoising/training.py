@@ -252,7 +252,7 @@ def learn(s: Settings) -> Iterator[View]:
         drawn = progress.step in marks
         if drawn:
             frames.append(torch.stack([draw(progress.network, prediction, start), true]))
-            labels.append(f"after {progress.step} steps: loss {progress.loss:.3f}")
+            labels.append(f"after {frame.counted(progress.step, 'step')}: loss {progress.loss:.3f}")
         now = time.perf_counter()
         if drawn or now - shown > 2 * BETWEEN:
             shown = now

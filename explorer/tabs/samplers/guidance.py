@@ -60,7 +60,7 @@ def chosen(s: Settings, points: GaussianMixture) -> torch.Tensor:
         raise ValueError(f"guidance needs classes to choose from, and {s.points} has one: choose other points")
     if s.wanted >= many:
         raise ValueError(
-            f"wanted must be a class from 0 to {many - 1} ({', '.join(classes(s))}) on {s.points}, got {s.wanted}"
+            f"“Class y” must be one from 0 to {many - 1} ({', '.join(classes(s))}) on {s.points}, got {s.wanted}"
         )
     return labels(points, many) == s.wanted
 
