@@ -71,6 +71,7 @@ def looks(page):
 
 def test_a_step_that_moves_comes_alone_and_stands_among_the_others(page, url, settled, sizes):
     page.goto(f"{url}?tab=forward_noise&x=letter&n=28")
+    page.wait_for_selector(f"{FORWARD} .badge.ok")
     page.wait_for_function(f"{caption(FORWARD)}.startsWith('t = 250:')")
     sizes.clear()
     for t in (303, 307, 250, 311):  # at 250 none moves
@@ -295,7 +296,7 @@ def test_schedules_meter_repair_and_messages(brought):
     typed.fill("300")
     page.wait_for_function("location.search.includes('T=300')")
     first.fill("0.1")  # above the last
-    page.get_by_text("wanted 0 < beta_1 <= beta_T < 1").first.wait_for()
+    page.get_by_text("“First β” must be at most “Last β”, got 0.1").first.wait_for()
     assert "nothing at all" in verdict.inner_text()
 
 

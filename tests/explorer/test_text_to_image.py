@@ -571,11 +571,11 @@ def test_a_model_says_how_far_it_is_until_it_is_there(model, tmp_path, monkeypat
     monkeypatch.setattr(models, "_offer", models.Offer((models.title(), str(folder)), "cpu"))
     load, go = TextToImage.load, threading.Event()
 
-    def slowly(name, *, device, report):
+    def slowly(name, *, device, dtype, report):
         report(0.25, "downloading slow")
         report(0.5, "downloading slow")
         assert go.wait(60)
-        return load(name, device=device)
+        return load(name, device=device, dtype=dtype)
 
     monkeypatch.setattr(TextToImage, "load", slowly)
     settings = Settings(view=ground.TOKENS, model=str(folder))
