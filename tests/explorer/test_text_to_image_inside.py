@@ -559,3 +559,8 @@ def test_a_course_that_presses_nothing_says_so(model):
         "it is the constant scale"
         in tab.result(Settings(view=OVER_TIME, guidance=3.0, since=1.0, until=0.0, steps=2)).notice
     )
+
+
+def test_the_looks_shown_first_are_those_of_the_token_that_is_changed(model):
+    seen = [piece(view, "attention") for view in tab.stream(Settings(view=ATTENTION, word=2, steps=3)) if view]
+    assert {looks.at for looks in seen if looks} == {2}

@@ -197,6 +197,7 @@ def attention(s: Settings) -> Iterator[View | None]:
     kept = [token for token in model.text.tokens(recorded(s, model)) if token.kept]
     factors = weights(s, [token for token in model.text.tokens(model.text.heard(s.prompt)) if token.kept])
     names = tuple(text for text, _ in shown(kept))
+    first = min(s.word, len(names) - 1)
     behind = not model.text.config.zero_after_end and len(kept) < model.text.config.max_position_embeddings
     record, furthest, way = Record(), 0.0, None
     steps: list[Step] = []
@@ -219,7 +220,8 @@ def attention(s: Settings) -> Iterator[View | None]:
             continue
         at, done = now, len(steps)
         left = (now - began) / done * (2 * s.steps - done)
-        newest = Looks(frames[-1][None], {k: v[-1][None] for k, v in seen.items()}, words(names, behind), (labels[-1],))
+        last = {name: maps[-1][None] for name, maps in seen.items()}
+        newest = Looks(frames[-1][None], last, words(names, behind), (labels[-1],), at=first)
         yield screen(
             attention_formula(None),
             None,
@@ -248,7 +250,7 @@ def attention(s: Settings) -> Iterator[View | None]:
         {name: np.stack([maps[i] for i in kept_steps]) for name, maps in seen.items()},
         words(names, behind),
         tuple(labels[i] for i in kept_steps),
-        at=min(max(s.word, 0), len(names) - 1),
+        at=first,
     )
     yield screen(
         attention_formula(numbers),
