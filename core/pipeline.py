@@ -132,7 +132,7 @@ def read_scheduler(folder: Path) -> tuple[dict[str, Any], NoiseSchedule]:
     config = weights.read_json(path)
     try:
         schedule = noise_schedule(config)
-        sampling_plan(config, 1 if schedule.T < 10 else 10)
+        sampling_plan(config, min(10, schedule.T))
         known = config.get("prediction_type", "epsilon") in READINGS
     except (AttributeError, TypeError) as error:  # a list or nothing where a word or a number should be
         raise ValueError(f"{path} cannot be used: {error}") from None
@@ -339,9 +339,11 @@ class ClassToImage:
         numbers = [self.classes] * batch if labels is None else list(labels)
         if not numbers:
             raise ValueError(f"wanted at least one picture, got labels={labels} and batch={batch}")
-        if labels is not None and not all(isinstance(n, int) and 0 <= n < self.classes for n in numbers):
+        if labels is not None and not all(
+            hasattr(n, "__index__") and not isinstance(n, bool) and 0 <= n < self.classes for n in numbers
+        ):
             raise ValueError(f"classes must be whole numbers from 0 to {self.classes - 1}, got {numbers}")
-        return class_context(torch.tensor(numbers), self.classes).to(self.unet.conv_in.weight)
+        return class_context(torch.tensor([int(n) for n in numbers]), self.classes).to(self.unet.conv_in.weight)
 
     def denoiser(
         self, labels: Sequence[int] | None, batch: int = 1, *, guidance: Guidance = 1.0, record: Record | None = None

@@ -64,8 +64,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     A stream may also yield None where there is nothing new to show: it can be stopped at every yield.
 
     With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
-    others too. With HEAVY, a function(settings) -> bool that says for which settings update() takes seconds, those go
-    one at a time, and no other move waits behind them.
+    others too. Where update() takes seconds for some settings, `runs.at_length` stands around what does.
     """
     cls, presets = module.Settings, module.PRESETS
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
@@ -102,7 +101,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
     both = hasattr(module, "update") and hasattr(module, "stream")
-    update: Any = runs.observed(module.NAME, "move", quick(module)) if hasattr(module, "update") else None
+    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update)) if hasattr(module, "update") else None
     stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
@@ -251,8 +250,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             one.cancels = [run["id"] for run in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     # Asked of the page, which shows how the run fares until the server has ended it.
-    runs_now = f"document.querySelector('#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide)')"
-    said_at_stop = f"() => [{runs_now} ? {stopped!r} : 'Nothing is running.']"
+    status = f"#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide, :has(.error))"
+    said_at_stop = f"() => [document.querySelector('{status}') ? {stopped!r} : 'Nothing is running.']"
     stop.click(None, None, message, js=said_at_stop, cancels=running, queue=False, api_visibility="private")
     with page:
         api(runs.answered(module.NAME, runs.lent(module, module.endpoint), keep=True), api_name=module.NAME, **heavy)
@@ -269,11 +268,6 @@ LIGHT: dict[str, Any] = {
 }
 
 
-def quick(module: ModuleType | SimpleNamespace) -> Callable[[Any], View]:
-    """The update of a module, in its turn."""
-    return runs.in_turn(module.update, heavy=getattr(module, "HEAVY", None))
-
-
 def heavily(module: ModuleType | SimpleNamespace) -> dict[str, Any]:
     """Where the runs of a module wait: in one queue for the device, or, where they share it, TOGETHER at a time."""
     together = getattr(module, "TOGETHER", None)
@@ -287,7 +281,7 @@ def endpoint(module: ModuleType | SimpleNamespace, *, long: bool = False) -> Cal
 
     long: its update takes seconds, and moves must not wait for their turn behind it.
     """
-    shape, update = signature(module.Settings), module.update if long else quick(module)
+    shape, update = signature(module.Settings), module.update if long else runs.in_turn(module.update)
 
     def call(*args: Any) -> dict:
         with errors.told():

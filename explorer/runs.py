@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from functools import wraps
 from inspect import isgeneratorfunction, signature
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -82,36 +82,50 @@ class Turn:
                 self._taken = False
 
 
-TURN, LONG = Turn(), Turn()  # of moves that take milliseconds, and of those that take seconds
+TURN, LONG = Turn(), Turn()  # of moves that take milliseconds, and of what takes seconds in some of them
 MOST_LONG = 16  # moves that wait for LONG: each has one of the 40 threads that all moves share
+_mine = local()  # turn: whether this thread has the turn
 
 
-def in_turn(
-    function: Callable[..., T], wait: float = 1.0, *, heavy: Callable[[Any], bool] | None = None
-) -> Callable[..., T]:
+def in_turn(function: Callable[..., T], wait: float = 1.0) -> Callable[..., T]:
     """The same function of few milliseconds, one call at a time as long as that takes no more than ``wait`` seconds.
 
     torch and numpy let go of the interpreter hundreds of times in a call, and in a crowd of threads each time waits to
     have it back: with 300 visitors on two cores, one at a time answers nearly twice as many.
-
-    heavy: says of the first argument whether this call takes seconds. Such calls go one at a time, too, but no other
-    call waits behind them. Raises: ValueError if too many of them wait already.
     """
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> T:
-        long = heavy is not None and heavy(args[0])
-        if long and LONG.waiting >= MOST_LONG:
-            raise ValueError(f"{MOST_LONG} others wait for what takes seconds, as this does: try again in a minute")
-        turn = LONG if long else TURN
-        waited = turn.acquire(timeout=-1 if long else wait)
+        _mine.turn = TURN.acquire(timeout=wait)
         try:
             return function(*args, **options)
         finally:
-            if waited:
-                turn.release()
+            _give_back()
 
     return called
+
+
+def _give_back() -> None:
+    if getattr(_mine, "turn", False):
+        _mine.turn = False
+        TURN.release()
+
+
+@contextmanager
+def at_length() -> Iterator[None]:
+    """Around what takes seconds and is not known yet: it gives its turn away, so that no quick call waits behind it,
+    and goes on when all that came before and takes seconds, too, is done.
+
+    Raises: ValueError if too many wait for that already.
+    """
+    if LONG.waiting >= MOST_LONG:
+        raise ValueError(f"{MOST_LONG} others wait for what takes seconds, as this does: try again in a minute")
+    _give_back()
+    LONG.acquire(timeout=-1)
+    try:
+        yield
+    finally:
+        LONG.release()
 
 
 def observed(tab: str, what: str, function: Callable[..., T]) -> Callable[..., T]:

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,6 @@ from gradio.components.base import server
 from PIL import Image
 
 from explorer.components.base import Piece, as_text, digest, packed, script
-from explorer.uploads import ONE_AT_A_TIME
 
 # One more button in the transport bar.
 SIX = (
@@ -22,6 +22,7 @@ SIX = (
     ".transport .gif-save { grid-column: 3; grid-row: 3; } }"
 )
 MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in base64 they fit into one request
+ANIMATING = Lock()  # one at a time: each may take seconds and hundreds of megabytes
 MOST_STEPS, MOST_PANELS = 1000, 24  # of an animation; the page's own have 301 and 2 at the most
 LONGEST = 65_535  # pixels of a GIF's side, which it has two bytes for
 MOST_DRAWN = 300_000_000  # pixels of all its pictures, enlarged, a byte each: 200 steps of 12 panels of 28 x 28 fit
@@ -98,8 +99,12 @@ class Player(Piece):
                 raise ValueError("an animation needs (steps, panels, height, width, channels)")
             if shape[4] not in (1, 3) or math.prod(shape) != pixels.size:
                 raise ValueError(f"an animation of {shape} needs {math.prod(shape)} bytes, got {pixels.size}")
-            with ONE_AT_A_TIME:
+            if not ANIMATING.acquire(timeout=20):
+                raise ValueError("others are saving animations: try again in a minute")
+            try:
                 return {"file": base64.b64encode(animation(pixels.reshape(shape))).decode()}
+            finally:
+                ANIMATING.release()
         except ValueError as error:
             return {"error": str(error)}
 

@@ -15,7 +15,7 @@ from core.pictures import NAMES, picture
 from core.resizing import resize
 from core.schedule import SCHEDULES, NoiseSchedule, named_schedule
 from core.toys import MIXTURES, mixture
-from explorer import frame
+from explorer import frame, runs
 from explorer.components.live_plot import LivePlot
 from explorer.components.picture_rows import PictureRows, Rows
 from explorer.components.pictures import Picture, Pictures
@@ -25,7 +25,7 @@ from explorer.components.views import Showing, Views
 from explorer.figures import forward_noise as figures
 from explorer.formulas import tex
 from explorer.frame import View
-from explorer.settings import choice, flag, is_own, kept, number
+from explorer.settings import choice, flag, is_own, number
 from explorer.uploads import in_code, pictured
 
 NAME = "forward_noise"
@@ -80,11 +80,6 @@ PRESETS = {
 }
 
 
-def HEAVY(s: Settings) -> bool:
-    """Many chains at once: 0.3 s for a hundred of all 1,000 steps."""
-    return s.view == PROOF and s.draws * s.T > 100_000
-
-
 def update(settings: Settings) -> View:
     return SCREENS[settings.view](settings)
 
@@ -129,13 +124,13 @@ class Chain:
     generators: tuple[torch.Tensor, ...]
 
 
-@kept(maxsize=12)  # a moving t goes on from a chain that stands already, of every visitor; 9 MB each at most
+@lru_cache(maxsize=12)  # a moving t goes on from a chain that stands already, of every visitor; 9 MB each at most
 def chain_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> Chain:
     x0 = start(name, size, grey)
     return walk(x0, named_schedule(schedule_name, T=T), frames(x0, T), chance(seed, 1))
 
 
-@kept(maxsize=12)  # 4 MB each at most
+@lru_cache(maxsize=12)  # 4 MB each at most
 def shades_of(name: str, size: int, grey: bool, schedule_name: str, T: int, seed: int) -> np.ndarray:
     """The jump and the chain at the kept times, as a player shows them."""
     chain, schedule = chain_of(name, size, grey, schedule_name, T, seed), named_schedule(schedule_name, T=T)
@@ -296,13 +291,14 @@ def play_notice(s: Settings, numbers: dict) -> str:
 # Are they the same?
 
 
-@kept(maxsize=4)
+@lru_cache(maxsize=4)
 def many_chains(name: str, schedule_name: str, T: int, seed: int, draws: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of every pixel over many chains, at every time: each (T + 1, SIDE * SIDE)."""
     x0, schedule = small(name), named_schedule(schedule_name, T=T)
     means, variances = x0.repeat(T + 1, 1), torch.zeros(T + 1, len(x0))  # a tensor a step would pin the states' memory
-    for t, x in enumerate(forward_chain(x0.expand(draws, -1), schedule, generator=chance(seed, 2)), start=1):
-        variances[t], means[t] = torch.var_mean(x, 0)
+    with runs.at_length():  # 0.3 s for a hundred chains of 1,000 steps
+        for t, x in enumerate(forward_chain(x0.expand(draws, -1), schedule, generator=chance(seed, 2)), start=1):
+            variances[t], means[t] = torch.var_mean(x, 0)
     return means, variances
 
 

@@ -128,7 +128,7 @@ def standing(chromium, url):
 
 @pytest.fixture
 def brought(standing):
-    """The standing page, as a new one would stand, brought to settings: `brought(tab=..., ...)` is the page."""
+    """The standing page, at its usual size and with nothing held back: `brought(tab=..., ...)` is it at settings."""
     page, go = standing
     page.unroute_all(behavior="ignoreErrors")
     page.set_viewport_size(SIZE)

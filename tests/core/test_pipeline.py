@@ -612,8 +612,10 @@ def test_a_model_of_classes_reads_its_folder_as_one_of_words_does(tmp_path):
     for bad in ({"labels": []}, {"labels": None, "batch": 0}):
         with pytest.raises(ValueError, match="wanted at least one picture"):
             model.stream(**bad)
-    with pytest.raises(ValueError, match=r"classes must be whole numbers from 0 to 2, got \[1.0\]"):
-        model.stream([1.0])
+    for bad in ([1.0], [True], [3], ["a"]):
+        with pytest.raises(ValueError, match=r"classes must be whole numbers from 0 to 2, got \["):
+            model.stream(bad)
+    assert model.context(np.arange(3)).shape == model.context(torch.tensor([0, 1, 2])).shape == (3, 1, 4)
     weights.write_json(tmp_path / "scheduler" / "scheduler_config.json", {"prediction_type": "flow_prediction"})
     with pytest.raises(ValueError, match="unknown prediction_type 'flow_prediction'"):
         ClassToImage.load(tmp_path, device="cpu")

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from core.checks import Check
-from explorer import errors, frame, runs, uploads
+from explorer import errors, frame, runs
 from explorer.components import player
 from explorer.components.base import as_text, packed
 from explorer.components.live import Live
@@ -384,9 +384,9 @@ def test_animations_that_the_page_asks_for_are_made(shape):
 
 def test_one_animation_is_made_at_a_time(monkeypatch):
     held = []
-    monkeypatch.setattr(player, "animation", lambda frames: held.append(uploads.ONE_AT_A_TIME.locked()) or b"")
+    monkeypatch.setattr(player, "animation", lambda frames: held.append(player.ANIMATING.locked()) or b"")
     Player("x", saves="steps").animate({"shape": [1, 1, 1, 1, 1], "data": "AA=="})
-    assert held == [True] and not uploads.ONE_AT_A_TIME.locked()
+    assert held == [True] and not player.ANIMATING.locked()
 
 
 @dataclass(frozen=True)
@@ -400,17 +400,17 @@ def test_a_light_move_waits_for_no_heavy_one_and_heavy_ones_go_one_after_the_oth
     def update(settings):
         nonlocal inside, most
         if settings.n:
-            inside += 1
-            most = max(most, inside)
-            begun[settings.n - 1].set()
-            assert go.wait(30)
-            inside -= 1
+            with runs.at_length():
+                inside += 1
+                most = max(most, inside)
+                begun[settings.n - 1].set()
+                assert go.wait(30)
+                inside -= 1
         else:
             assert not runs.TURN.acquire(timeout=0)
         return frame.View((), "", None, "", {"n": settings.n})
 
-    module = types.SimpleNamespace(NAME="x", QUESTION="?", Settings=Draws, update=update, HEAVY=lambda s: s.n > 0)
-    call = frame.endpoint(module)
+    call = frame.endpoint(types.SimpleNamespace(NAME="x", QUESTION="?", Settings=Draws, update=update))
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(call, 1)
         assert begun[0].wait(30)
@@ -419,27 +419,38 @@ def test_a_light_move_waits_for_no_heavy_one_and_heavy_ones_go_one_after_the_oth
         assert not begun[1].wait(1.2) and inside == 1
         go.set()
         assert (first.result(30)["n"], second.result(30)["n"], most) == (1, 2, 1)
-    assert runs.LONG.acquire(timeout=0)
-    runs.LONG.release()
+    for turn in (runs.TURN, runs.LONG):
+        assert turn.acquire(timeout=0)
+        turn.release()
 
 
 def test_those_who_wait_for_what_takes_seconds_leave_threads_to_others(monkeypatch):
     monkeypatch.setattr(runs, "MOST_LONG", 0)
-    turn = runs.in_turn(lambda n: n, heavy=bool)
-    assert turn(0) == 0
+
+    def heavy(n):
+        with runs.at_length():
+            return n
+
+    assert runs.in_turn(lambda n: n)(0) == 0
     with pytest.raises(ValueError, match="others wait for what takes seconds"):
-        turn(1)
+        runs.in_turn(heavy)(1)
+    assert runs.TURN.acquire(timeout=0)
+    runs.TURN.release()
 
 
 @pytest.mark.parametrize(
-    ("name", "light", "heavy"),
+    ("name", "heavy", "moved"),
     [
-        ("samplers", {"view": "guidance", "steps": 10}, {"view": "guidance", "steps": 10, "sampler": "heun"}),
-        ("samplers", {"steps": 200}, {"view": "guidance", "steps": 200}),
-        ("forward_noise", {"view": "are they the same?", "draws": 100}, {"view": "are they the same?", "draws": 2000}),
-        ("forward_noise", {"draws": 2000}, {"view": "are they the same?"}),
+        ("samplers", {"view": "guidance", "steps": 6}, {"look": 2}),
+        ("forward_noise", {"view": "are they the same?", "draws": 40, "T": 60, "t": 9}, {"t": 10}),
     ],
 )
-def test_a_tab_says_what_takes_seconds(name, light, heavy):
+def test_what_took_seconds_and_is_known_waits_for_nothing_that_does(name, heavy, moved, monkeypatch):
     module = importlib.import_module(f"explorer.tabs.{name}")
-    assert not module.HEAVY(module.Settings(**light)) and module.HEAVY(module.Settings(**heavy))
+    monkeypatch.setattr(runs, "MOST_LONG", 0)
+    with pytest.raises(ValueError, match="others wait"):
+        module.update(module.Settings(**heavy, seed=977))
+    monkeypatch.setattr(runs, "MOST_LONG", 16)
+    module.update(module.Settings(**heavy, seed=977))
+    monkeypatch.setattr(runs, "MOST_LONG", 0)
+    assert module.update(module.Settings(**heavy | moved, seed=977)).check.ok

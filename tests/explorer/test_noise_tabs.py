@@ -440,15 +440,6 @@ def test_forward_noise_code_of_an_own_picture_prints_its_numbers(afresh, tmp_pat
         assert alike(ast.literal_eval(value), numbers[key]), key
 
 
-@pytest.mark.parametrize("view", [forward_noise.PLAY, forward_noise.PROOF])
-def test_forward_noise_keeps_nothing_of_an_own_picture(view):
-    kept = [f for f in vars(forward_noise).values() if hasattr(f, "cache_info")]
-    for cache in kept:
-        cache.cache_clear()
-    forward_noise.update(forward_noise.Settings(view=view, picture=own_picture(40, 40)[1], T=20, t=5, draws=30))
-    assert len(kept) >= 5 and all(cache.cache_info().currsize == 0 for cache in kept)
-
-
 def test_many_chains_leave_no_memory_behind():
     """What is kept is two numbers a pixel and time; no state of 2000 chains may stay mapped between them."""
     program = """

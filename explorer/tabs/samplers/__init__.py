@@ -3,7 +3,6 @@
 import sys
 from types import SimpleNamespace
 
-from core.samplers import SAMPLERS
 from explorer import frame
 from explorer.components.live_plot import LivePlot
 from explorer.components.pictures import Pictures
@@ -59,11 +58,6 @@ IDEAS: dict[str, Idea] = {
 }
 TAB = Ideas(IDEAS, PIECES, idle)
 update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
-
-
-def HEAVY(s: Settings) -> bool:
-    """Guided walks take about 0.1 s a call; the exact ones of the other views that are shown at once, far less."""
-    return s.view == GUIDE and s.steps * SAMPLERS[s.sampler].calls > 10
 
 
 endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result), long=True)

@@ -10,7 +10,7 @@ from core.classifier import Classifier, train_classifier
 from core.denoiser import Denoiser, classifier_guided, guided
 from core.mixtures import GaussianMixture, energy_distance, mean_distance
 from core.schedule import NoiseSchedule, named_schedule
-from explorer import frame
+from explorer import frame, runs
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
 from explorer.formulas import tex
@@ -123,15 +123,17 @@ def measured(points: GaussianMixture, want: torch.Tensor, schedule: NoiseSchedul
 def against_scale(s: Settings) -> tuple[tuple[float, float], ...]:
     """Share and variety at every one of SCALES; `s` is `still`."""
     out = []
-    for scale in SCALES:
-        run = walk(s, s.sampler, led=led(s, scale))
-        out.append(measured(run.mixture, chosen(s, run.mixture), run.schedule, run.end))
+    with runs.at_length():
+        for scale in SCALES:
+            run = walk(s, s.sampler, led=led(s, scale))
+            out.append(measured(run.mixture, chosen(s, run.mixture), run.schedule, run.end))
     return tuple(out)
 
 
 @lru_cache(maxsize=8)
 def guided_walk(s: Settings) -> Walk:
-    return walk(s, s.sampler, led=led(s, s.scale))
+    with runs.at_length():
+        return walk(s, s.sampler, led=led(s, s.scale))
 
 
 def guidance(s: Settings) -> View:

@@ -308,7 +308,9 @@ def without(s: Settings) -> str:
 
 def deaf(s: Settings, *read: str) -> str:
     """What there is to say of those of these fields in which no word was understood, before all else that is said."""
-    read = tuple(name for name in read if name != "other_prompt" or s.ends != TWO_SEEDS)
+    unasked = {"other_prompt"} if s.ends == TWO_SEEDS else set()
+    unasked |= {"prompt"} if s.view == GRID and WORD in (s.x, s.y) else set()  # in which other words stand, too
+    read = tuple(name for name in read if name not in unasked)
     said = [(SPOKEN[name], getattr(s, name)) for name in read if getattr(s, name).strip()]
     heard = models.loaded(s.model).text.heard
     lost = ", ".join(f"{what} “{shorter(words)}”" for what, words in said if not heard(words))
