@@ -407,10 +407,15 @@ def read_state(folder: Path, *, half: bool = False) -> dict[str, Tensor]:
 
 
 def save(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], card: Card) -> None:
-    """Write a part: float16 weights in shards of 15 MiB at most, config and card, all at once or not at all."""
+    """Write a part: float16 weights in shards of 15 MiB at most, config and card, all at once or not at all.
+
+    Raises: ValueError if a weight is not finite in float16; what stood there stays.
+    """
     shards: list[dict[str, Tensor]] = [{}]
     for key, value in state.items():
         half = value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        if not half.isfinite().all():  # a training that went astray must not take the place of one that did not
+            raise ValueError(f"{folder} is not written: {key} has NaN, or numbers beyond float16")
         if shards[-1] and sum(t.nbytes for t in shards[-1].values()) + half.nbytes > SHARD:
             shards.append({})
         shards[-1][key] = half

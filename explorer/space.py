@@ -77,5 +77,5 @@ def main(argv: list[str]) -> None:
             print(deploy(args.name, hardware=args.hardware, private=args.private))
     except ValueError as error:
         parser.error(str(error))
-    except OSError as error:  # what huggingface_hub raises: no token, no such user, no network
+    except Exception as error:  # huggingface_hub's own and its HTTP library's: no token, no such user, no network
         raise SystemExit(f"explorer deploy-space: {error}\nLog in with: hf auth login") from error

@@ -63,16 +63,18 @@ def run(options: argparse.Namespace) -> None:
     device = device_of_this_process(options.device)
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    torch.manual_seed(options.seed + rank)
+    before = read_card(options.resume / RECIPES[options.recipe].part) if options.resume else None
+    fresh = options.seed + rank + (before.steps if before else 0)  # what goes on draws other pictures and noises
+    torch.manual_seed(fresh)
     given = {key: getattr(options, key) for key in ("minutes", "batch") if getattr(options, key) is not None}
-    recipe: Recipe = replace(RECIPES[options.recipe], seed=options.seed + rank, **given)
+    recipe: Recipe = replace(RECIPES[options.recipe], seed=fresh, **given)
     if options.lr is not None:
         recipe = replace(recipe, train=recipe.train | {"lr": options.lr})
     out = options.out or Path("runs") / recipe.model
     config = TrainConfig(minutes=recipe.minutes, compile=not options.no_compile, **recipe.train)
     job = prepare_run(recipe, data=options.data, out=out, resume=options.resume, device=device)
 
-    before = read_card(options.resume / recipe.part) if options.resume else None
+    recipe = replace(recipe, seed=options.seed)  # as the card says it
     saved = drawn = 0.0
     progress = None
     with tqdm(
@@ -124,4 +126,7 @@ def card(
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:  # what was given cannot be used, or a file is not there
+        sys.exit(f"python -m core.training: {error}")

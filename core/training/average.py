@@ -27,7 +27,7 @@ def average(first: Path, second: Path, data: str | None, out: Path, *, share: fl
         raise ValueError(f"{out} would lose its own weights: give another --out")
     if weights.read_json(first / "unet/config.json") != weights.read_json(second / "unet/config.json"):
         raise ValueError(f"{first} and {second} are not of one build: their unet/config.json differ")
-    (before, old), new = weights.load(first / "unet"), weights.read_card(second / "unet")
+    (before, old), new = weights.load(f"{first}/unet"), weights.read_card(second / "unet")
     recipe = RECIPES["emoji-unet"]
     job = prepare_run(recipe, data=data, out=out, resume=second, device=torch.device("cpu"))
     with torch.no_grad():

@@ -67,7 +67,8 @@ def pictures(
     """Random pictures over plain backgrounds.
 
     Args:
-        images: uint8 (N, 4, H, W). white: the share of white backgrounds; the others are equally often.
+        images: uint8 (N, 4, H, W).
+        white: the share of backgrounds made white; the rest are any of all, white among them.
         chosen: which of them to take from, int64 (M,); all if None.
         every: take all of them in their order, instead of ``batch`` random ones. move: see `augment`.
     Yields: (float32 (B, 3, H, W) in [-1, 1], index of each picture (B,), index of each background (B,)).

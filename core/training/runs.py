@@ -63,7 +63,7 @@ def emoji_vae(recipe: Recipe, data: str | None, out: Path, resume: Path | None, 
     seen, unseen = held_out(len(images))
     stream = batches.pictures(images, recipe.batch, generator, flip=True, white=0.3, chosen=seen)
     fixed = torch.Generator().manual_seed(1)
-    test, _, _ = next(batches.pictures(images, len(unseen), fixed, flip=False, white=0.3, chosen=unseen))
+    test, _, _ = next(batches.pictures(images, 0, fixed, flip=False, white=0.3, chosen=unseen, every=True))
 
     @torch.no_grad()
     def measure(network: VAE) -> dict[str, Any]:
@@ -109,6 +109,7 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
         encoder, _ = weights.load(f"{resume}/text_encoder")
         clip.text.load_state_dict(encoder.tower.state_dict())
         known |= encoder.known
+        clip.logit_scale.data.fill_(weights.read_json(resume / "image_encoder" / "config.json")["logit_scale"])
     batches.read_captions_only(clip.text)
     clip.to(device)
     emoji = datasets.emoji(data)
@@ -148,7 +149,8 @@ def emoji_clip(recipe: Recipe, data: str | None, out: Path, resume: Path | None,
     def measure(network: CustomTextCLIP) -> dict[str, Any]:
         """Of 164 pictures that were never trained on: how often a picture finds its own name among all names."""
         names = sorted(set(emoji.names))
-        x, which, _ = next(batches.pictures(images, 512, generator, flip=False, white=1.0, chosen=unseen))
+        fixed = torch.Generator().manual_seed(1)
+        x, which, _ = next(batches.pictures(images, 0, fixed, flip=False, white=1.0, chosen=unseen, every=True))
         words = torch.cat(
             [
                 network.encode_text(ids.to(device), normalize=True)

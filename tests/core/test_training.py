@@ -810,9 +810,22 @@ def test_resuming_the_two_towers(trained, emoji_folder, tmp_path):
     text, card = weights.load(out / "text_encoder")
     for key, value in job.network.text.state_dict().items():
         assert torch.equal(value, text.tower.state_dict()[key]), key
+    scale = weights.read_json(out / "image_encoder" / "config.json")["logit_scale"]
+    assert job.network.logit_scale.item() == pytest.approx(scale) and scale != pytest.approx(math.log(1 / 0.07))
     job.save(job.network, card)
     again, _ = weights.load(tmp_path / "text_encoder")
     assert again.known[text.known].all() and text.known.sum() > 9  # words that this run has not met, too
+
+
+def test_what_goes_on_draws_other_noises(trained, tmp_path, monkeypatch):
+    """With the same seed: it would learn from what it has learnt from before."""
+    out, prepared = trained
+    seeds = []
+    monkeypatch.setattr("core.training.runs.prepare_run", lambda recipe, **given: seeds.append(recipe.seed) or sys.exit())
+    for resume in ([], ["--resume", str(out)]):
+        with pytest.raises(SystemExit):
+            command.main(["emoji-unet", "--data", str(prepared), "--out", str(tmp_path), "--seed", "3", *resume])
+    assert seeds == [3, 3 + weights.read_card(out / "unet").steps] and seeds[1] > seeds[0]
 
 
 def test_resuming_from_another_size_is_refused(trained, emoji_folder, tmp_path):

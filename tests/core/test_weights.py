@@ -509,3 +509,12 @@ def test_text_config_reads_transformers(tmp_path):
     theirs = transformers.CLIPTextConfig(hidden_size=24, num_attention_heads=3).to_dict()
     config = weights.read_config(TextConfig, theirs)
     assert (config.hidden_size, config.num_attention_heads, config.hidden_act) == (24, 3, "quick_gelu")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1e9])
+def test_weights_that_cannot_be_used_take_no_ones_place(folder, wrong):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    state = dict(weights.read_state(folder)) | {"conv_in.bias": torch.full((8,), wrong)}
+    with pytest.raises(ValueError, match=r"is not written: conv_in\.bias has NaN, or numbers beyond float16"):
+        weights.save(folder, weights.read_json(folder / "config.json"), state, Card("x"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
