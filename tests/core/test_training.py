@@ -821,7 +821,9 @@ def test_what_goes_on_draws_other_noises(trained, tmp_path, monkeypatch):
     """With the same seed: it would learn from what it has learnt from before."""
     out, prepared = trained
     seeds = []
-    monkeypatch.setattr("core.training.runs.prepare_run", lambda recipe, **given: seeds.append(recipe.seed) or sys.exit())
+    monkeypatch.setattr(
+        "core.training.runs.prepare_run", lambda recipe, **given: seeds.append(recipe.seed) or sys.exit()
+    )
     for resume in ([], ["--resume", str(out)]):
         with pytest.raises(SystemExit):
             command.main(["emoji-unet", "--data", str(prepared), "--out", str(tmp_path), "--seed", "3", *resume])
