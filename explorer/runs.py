@@ -96,6 +96,8 @@ def in_turn(function: Callable[..., T], wait: float = 1.0) -> Callable[..., T]:
 
     @wraps(function)
     def called(*args: Any, **options: Any) -> T:
+        if getattr(_mine, "turn", False):  # within another that has it
+            return function(*args, **options)
         _mine.turn = TURN.acquire(timeout=wait)
         try:
             return function(*args, **options)

@@ -454,3 +454,10 @@ def test_what_took_seconds_and_is_known_waits_for_nothing_that_does(name, heavy,
     module.update(module.Settings(**heavy, seed=977))
     monkeypatch.setattr(runs, "MOST_LONG", 0)
     assert module.update(module.Settings(**heavy | moved, seed=977)).check.ok
+
+
+def test_a_call_within_a_turn_goes_on_in_it():
+    inner = runs.in_turn(lambda n: n, wait=30)
+    assert runs.in_turn(lambda n: inner(n) + inner(n))(2) == 4
+    assert runs.TURN.acquire(timeout=0)  # and it was given back
+    runs.TURN.release()

@@ -33,6 +33,7 @@ from explorer.tabs.text_to_image.settings import (
     OF_MODEL,
     PLACES,
     PRESETS,
+    SPOKEN,
     Settings,
     deaf,
     idle,
@@ -81,11 +82,10 @@ def understood(idea: Idea, *read: str) -> Idea:
     return replace(idea, walk=walk)
 
 
-WORDS = ("prompt", "other_prompt", "negative")
 IDEAS: dict[str, Idea] = {
     **{name: understood(idea, "negative") for name, idea in draw.IDEAS.items()},  # of its prompt it says more
     **{
-        name: understood(idea, *(field for field in WORDS if field in idea.uses))
+        name: understood(idea, *(field for field in SPOKEN if field in idea.uses))
         for ideas in (grid, guidance, machine, change, latents)
         for name, idea in ideas.IDEAS.items()
     },

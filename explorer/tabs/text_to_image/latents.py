@@ -415,9 +415,9 @@ def between_formula(s: Settings, one: Tensor | None = None, two: Tensor | None =
 def between_notice(s: Settings, numbers: dict[str, Any]) -> str:
     far = numbers["differences"]
     most = int(np.argmax(far))
-    if max(far) == 0:
+    if s.ends != TWO_SEEDS and max(far) == 0:
         why = "at s = 0 the words are not read" if s.guidance == 0 else "both ends are one"
-        return f"All eight pictures are the same: {why if s.ends != TWO_SEEDS else 'both ends are one'}."
+        return f"All eight pictures are the same: {why}."
     jump = (
         f"The largest change, **{100 * far[most]:.2g} %** a pixel, lies between {most} / 7 and {most + 1} / 7; "
         f"the smallest is {100 * min(far):.2g} %."
