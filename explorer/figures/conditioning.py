@@ -1,6 +1,7 @@
 """How alike the words are, how hard they pull, and how guidance changes on the way."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,13 @@ MARGIN = {"l": 92, "r": 20, "t": 40, "b": 84}
 COLOURS = (style.GREY, style.NOISE, style.SIGNAL, style.PREDICTION)
 
 
-def likeness(matrix: np.ndarray, names: Sequence[str], *, x: str = "", y: str = "") -> Figure:
-    """Cosines between n things and n others of the same names, (n, n), written in the cells where there is room."""
-    n = len(names)
+def likeness(
+    matrix: np.ndarray, names: Sequence[str], columns: Sequence[str] | None = None, *, x: str = "", y: str = ""
+) -> Figure:
+    """Cosines (n, m) between n things and others, of the same names or of those of the ``columns``, written in the
+    cells where there is room."""
+    columns = names if columns is None else columns
+    n = max(len(names), len(columns))
     written = [[f"{value:z.2f}".replace("-", "−") for value in row] for row in matrix]
     margin = MARGIN | {"t": 16, "l": 92 + 24 * bool(y), "b": 84 + 24 * bool(x)}
     fig = Figure(style.layout(x=x, y=y, margin=margin, uirevision=n))
@@ -22,17 +27,21 @@ def likeness(matrix: np.ndarray, names: Sequence[str], *, x: str = "", y: str = 
         zmin=-1,
         zmax=1,
         colorscale=style.DIVERGING,
+        showscale=n > 10,  # else the numbers stand in the cells
         colorbar={"thickness": 12, "tickvals": [-1, 0, 1], "title": {"text": "cosine"}},
-        customdata=[[f"{a} and {b}" for b in names] for a in names],
+        customdata=[[f"{a} and {b}" for b in columns] for a in names],
         hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
         xgap=int(n <= 24),
         ygap=int(n <= 24),
         **({"text": written, "texttemplate": "%{text}", "textfont": {"color": "#111"}} if n <= 10 else {}),
     )
     every = max(1, -(-n // 24))
-    ticks = {"tickvals": list(range(0, n, every)), "ticktext": [short(name) for name in names[::every]]}
-    fig.update_xaxes(**ticks, tickangle=-40)
-    fig.update_yaxes(**ticks, autorange="reversed")
+
+    def ticks(said: Sequence[str]) -> dict[str, list[Any]]:
+        return {"tickvals": list(range(0, len(said), every)), "ticktext": [short(name) for name in said[::every]]}
+
+    fig.update_xaxes(**ticks(columns), tickangle=-40)
+    fig.update_yaxes(**ticks(names), autorange="reversed")
     return fig
 
 

@@ -491,7 +491,7 @@ def test_a_run_that_is_given_up_asks_the_network_no_more(model, view):
         3 if view == ground.TEXT else 1,
     )  # asked three ways there
     calls = []
-    drawer = models.loaded("emoji") if view in (ground.JOINT, ground.TOWARD) else model
+    drawer = models.loaded("emoji") if view in (ground.JOINT, ground.SEARCH, ground.TOWARD) else model
     hook = drawer.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         run = tab.stream(dataclasses.replace(settings, steps=50))

@@ -35,6 +35,7 @@ from explorer.tabs.text_to_image.settings import (
     OVER_TIME,
     PIXELS,
     SCALES,
+    SEARCH,
     SPECTRUM,
     TEXT,
     TOKENS,
@@ -42,14 +43,22 @@ from explorer.tabs.text_to_image.settings import (
     VIEWS,
 )
 
-INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES, JOINT, TOWARD)
+INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES, JOINT, SEARCH, TOWARD)
 FEW = {JOINT: {"sentences": "red apple; a rocket"}}  # which takes the embedded model
+ALL_THINGS = clip.THINGS
+THINGS = ("cat face", "pizza", "hot dog", "french fries")
 QUICK = Settings(steps=3)
 
 
 @pytest.fixture(scope="module")
 def model(tiny_offered):
     return tiny_offered
+
+
+@pytest.fixture(autouse=True)
+def a_few_things_to_search(monkeypatch):
+    monkeypatch.setattr(clip, "THINGS", THINGS)
+    monkeypatch.setattr(clip, "COLLECTIONS", {})
 
 
 def of(view, **changed):
@@ -410,6 +419,36 @@ def test_the_badge_sees_pictures_that_are_mixed_up(model, monkeypatch):
     monkeypatch.setattr(clip.CLIP, "pictures", lambda self, x: right(self, x).roll(1, 0))
     view = tab.result(of(JOINT, **FEW[JOINT]))
     assert not view.check.ok and view.numbers["find_their_own"] == 0
+
+
+def test_the_nearest_pictures_come_first_and_are_drawn_once(model, monkeypatch):
+    view = tab.result(of(SEARCH, prompt="french cat"))
+    got, found = view.numbers, [picture.title for picture in piece(view, "pictures")]
+    assert view.check.ok and got["words"] == ["french", "cat"] and sorted(got["nearest"]) == sorted(THINGS)
+    assert got["cosines"][0] == sorted(got["cosines"][0], reverse=True) and len(got["cosines"]) == 3
+    assert found == [f"{place}. {name}" for place, name in enumerate(got["nearest"], start=1)]
+    assert f"finds **{got['nearest'][0]}** first" in view.notice
+    assert "“french” alone finds" in view.notice and "(french fries)" in view.notice
+    towers, x = clip.towers(), clip.COLLECTIONS[0]
+    with torch.no_grad():
+        alike = torch.nn.functional.cosine_similarity(towers.words(["french cat"]), towers.pictures(x)).tolist()
+    wanted = sorted(zip(THINGS, alike, strict=True), key=lambda one: -one[1])
+    assert got["nearest"] == [name for name, _ in wanted]
+    assert got["cosines"][0] == pytest.approx([cosine for _, cosine in wanted], abs=1e-5)
+    monkeypatch.setattr(clip, "drawn", None)  # not needed again
+    single = tab.result(of(SEARCH, prompt="cat"))
+    assert single.numbers["words"] == [] and "“cat” stands in" in single.notice
+    assert "no word** was seen in training" in tab.result(of(SEARCH, prompt="zzkrjj")).notice
+
+
+def test_the_things_to_search_are_names_that_were_learnt():
+    assert set(ALL_THINGS) <= set(clip.names()) and len(set(ALL_THINGS)) == 36
+
+
+def test_only_a_few_collections_are_kept(model):
+    for seed in range(6):
+        tab.result(of(SEARCH, seed=seed))
+    assert list(clip.COLLECTIONS) == [2, 3, 4, 5]
 
 
 def test_a_way_is_shown_from_its_first_place_to_its_last(model):

@@ -63,7 +63,8 @@ SOURCE = r"""
   2022).
 - CLIP: Radford et al. (2021), arXiv 2103.00020, figure 3, here a small one, trained with the embedded model. A picture
   moved toward a sentence by it, and why through crops: Crowson et al. (2022), arXiv 2204.08583. Its spectrum: Olah,
-  Mordvintsev & Schubert (2017), *Feature Visualization*, Distill.
+  Mordvintsev & Schubert (2017), *Feature Visualization*, Distill. A search among pictures by their vectors, in lecture
+  004 among LAION's: Schuhmann et al. (2022), arXiv 2210.08402.
 - Image to image: SDEdit, Meng et al. (2022), arXiv 2108.01073. Inpainting: what is kept is put into every guess, as in
   Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779. The arc between two noises: Shoemake (1985).
 """

@@ -26,6 +26,7 @@ from explorer.tabs.text_to_image.settings import (
     CODES,
     JOINT,
     PIXELS,
+    SEARCH,
     SPECTRUM,
     TOWARD,
     Settings,
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
 MODEL = "emoji"  # the one that has a tower of pictures
 FRAMES = 60  # of a way, at the most
 PANELS = ("moved toward the sentence", "drawn by diffusion")
+# What the collection that is searched has one picture of each of: names that the embedded model has learnt.
+THINGS = (
+    *("cat face", "black cat", "dog face", "mouse face", "tiger face", "horse", "bear", "fish", "spider", "bird"),
+    *("red apple", "green apple", "banana", "pizza", "french fries", "croissant", "hot dog", "hamburger"),
+    *("birthday cake", "rocket", "airplane", "automobile", "bicycle", "house", "palm tree", "rose", "sun", "fire"),
+    *("snowman", "man", "woman", "robot", "red heart", "blue heart", "computer mouse", "umbrella"),
+)
+FEW_STEPS = 10  # a picture of the collection
+NEAREST = 8  # pictures shown
+COLLECTIONS: dict[int, Tensor] = {}  # seed -> pictures (36, 3, H, W), of the last few seeds
 
 
 @cache
@@ -61,15 +72,30 @@ def embedded(s: Settings) -> Settings:
     return replace(s, model=MODEL)
 
 
-def drawn(model: "TextToImage", sentence: str, seed: int, view: View) -> Generator[View | None, None, Tensor]:
+def drawn(
+    model: "TextToImage", sentence: str, seed: int, view: View, steps: int | None = None
+) -> Generator[View | None, None, Tensor]:
     """The picture (1, 3, H, W) as the model's card wants it; until it is there, ``view`` now and then."""
-    at, steps = -BETWEEN, []
-    for step in model.stream(model.text.heard(sentence), seed=seed):
-        steps.append(step)
+    at, drawing = -BETWEEN, []
+    for step in model.stream(model.text.heard(sentence), seed=seed, steps=steps):
+        drawing.append(step)
         told = time.perf_counter() - at >= BETWEEN
         at = time.perf_counter() if told else at
         yield view if told else None
-    return model.decode(steps[-1].x_next).clamp(-1, 1).cpu()
+    return model.decode(drawing[-1].x_next).clamp(-1, 1).cpu()
+
+
+def each(
+    model: "TextToImage", said: Sequence[str], seed: int, formula: str, notice: str, steps: int | None = None
+) -> Generator[View | None, None, Tensor]:
+    """A picture of every sentence, (B, 3, H, W); until they are there, how far it is."""
+    began, made = time.perf_counter(), []
+    for i, sentence in enumerate(said):
+        left = (time.perf_counter() - began) / i * (len(said) - i) if i else None
+        doing = Progress(i, len(said), f"picture {i + 1} of {len(said)}", left)
+        wait = screen(formula, None, notice, {}, progress=doing)
+        made.append((yield from drawn(model, sentence, seed, wait, steps)))
+    return torch.cat(made)
 
 
 # Words and pictures
@@ -99,13 +125,9 @@ def joint(s: Settings) -> Iterator[View | None]:
     """A picture of every sentence, and how alike every sentence and every picture are."""
     said = split(s)
     model = yield from read(embedded(s), joint_formula(s))
-    began, made = time.perf_counter(), []
-    for i, sentence in enumerate(said):
-        left = (time.perf_counter() - began) / i * (len(said) - i) if i else None
-        doing = Progress(i, len(said), f"picture {i + 1} of {len(said)}", left)
-        wait = screen(joint_formula(s), None, "The model draws what the sentences say.", {}, progress=doing)
-        made.append((yield from drawn(model, sentence, s.seed, wait)))
-    clip, x = towers(), torch.cat(made)
+    began = time.perf_counter()
+    x = yield from each(model, said, s.seed, joint_formula(s), "The model draws what the sentences say.")
+    clip = towers()
     with torch.no_grad():
         cosines = clip.words(said) @ clip.pictures(x).T
     shares = (clip.scale * cosines).softmax(1)
@@ -182,6 +204,123 @@ print("cosines =", cosines.tolist())
 print("scale =", clip.scale)
 print("share_of_pictures =", (clip.scale * cosines).softmax(1).tolist())
 print("find_their_own =", sum(bool(row[i] == row.max()) for i, row in enumerate(cosines)))
+"""
+
+
+# A search
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """All that captions of the training pictures name."""
+    return tuple(weights.read_json(weights.resolve(MODEL) / "classifier" / "config.json")["answers"]["name"])
+
+
+def alone(model: "TextToImage", query: str) -> list[str]:
+    """The first five known words of several, each to be searched for by itself."""
+    words = [word for word in dict.fromkeys(query.split()) if model.text.heard(word)]
+    return words[:5] if len(words) > 1 else []
+
+
+def search(s: Settings) -> Iterator[View | None]:
+    """A collection of pictures, the nearest to a sentence first, and how near they are to each of its words."""
+    model = yield from read(embedded(s), search_formula(s))
+    began, x = time.perf_counter(), COLLECTIONS.get(s.seed)
+    if x is None:
+        wait = "First, the model draws a collection to search in. It is kept: the next search takes no time."
+        x = yield from each(model, THINGS, s.seed, search_formula(s), wait, FEW_STEPS)
+        while len(COLLECTIONS) >= 4:
+            COLLECTIONS.pop(next(iter(COLLECTIONS)), None)
+        COLLECTIONS[s.seed] = x
+    clip, words = towers(), alone(model, s.prompt)
+    asked = [s.prompt, *words]
+    with torch.no_grad():
+        pictures = clip.pictures(x)
+        cosines = clip.words(asked) @ pictures.T
+        own = (clip.words(THINGS) @ pictures.T).argmax(1)
+    order = cosines[0].argsort(descending=True).tolist()
+    numbers = {
+        "query": s.prompt,
+        "words": words,
+        "nearest": [THINGS[i] for i in order],
+        "cosines": cosines[:, order].tolist(),
+        "find_their_own": int((own == torch.arange(len(THINGS))).sum()),
+    }
+    first, shown = order[:NEAREST], tuple(shorter(one) for one in asked)
+    yield screen(
+        search_formula(s, numbers),
+        checks.shared_space(cosines, asked, x, clip),
+        unheard(model, [s.prompt]) + search_notice(numbers),
+        numbers,
+        progress=ended(embedded(s), model, frame.counted(len(THINGS), "picture"), time.perf_counter() - began),
+        plot=figures.likeness(cosines[:, first].numpy(), shown, [THINGS[i] for i in first], x="picture of", y="words"),
+        pictures=[
+            Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}")
+            for place, i in enumerate(first, start=1)
+        ],
+    )
+
+
+def search_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
+    nearest = r"\arg\max_j\cos(w,p_j),\qquad\cos(w,p_j)=\frac{w\cdot p_j}{\|w\|\,\|p_j\|}"
+    if n is None:
+        return f"$${nearest}$$"
+    first, last = (tex(n["cosines"][0][i], 3) for i in (0, -1))
+    return rf"$${nearest}\qquad\text{{from }}{first}\text{{ to }}{last}$$"
+
+
+def search_notice(n: dict[str, Any]) -> str:
+    first = (
+        f"“{shorter(n['query'])}” finds **{n['nearest'][0]}** first ({n['cosines'][0][0]:.2f}), then "
+        f"{n['nearest'][1]} and {n['nearest'][2]}."
+    )
+    query = shorter(n["query"])
+    said = [
+        f"“{word}” alone finds {n['nearest'][row.index(max(row))]} ({max(row):.2f}) and {captioned(word)}"
+        for word, row in zip(n["words"], n["cosines"][1:], strict=True)
+    ]
+    return (
+        f"{first}\n{'; '.join(said) or f'“{query}” {captioned(query)}'}.\n"
+        "Vectors say what is nearest, not what is there, and a word is known by the captions it stood in: that is the "
+        f"shortcut. Of {len(THINGS)} names {n['find_their_own']} find the picture drawn of them."
+    )
+
+
+def captioned(word: str) -> str:
+    """In how many names of the training pictures a word stands, and in which if they are few."""
+    found = [name for name in names() if word.strip(" ,.;:!?").lower() in name.replace(":", "").split()]
+    which = f" ({', '.join(found)})" if 0 < len(found) <= 3 else ""
+    return f"stands in {len(found) or 'none'} of the {len(names()):,} names that CLIP has read{which}"
+
+
+def search_code(s: Settings) -> str:
+    return f"""
+import torch
+
+from core.clip import CLIP
+from core.pipeline import TextToImage
+
+model, clip = {models.source(MODEL)}, CLIP.load({MODEL!r})
+things = {list(THINGS)!r}
+pictures = []
+for thing in things:
+    *_, last = model.stream(thing, seed={s.seed}, steps={FEW_STEPS})
+    pictures.append(model.decode(last.x_next).clamp(-1, 1).cpu())
+
+query = {s.prompt!r}
+words = [word for word in dict.fromkeys(query.split()) if model.text.heard(word)]
+words = words[:5] if len(words) > 1 else []
+with torch.no_grad():
+    seen = clip.pictures(torch.cat(pictures))
+    cosines = clip.words([query, *words]) @ seen.T
+    own = (clip.words(things) @ seen.T).argmax(1)
+order = cosines[0].argsort(descending=True).tolist()
+
+print("query =", repr(query))
+print("words =", words)
+print("nearest =", [things[i] for i in order])
+print("cosines =", cosines[:, order].tolist())
+print("find_their_own =", int((own == torch.arange(len(things))).sum()))
 """
 
 
@@ -321,6 +460,13 @@ IDEAS = {
         joint_code,
         walk=joint,
         waiting=joint_formula,
+    ),
+    SEARCH: Idea(
+        places("progress", "pictures", "plot"),
+        ("prompt", "seed"),
+        search_code,
+        walk=search,
+        waiting=search_formula,
     ),
     TOWARD: Idea(
         places("progress", "moved", "plot"),

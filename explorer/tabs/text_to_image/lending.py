@@ -18,6 +18,7 @@ from explorer.tabs.text_to_image.settings import (
     OWN,
     PAINT,
     SCALES,
+    SEARCH,
     TOKENS,
     TOWARD,
     TWO,
@@ -45,6 +46,8 @@ def walks(s: Settings) -> list[Settings]:
     if s.view in (JOINT, TOWARD):
         said = clip.split(s) if s.view == JOINT else (s.prompt,)
         return [replace(as_wanted(one, clip.MODEL), prompt=prompt) for prompt in said]
+    if s.view == SEARCH:
+        return [replace(as_wanted(one, clip.MODEL), prompt=thing, steps=clip.FEW_STEPS) for thing in clip.THINGS]
     if s.view == SCALES:
         return [replace(one, guidance=scale) for scale in guidance.row(s)]
     many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0}

@@ -30,10 +30,10 @@ TEXT, SCALES, OVER_TIME = "without text, with text", "guidance scales", "guidanc
 GRID = "a grid of two settings"
 CHANGE, PAINT = "image to image", "inpainting"
 LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
-JOINT, TOWARD = "words and pictures (CLIP)", "toward a sentence (CLIP)"
+JOINT, SEARCH, TOWARD = "words and pictures (CLIP)", "a search (CLIP)", "toward a sentence (CLIP)"
 VIEWS = (
     *(DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO),
-    *(JOINT, TOWARD),
+    *(JOINT, SEARCH, TOWARD),
 )
 WORD = "word of the prompt"
 AXES = ("guidance", "steps", "sampler", "seed", "style", WORD)  # what the grid can vary
@@ -207,6 +207,8 @@ PRESETS = {
     "from one seed to another": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS),
     "straight through the noise": Settings(view=TWO, prompt="blue heart", ends=TWO_SEEDS, way=STRAIGHT),
     "deck 002 · CLIP, one space": Settings(view=JOINT),
+    "deck 004 · a search: french cat": Settings(view=SEARCH, prompt="french cat"),
+    "a search: hot dog": Settings(view=SEARCH, prompt="hot dog"),
     "deck 002 · toward a sentence": Settings(view=TOWARD),
     "deck 002 · toward it by crops": Settings(view=TOWARD, crops=8),
     "deck 000 · a spectrum toward it": Settings(view=TOWARD, canvas=SPECTRUM, crops=8),
