@@ -865,44 +865,35 @@ def denoising(
     alpha_bar: ArrayLike | Tensor,
     sampler: str,
 ) -> Check:
-    """The steps of a walk with any network, taken again in float64 from what it guessed: x in units of its signal.
+    """The steps of a walk with any network, taken again in float64 from what it guessed.
 
     What a step draws or asks the network a second time cannot be taken again. There the fresh noise must have the
     variance that it should, to six standard errors, and only the last step, which draws none, is repeated (Heun too).
 
     Args:
         states: x at every time. guesses: the network's x0 at every time but the last. alpha_bar: (T + 1,).
+    Raises: ValueError for a sampler without an independent route.
     """
+    if sampler not in ("ddpm", "euler_ancestral", "ddim", "euler", "heun", "dpmpp_2m", "unipc"):
+        raise ValueError(f"no independent route for the sampler {sampler!r}")
     a = [float(np.asarray(alpha_bar, dtype=np.float64)[t]) for t in times]
     x0 = [np.asarray(guess.cpu(), dtype=np.float64) for guess in guesses]
     x = [np.asarray(state.cpu(), dtype=np.float64) for state in states]
-    residual, last = 0.0, len(x0) - 1
-    kept: Any = x[0]
+    residual, last, kept = 0.0, len(x0) - 1, x[0]
     for i, (a_t, a_s) in enumerate(pairwise(a)):
-        if sampler == "unipc":
-            kept = _corrected(kept, x0[: i + 1], a[: i + 1])
-            wanted = _ahead(kept, x0[: i + 1], a[: i + 2])
-            residual = worst(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
-            continue
-        if a_t == 0:  # x has no signal whose units it could be taken in
-            continue
-        sigma, sigma_next = math.sqrt(1 / a_t - 1), math.sqrt(1 / a_s - 1)
-        slope = (x[i] / math.sqrt(a_t) - x0[i]) / sigma
-        if sampler in ("ddpm", "euler_ancestral") and sigma_next > 0:
-            kept = sigma_next**2 / sigma
-            fresh = x[i + 1] / math.sqrt(a_s) - x0[i] - kept * slope
-            share = float((fresh**2).mean()) / (sigma_next**2 - kept**2)
-            residual = worst(residual, (abs(share - 1) * math.sqrt(fresh.size / 2) > 6) * abs(share - 1))
-            continue
         if sampler == "heun" and i < last:
             continue
-        guess = x0[i]
-        if sampler == "dpmpp_2m" and i > 0 and sigma_next > 0 and a[i - 1] > 0:
-            sigma_last = math.sqrt(1 / a[i - 1] - 1)
-            r = math.log(sigma_last / sigma) / math.log(sigma / sigma_next)
-            guess = (1 + 1 / (2 * r)) * x0[i] - 1 / (2 * r) * x0[i - 1]
-        straight = guess + sigma_next / sigma * (x[i] / math.sqrt(a_t) - guess)  # x0 and x on one line in sigma
-        residual = worst(residual, float(np.abs(x[i + 1] - math.sqrt(a_s) * straight).max() / np.abs(x[i]).max()))
+        if sampler in ("ddpm", "euler_ancestral") and a_s < 1:
+            variance = (1 - a_s) / (1 - a_t) * (1 - a_t / a_s)  # of q(x_s | x_t, x_0)
+            eps = (x[i] - math.sqrt(a_t) * x0[i]) / math.sqrt(1 - a_t)
+            fresh = x[i + 1] - math.sqrt(a_s) * x0[i] - math.sqrt(1 - a_s - variance) * eps
+            share = float((fresh**2).mean()) / variance
+            residual = worst(residual, (abs(share - 1) * math.sqrt(fresh.size / 2) > 6) * abs(share - 1))
+            continue
+        kept = _corrected(kept, x0[: i + 1], a[: i + 1]) if sampler == "unipc" else x[i]
+        first = max(0, i - 1) if sampler in ("dpmpp_2m", "unipc") else i  # the earliest guess that is looked at
+        wanted = _ahead(kept, x0[first : i + 1], a[first : i + 2])
+        residual = worst(residual, float(np.abs(x[i + 1] - wanted).max() / np.abs(x[i]).max()))
     return Check("every step that can be is taken again in float64", residual, 1e-4)
 
 

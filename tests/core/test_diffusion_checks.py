@@ -155,6 +155,22 @@ def test_a_networks_walk_is_right_from_pure_noise_too(name, sampler):
     given = (s.times(12).tolist(), s.alpha_bar, sampler)
     assert checks.denoising(states, guesses, *given).ok, checks.denoising(states, guesses, *given)
     assert not checks.denoising([*states[:-1], states[-1] + 0.01], guesses, *given).ok
+    if sampler != "heun":  # whose first step asks the network twice
+        assert not checks.denoising([x, 0 * x + 7, *states[2:]], guesses, *given).ok
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_one_step_from_pure_noise_is_taken_again(sampler):
+    x = torch.randn(1, 4, 8, 8, generator=seeded(5), dtype=torch.float64)
+    guess, given = torch.tanh(x), ([1000, 0], SCHEDULES["flow"]().alpha_bar, sampler)
+    assert checks.denoising([x, guess], [guess], *given).residual == 0
+    assert not checks.denoising([x, 0 * x + 7], [guess], *given).ok
+
+
+def test_a_sampler_without_a_second_formula_is_refused():
+    x = torch.zeros(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="no independent route for the sampler 'mine'"):
+        checks.denoising([x, x], [x], [1000, 0], SCHEDULES["flow"]().alpha_bar, "mine")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

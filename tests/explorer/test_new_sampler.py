@@ -1,4 +1,4 @@
-"""A sampler added as the README says: a generator and a row; text to image then draws with it, and it is raced."""
+"""A sampler added as the README says, a generator, a row and its formulas: text to image draws with it, all race it."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("twin", STEPS)
-def test_a_row_is_enough_to_draw_with(monkeypatch, tiny_offered, twin):
+def test_a_new_sampler_is_drawn_with_and_raced(monkeypatch, tiny_offered, twin):
     @torch.no_grad()
     def mine(denoiser, schedule, x, times, *, generator=None):
         for t, s in walk(x, times, schedule):
@@ -31,14 +31,16 @@ def test_a_row_is_enough_to_draw_with(monkeypatch, tiny_offered, twin):
             x = x_next
 
     monkeypatch.setitem(SAMPLERS, "mine", Sampler(mine, "Mine", order=1))
+    # Its twin's, for the formulas that are written a second time.
+    sampling, denoising = checks.sampling, checks.denoising
+    known_as = lambda name: twin if name == "mine" else name  # noqa: E731
+    monkeypatch.setattr(checks, "sampling", lambda *a, sampler, **m: sampling(*a, sampler=known_as(sampler), **m))
+    monkeypatch.setattr(checks, "denoising", lambda *a: denoising(*a[:-1], known_as(a[-1])))
     asked = Settings(sampler="mine", steps=4)
     *_, last = draw.stream(asked)
     *_, known = draw.stream(replace(asked, sampler=twin))
     assert last is not None and known is not None and last.check is not None and last.check.ok
     assert last.numbers["sha256"] == known.numbers["sha256"]
-    formula = checks.sampling  # its twin's, for the formula that is written a second time
-    twins = lambda *a, sampler, **more: formula(*a, sampler=twin if sampler == "mine" else sampler, **more)  # noqa: E731
-    monkeypatch.setattr(checks, "sampling", twins)
     other = samplers.result(samplers.PRESETS["what it buys on two moons"])  # where all are raced, it is one of them
     assert "Mine" in {
         trace["name"] for piece in other.stage if isinstance(piece, Figure) for trace in piece.to_dict()["data"]
