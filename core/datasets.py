@@ -1,7 +1,8 @@
 """The one place that finds and reads data sets. None is part of this project; its models were trained on them.
 
-A data set is looked for in a given path, then in the folder named by ``$DIFFUSION_EXPLORER_DATA``, then downloaded from
-its official home (FashionMNIST) or asked for (the emoji pictures, which are gathered from several homes: see `EMOJI`).
+A data set is looked for in a given path, then in the folder named by ``$DIFFUSION_EXPLORER_DATA``. FashionMNIST is then
+downloaded from its official home, unless a path was given; the emoji pictures are asked for (they are gathered from
+several homes: see `EMOJI`).
 """
 
 import csv
@@ -73,12 +74,15 @@ def find(name: str, path: str | Path | None = None) -> Path:
             return folder
         if name == "fashion" and all((folder / "FashionMNIST" / "raw" / file).is_file() for file in RAW):
             return folder
-    places = ", ".join(map(str, looked)) or "no folder named"
     if name == "fashion" and path is None:
         return download_fashion(looked[0] if looked else Path.home() / ".cache" / "diffusion-explorer")
+    files, rest = " and ".join(wanted[name]), f".\n{EMOJI}"
+    if name == "fashion":
+        files += f", or FashionMNIST/raw with {', '.join(RAW)}"
+        rest = ", or leave --data out: then it is downloaded."
     raise FileNotFoundError(
-        f"data set {name!r} needs {' and '.join(wanted[name])} (looked in: {places}). "
-        f"Give --data FOLDER or set DIFFUSION_EXPLORER_DATA." + (f"\n{EMOJI}" if name == "emoji" else "")
+        f"data set {name!r} needs {files} (looked in: {', '.join(map(str, looked)) or 'no folder named'}). "
+        f"Give --data FOLDER or set DIFFUSION_EXPLORER_DATA{rest}"
     )
 
 

@@ -17,6 +17,7 @@ from torch import distributed as dist
 from tqdm import tqdm
 
 from core.training import prepare
+from core.training.commands import Parser, bounded
 from core.training.loop import Progress, TrainConfig, device_of_this_process, fit
 from core.training.recipes import RECIPES, Recipe
 from core.weights import Card, read_card
@@ -25,17 +26,21 @@ EVERY = 60  # seconds between two savings: what an interrupted run loses at most
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m core.training", description=__doc__)
+    parser = Parser(prog="python -m core.training", description=__doc__)
     parser.add_argument("recipe", choices=sorted(RECIPES), metavar="RECIPE", help=", ".join(sorted(RECIPES)))
     parser.add_argument("--data", help="folder of the data set, or of what `prepare` wrote")
     parser.add_argument("--out", type=Path, help="model folder to write into; default: runs/ and the model's name")
     parser.add_argument("--resume", type=Path, help="model folder whose weights to start from (optimiser starts anew)")
-    parser.add_argument("--minutes", type=float, help="how long to train; default: the recipe's")
-    parser.add_argument("--batch", type=int, help="pictures a step on each device; default: the recipe's")
-    parser.add_argument("--lr", type=float, help="highest learning rate; default: the recipe's")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=bounded(float, above=0), help="how long to train; default: the recipe's")
+    parser.add_argument(
+        "--batch", type=bounded(int, least=1), help="pictures a step on each device; default: the recipe's"
+    )
+    parser.add_argument("--lr", type=bounded(float, above=0), help="highest learning rate; default: the recipe's")
+    parser.add_argument("--seed", type=bounded(int, least=0), default=0)
     parser.add_argument("--device", help="cpu, cuda, ...; default: a GPU if there is one")
-    parser.add_argument("--sheet-minutes", type=float, default=5, help="how often to draw a sample sheet")
+    parser.add_argument(
+        "--sheet-minutes", type=bounded(float, above=0), default=5, help="how often to draw a sample sheet"
+    )
     parser.add_argument("--no-compile", action="store_true", help="skip torch.compile (quicker to start)")
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["prepare"]:
@@ -94,7 +99,9 @@ def run(options: argparse.Namespace) -> None:
             if rank == 0 and job.sheet and elapsed - drawn > 60 * options.sheet_minutes:
                 drawn = elapsed
                 write_picture(out / f"{recipe.name}-{round(elapsed / 60):04d}.png", job.sheet(progress.network))
-    if rank == 0 and progress is not None:
+    if progress is None:
+        raise ValueError(f"not one step fits into {recipe.minutes:g} minutes, nothing is saved: try --minutes 1")
+    if rank == 0:
         measured = job.measure(progress.network)
         print(f"{recipe.name}: {progress.pictures} pictures, loss {progress.loss:.4f}, {measured}", flush=True)
         job.save(progress.network, card(recipe, progress, world, before, measured))

@@ -3,13 +3,13 @@
 What was learned last wears down what was known before. Halfway between the two, most of both is there.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from core import weights
+from core.training.commands import Parser
 from core.training.recipes import RECIPES
 from core.training.runs import prepare_run, write_picture
 
@@ -42,7 +42,7 @@ def average(first: Path, second: Path, data: str | None, out: Path, *, share: fl
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m core.training average", description=__doc__)
+    parser = Parser(prog="python -m core.training average", description=__doc__)
     parser.add_argument("first", type=Path, help="model folder that training went on from")
     parser.add_argument("second", type=Path, help="model folder that it wrote")
     parser.add_argument("--share", type=float, default=0.5, help="of the second")

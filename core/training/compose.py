@@ -4,7 +4,6 @@ A name is mostly drawn in the styles it is known in, whatever style is asked for
 than where pictures are drawn to be seen. Pairs that `evaluate` asks for are left out: no picture shows those.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from core import datasets
 from core.denoiser import Denoiser
 from core.pipeline import TextToImage
 from core.training import batches, prepare
+from core.training.commands import Parser, bounded, replacing
 from core.training.evaluate import Asked, asking, walk
 from core.training.runs import Labels, tile, write_picture
 
@@ -86,21 +86,26 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, press: fl
         ids=torch.cat([prepared.ids, *ids]),
         offset=torch.cat([prepared.offset, prepared.offset[-1] + torch.cat(lengths).cumsum(0)]),
     )
-    save_file(vars(more), folder / "prepared.safetensors")
+    with replacing(folder / "prepared.safetensors") as file:
+        save_file(vars(more), file)
     some = torch.arange(60) * len(latents) // 60
     write_picture(folder / "drawn.png", tile(pipeline.decode(latents[some]).clamp(-1, 1), 15))
     print(f"{len(latents)} pictures of {len(pairs) // each} pairs added to {folder}")
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m core.training compose", description=__doc__)
+    parser = Parser(prog="python -m core.training compose", description=__doc__)
     parser.add_argument("--data", help="folder of the emoji pictures")
     parser.add_argument("--model", type=Path, default=Path("runs/emoji"), help="model folder that draws")
     parser.add_argument("--out", type=Path, default=Path("runs/prepared"), help="what `prepare` wrote, to add to")
-    parser.add_argument("--each", type=int, default=2, help="pictures of each missing pair")
-    parser.add_argument("--style", type=float, default=2.5, help="how much the style is pressed beside the prompt")
-    parser.add_argument("--often", type=float, default=2.0, help="how often a pair is trained on; a shown one is 1")
-    parser.add_argument("--seed", type=int, default=0, help="of noises, backgrounds and captions")
+    parser.add_argument("--each", type=bounded(int, least=1), default=2, help="pictures of each missing pair")
+    parser.add_argument(
+        "--style", type=bounded(float), default=2.5, help="how much the style is pressed beside the prompt"
+    )
+    parser.add_argument(
+        "--often", type=bounded(float, above=0), default=2.0, help="how often a pair is trained on; a shown one is 1"
+    )
+    parser.add_argument("--seed", type=bounded(int, least=0), default=0, help="of noises, backgrounds and captions")
     options = parser.parse_args(argv)
     compose(
         options.data, options.model, options.out,

@@ -1,4 +1,4 @@
-"""How good a model is, by a classifier that was trained on real pictures alone."""
+"""How good a model is, by a classifier trained on real pictures alone; its parts, on pictures they never saw."""
 
 import argparse
 import json
@@ -20,9 +20,10 @@ from core.denoiser import Denoiser
 from core.pipeline import ClassToImage, TextToImage, network_denoiser, style_of
 from core.samplers import named_sampler
 from core.training.batches import STYLES
+from core.training.commands import Parser, bounded, replacing
 from core.training.objectives import Classifier
-from core.training.recipes import ClassifierConfig
-from core.training.runs import held_out, tile, write_picture
+from core.training.recipes import RECIPES, ClassifierConfig
+from core.training.runs import Run, held_out, prepare_run, tile, write_picture
 from core.weights import Card
 
 PROMPTS = ("red apple", "cat face", "rocket", "pizza", "blue heart")
@@ -111,6 +112,10 @@ class Asked:
         names = range(first, len(answers["name"]), every)
         rows = [(n, (i + d) % styles) for i, n in enumerate(names) for d in (0, 3)]
         rows = [(n, s, k % len(answers["background"]), seed) for k, (n, s) in enumerate(rows) for seed in seeds]
+        if not rows:
+            raise ValueError(
+                f"wanted names to ask for, of {len(answers['name'])} every {every}-th from {first} on is none"
+            )
         return cls(*torch.tensor(rows).T)
 
     def prompts(self, answers: Mapping[str, Sequence[str]]) -> list[str]:
@@ -330,12 +335,19 @@ def spread(features: np.ndarray, each: int) -> float:
 # ---- the command
 
 
+def training(recipe: str, data: str | None, folder: Path | None = None) -> Run:
+    """A training for what it measures at its end, not run: of the weights in ``folder``, or of any given ones."""
+    return prepare_run(RECIPES[recipe], data=data, out=Path("runs"), resume=folder, device=torch.device("cpu"))
+
+
 def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
     model, data = TextToImage.load(folder), datasets.emoji(options.data)
+    parts = {}
+    for part in ("vae", "clip"):
+        run = training(f"emoji-{part}", options.data, folder)
+        parts[f"{part}_on_unseen_pictures"] = run.measure(run.network.eval())
     measured, picture = evaluate_emoji(model, judge, data, seeds=options.seeds or 20, every=options.every)
-    for part, what in (("vae", "vae"), ("text_encoder", "clip")):
-        measured[f"{what}_on_unseen_pictures"] = dict(weights.read_card(folder / part).measured)
-    return measured, picture
+    return measured | parts, picture
 
 
 def fashion(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
@@ -348,21 +360,29 @@ EVALUATIONS: Mapping[str, Callable[..., tuple[dict[str, Any], Tensor]]] = {
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m core.training evaluate", description=__doc__)
+    parser = Parser(prog="python -m core.training evaluate", description=__doc__)
     parser.add_argument("model", choices=EVALUATIONS)
     parser.add_argument("--folder", type=Path, help="where the model is; default: the embedded one")
     parser.add_argument(
         "--classifier", type=Path, help="the judge; default: the embedded one, or what its recipe wrote"
     )
     parser.add_argument("--data", help="folder of the data set")
-    parser.add_argument("--seeds", type=int, help="pictures of each prompt (20) or of each class (100, at most 500)")
-    parser.add_argument("--every", type=int, default=1, help="emoji: ask for every how many-th of all names")
     parser.add_argument(
-        "--guidance", type=float, nargs="+", metavar="S",
+        "--seeds", type=bounded(int, least=1), help="pictures of each prompt (20) or of each class (100, at most 500)"
+    )
+    parser.add_argument(
+        "--every", type=bounded(int, least=1), default=1, help="emoji: ask for every how many-th of all names"
+    )
+    parser.add_argument(
+        "--guidance", type=bounded(float), nargs="+", metavar="S",
         help="emoji: compare these scales on other names and another seed than the same --every scores; writes nothing",
     )  # fmt: skip
     parser.add_argument(
-        "--style", type=float, nargs="+", metavar="K", help="emoji: compare these weights of the style at each of those"
+        "--style",
+        type=bounded(float),
+        nargs="+",
+        metavar="K",
+        help="emoji: compare these weights of the style at each of those",
     )
     options = parser.parse_args(argv)
     if options.style and not options.guidance:
@@ -370,10 +390,16 @@ def main(argv: list[str]) -> None:
     if options.guidance and (options.model != "emoji" or options.every < 2):
         parser.error("--guidance compares scales of emoji, on names that are not scored: give --every 2 or more")
     folder = options.folder or weights.resolve(options.model)
-    places = [
-        root / "classifier" for root in (weights.resolve(options.model), Path("runs") / options.model.split("-")[0])
-    ]
-    judge, judge_card = load_classifier(options.classifier or next(filter(Path.is_dir, places), places[-1]))
+    recipe = f"{options.model.split('-')[0]}-classifier"
+    usual = (weights.resolve(options.model), Path("runs") / RECIPES[recipe].model)
+    places = [options.classifier] if options.classifier else [root / "classifier" for root in usual]
+    found = next((place for place in places if (place / "config.json").is_file()), None)
+    if found is None:
+        raise ValueError(
+            f"wanted a judge, there is none in {' or '.join(map(str, places))}: train one with "
+            f"`python -m core.training {recipe} --data DATA`, or say by --classifier which folder has it"
+        )
+    judge, _ = load_classifier(found)
     if options.guidance:
         model, data = TextToImage.load(folder), datasets.emoji(options.data)
         styles = [model.default("style")] if options.style is None else options.style
@@ -381,9 +407,11 @@ def main(argv: list[str]) -> None:
         for (scale, style), row in table.items():
             print(f"guidance {scale:g}, style {style:g}: {json.dumps(row)}")
         return
+    judged = training(recipe, options.data).measure(judge)
     measured, picture = EVALUATIONS[options.model](folder, judge, options)
-    measured |= {"classifier_on_unseen_real_pictures": judge_card.measured}
+    measured |= {"classifier_on_unseen_real_pictures": judged}
     print(json.dumps(measured, indent=2))
     write_picture(folder / "sheet.png", picture)
     card = weights.read_model_card(folder)
-    weights.write_json(folder / "card.json", asdict(replace(card, name=options.model, measured=measured, files={})))
+    with replacing(folder / "card.json") as file:
+        weights.write_json(file, asdict(replace(card, name=options.model, measured=measured, files={})))

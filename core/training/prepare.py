@@ -4,7 +4,6 @@ What is written is all that training needs, in one folder that can travel to a b
 ``prepared.safetensors`` and the VAE, to draw sample sheets with.
 """
 
-import argparse
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from core import datasets, weights
 from core.training import batches
+from core.training.commands import Parser, bounded, replacing
 from core.training.loop import bf16_units
 
 SHEET = ("red apple", "cat face", "rocket", "pizza", "blue heart", "red apple, on a blue background", "house", "fish")
@@ -64,14 +65,17 @@ class Prepared:
 def read(folder: str | Path) -> Prepared:
     """Read what `prepare` wrote.
 
-    Raises: ValueError if it is not there.
+    Raises: ValueError if it is not there or damaged.
     """
     file = Path(folder) / "prepared.safetensors"
     if not file.is_file():
         raise ValueError(
             f"{file} is missing: run `python -m core.training prepare` first and give its folder as --data"
         )
-    return Prepared(**load_file(file))
+    try:
+        return Prepared(**load_file(file))
+    except (SafetensorError, TypeError) as error:
+        raise ValueError(f"{file} is not what `python -m core.training prepare` writes: {error}") from None
 
 
 def denoising_batches(
@@ -128,9 +132,9 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
         torch.cat(ids),
         offset,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(vars(prepared), out / "prepared.safetensors")
-    shutil.copytree(model / "vae", out / "vae", dirs_exist_ok=True)
+    with replacing(out / "vae") as folder, replacing(out / "prepared.safetensors") as file:
+        shutil.copytree(model / "vae", folder)
+        save_file(vars(prepared), file)
     size = (out / "prepared.safetensors").stat().st_size / 2**20
     print(f"{len(prepared.latents)} latents, {len(said)} captions, {size:.0f} MiB in {out}")
 
@@ -146,13 +150,15 @@ def token_states(text, prompts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m core.training prepare", description=__doc__)
+    parser = Parser(prog="python -m core.training prepare", description=__doc__)
     parser.add_argument("--data", help="folder of the emoji pictures")
     parser.add_argument("--model", type=Path, default=Path("runs/emoji"), help="model folder with vae and text_encoder")
     parser.add_argument("--out", type=Path, default=Path("runs/prepared"))
-    parser.add_argument("--variants", type=int, default=6, help="latents of each picture, with other backgrounds")
-    parser.add_argument("--captions", type=int, default=3, help="captions of each latent")
-    parser.add_argument("--seed", type=int, default=0, help="of backgrounds, places and captions")
+    parser.add_argument(
+        "--variants", type=bounded(int, least=1), default=6, help="latents of each picture, with other backgrounds"
+    )
+    parser.add_argument("--captions", type=bounded(int, least=1), default=3, help="captions of each latent")
+    parser.add_argument("--seed", type=bounded(int, least=0), default=0, help="of backgrounds, places and captions")
     options = parser.parse_args(argv)
     prepare(
         options.data, options.model, options.out,

@@ -17,6 +17,7 @@ from core.pipeline import class_context, network_denoiser, noise_schedule
 from core.samplers import SAMPLERS
 from core.schedule import NoiseSchedule
 from core.training import batches, prepare
+from core.training.commands import replacing
 from core.training.loop import Denoising
 from core.training.objectives import Classification, Classifier, Contrast, Reconstruction
 from core.training.recipes import CLIPConfig, Recipe
@@ -269,21 +270,31 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
     seen, unseen = held_out(len(images), every=12)
     generator = torch.Generator().manual_seed(recipe.seed)
 
-    def stream(pool: Tensor, n: int, *, every: bool = False) -> Iterator[tuple[Tensor, ...]]:
-        for x, which, ground in batches.pictures(images, n, generator, flip=False, white=0.3, chosen=pool, every=every):
+    def stream(pool: Tensor, chance: torch.Generator, *, every: bool = False) -> Iterator[tuple[Tensor, ...]]:
+        drawn = batches.pictures(images, recipe.batch, chance, flip=False, white=0.3, chosen=pool, every=every)
+        for x, which, ground in drawn:
             yield x, labels.name[which].to(device), labels.style[which].to(device), ground.to(device)
 
     def disguised() -> Iterator[tuple[Tensor, ...]]:
         """Named by their shapes; of a picture in other colours, style and background are not asked (-100)."""
-        for x, name, style, ground in stream(seen, recipe.batch):
+        for x, name, style, ground in stream(seen, generator):
             x, mixed = batches.disguise(x.cpu(), generator)
             unasked = mixed.to(device)
             yield x.to(device), name, style.masked_fill(unasked, -100), ground.masked_fill(unasked, -100)
 
     @torch.no_grad()
     def measure(network: Classifier) -> dict[str, Any]:
+        """Of the pictures that were never trained on, how often the answers are right.
+
+        Raises: ValueError if the network was trained on pictures of other names or styles.
+        """
+        if network.answers != judge.answers:
+            raise ValueError(
+                "the judge was trained on other names or styles than these pictures have: train one on them with "
+                f"`python -m core.training {recipe.name}`"
+            )
         network.eval()
-        x, *right = next(stream(unseen, 0, every=True))
+        x, *right = next(stream(unseen, torch.Generator().manual_seed(1), every=True))
         answers = [torch.cat(parts) for parts in zip(*(network(some) for some in x.split(128)), strict=True)]
         top = answers[0].topk(5).indices == right[0][:, None]
         return {
@@ -342,8 +353,8 @@ def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> 
     weights.save(
         out / "unet", asdict(recipe.network) | {"_class_name": "UNet2DConditionModel"}, network.state_dict(), card
     )
-    (out / "scheduler").mkdir(exist_ok=True)
-    weights.write_json(out / "scheduler" / "scheduler_config.json", recipe.scheduler)
+    with replacing(out / "scheduler" / "scheduler_config.json") as file:
+        weights.write_json(file, recipe.scheduler)
 
 
 def save_classifier(out: Path, recipe: Recipe, network: Classifier, card: Card) -> None:
@@ -382,5 +393,5 @@ def write_picture(path: Path, picture: Tensor) -> None:
     """Write (3, H, W) in [-1, 1] as a PNG."""
     from PIL import Image  # training itself needs no Pillow
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(((picture.cpu().permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()).save(path)
+    with replacing(path) as file:
+        Image.fromarray(((picture.cpu().permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()).save(file)

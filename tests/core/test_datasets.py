@@ -142,6 +142,15 @@ def test_missing_fashion_at_a_given_path_is_not_fetched(tmp_path):
         datasets.find("fashion", tmp_path / "nowhere")
 
 
+def test_missing_fashion_says_which_files_are_wanted_and_how_to_have_it_fetched(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        datasets.fashion("train", tmp_path)
+    said = str(error.value)
+    kinds = torchvision.datasets.FashionMNIST.resources  # the names of what torchvision fetches
+    wanted = ["FashionMNIST/raw", f"looked in: {tmp_path})", "leave --data out: then it is downloaded"]
+    assert len(kinds) == 4 and all(part in said for part in wanted + [name.removesuffix(".gz") for name, _ in kinds])
+
+
 @pytest.mark.parametrize("error", [RuntimeError, OSError])
 def test_without_a_network_the_message_says_what_to_do(tmp_path, monkeypatch, error):
     def refuse(self):

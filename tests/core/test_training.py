@@ -11,12 +11,14 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from itertools import count, islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import diffusers
 import numpy as np
 import pytest
 import scipy
+import skimage.metrics
 import torch
 from PIL import Image, ImageDraw
 from torch import nn
@@ -32,6 +34,7 @@ from core.samplers import SAMPLERS
 from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
 from core.training import batches, compose, evaluate, loop, prepare
+from core.training.commands import replacing
 from core.training.evaluate import Asked, frechet_distance, load_classifier, spread
 from core.training.loop import Denoising, TrainConfig, optimizers_of, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
@@ -661,6 +664,63 @@ def test_denoising_batches(trained):
     assert 70 < without < 130
 
 
+WRITTEN = {"prepared.safetensors", "vae"}
+
+
+def half_of_a_file(state, path, **options):
+    Path(path).write_bytes(b"half of a file")
+    raise KeyboardInterrupt
+
+
+def same(a, b):
+    return all(torch.equal(value, getattr(b, name)) for name, value in vars(a).items())
+
+
+def test_an_interrupted_preparation_leaves_what_was_there(trained, emoji_folder, tmp_path, monkeypatch):
+    """Ctrl-C while the latents are written, then while the VAE is."""
+    out, prepared = trained
+    folder, fresh = tmp_path / "prepared", tmp_path / "fresh"
+    shutil.copytree(prepared, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    other = ["prepare", "--data", str(emoji_folder), "--model", str(out), "--variants", "1", "--captions", "1"]
+    for module, writer in ((prepare, "save_file"), (shutil, "copytree")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, writer, half_of_a_file)
+            for place in (folder, fresh):
+                with pytest.raises(KeyboardInterrupt):
+                    command.main([*other, "--out", str(place)])
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        assert not list(fresh.iterdir())
+    command.main([*other, "--out", str(folder)])
+    assert not same(prepare.read(folder), prepare.read(prepared)) and {p.name for p in folder.iterdir()} == WRITTEN
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_or_a_folder_is_replaced_when_all_of_it_is_written(tmp_path, there):
+    file, folder = tmp_path / "a" / "file", tmp_path / "a" / "folder"
+    if there:
+        folder.mkdir(parents=True)
+        file.write_text("old")
+        (folder / "old").write_text("old")
+
+    def write(words):
+        with replacing(folder) as new, replacing(file) as one:
+            new.mkdir()
+            (new / words).write_text(words)
+            one.write_text(words)
+            assert file.exists() == there and one.name == file.name
+            if words == "half":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write("half")
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == ({"a/file": "old", "a/folder/old": "old"} if there else {})
+    write("new")
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"a/file": "new", "a/folder/new": "new"} and len(list((tmp_path / "a").iterdir())) == 2
+
+
 def test_missing_styles_are_drawn_and_added(trained, emoji_folder, tmp_path, monkeypatch):
     """Of the names that lack a style, those that no score asks for are drawn, said in captions and trained on."""
     out, prepared = trained
@@ -702,6 +762,10 @@ def test_missing_styles_are_drawn_and_added(trained, emoji_folder, tmp_path, mon
     # Of the four latents of a pair now, three keep three quarters of twice, and one has a quarter of four times.
     assert torch.equal(more.weight[:60], before.weight)
     assert more.weight[60:].tolist() == pytest.approx([2 * 1.5 * 60 / 51 / 4] * 6 + [4 * 1.5 * 60 / 51 / 4] * 2)
+    monkeypatch.setattr(compose, "save_file", half_of_a_file)
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["compose", *options, "--seed", "2"])
+    assert same(prepare.read(folder), more) and {path.name for path in folder.iterdir()} == {*WRITTEN, "drawn.png"}
     with pytest.raises(ValueError, match="there is nothing to draw"):
         command.main(["compose", "--data", str(emoji_folder), "--model", str(out), "--out", str(prepared)])
 
@@ -783,6 +847,11 @@ def test_what_the_words_do(trained):
 
 def test_nothing_prepared(tmp_path):
     with pytest.raises(ValueError, match=r"prepared\.safetensors is missing: run `python -m core\.training prepare`"):
+        prepare.read(tmp_path)
+    (tmp_path / "prepared.safetensors").write_bytes(b"half of a file")
+    with pytest.raises(
+        ValueError, match=r"prepared\.safetensors is not what `python -m core\.training prepare` writes"
+    ):
         prepare.read(tmp_path)
 
 
@@ -914,6 +983,128 @@ def test_the_judge(trained, emoji_folder, small_recipes, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command.main(["evaluate", "emoji", *classifier, "--style", "0", "2"])
     assert "give both" in capsys.readouterr().err
+
+
+def test_evaluate_measures_the_parts_too(trained, emoji_folder, tmp_path, monkeypatch):
+    """Against scikit-image's PSNR and answers counted one by one, with cards that say something else."""
+    folder = tmp_path / "emoji"
+    shutil.copytree(trained[0], folder)
+    untaught = prepare_run(
+        RECIPES["emoji-classifier"], data=str(emoji_folder), out=folder, resume=None, device=torch.device("cpu")
+    )
+    untaught.save(untaught.network, weights.read_card(folder / "vae"))
+    for part in ("vae", "text_encoder", "classifier"):
+        card = weights.read_json(folder / part / "card.json")
+        weights.write_json(folder / part / "card.json", card | {"measured": {"psnr_unseen_db": 99, "name_top1": 0.99}})
+    monkeypatch.setattr(evaluate, "PEOPLE", ())
+    where = ["--data", str(emoji_folder), "--folder", str(folder), "--classifier", str(folder / "classifier")]
+    command.main(["evaluate", "emoji", *where, "--seeds", "1", "--every", "5"])
+    measured = weights.read_card(folder).measured
+
+    emoji = datasets.emoji(emoji_folder)
+    names, n = sorted(NAMES), len(emoji.images)
+
+    def drawn(white, every):
+        kept = torch.tensor([i for i in range(n) if i % every == 7])
+        chance = torch.Generator().manual_seed(1)
+        return next(batches.pictures(emoji.images, 0, chance, flip=False, white=white, chosen=kept, every=True))
+
+    vae, _ = weights.load(folder / "vae")
+    x, _, _ = drawn(0.3, 50)
+    y = vae.decode(vae.encode(x)).clamp(-1, 1)
+    psnr = [
+        skimage.metrics.peak_signal_noise_ratio(a, b, data_range=2) for a, b in zip(x.numpy(), y.numpy(), strict=True)
+    ]
+    told = measured["vae_on_unseen_pictures"]
+    assert told == {"psnr_unseen_db": pytest.approx(np.mean(psnr), abs=0.01), "unseen_pictures": 2}
+
+    text, _ = weights.load(folder / "text_encoder")
+    clip = prepare_run(
+        RECIPES["emoji-clip"], data=str(emoji_folder), out=folder, resume=folder, device=torch.device("cpu")
+    ).network.eval()
+    x, which, _ = drawn(1.0, 50)
+    from core.text import token_ids
+
+    place = []
+    for picture, i in zip(x, which.tolist(), strict=True):
+        seen = clip.visual(picture[None])[0]
+        alike = [torch.cosine_similarity(seen, clip.text(token_ids([name], 24))[0], dim=0).item() for name in names]
+        place.append(sum(one > alike[names.index(emoji.names[i])] for one in alike))
+    assert measured["clip_on_unseen_pictures"] == {
+        "unseen_picture_to_name_top1": np.mean(np.array(place) < 1), "unseen_picture_to_name_top5": 1,
+        "names": 5, "known_tokens": int(text.known.sum()),
+    }  # fmt: skip
+
+    judge, _ = load_classifier(folder / "classifier")
+    right = []
+    for picture, i, ground in zip(*drawn(0.3, 12), strict=True):
+        said = [answer[0].argmax().item() for answer in judge(picture[None])]
+        said = [names_[k] for names_, k in zip(judge.answers.values(), said, strict=True)]
+        right.append(np.equal(said, [emoji.names[i], emoji.styles[i], list(datasets.BACKGROUNDS)[ground]]))
+    told = measured["classifier_on_unseen_real_pictures"]
+    assert told["unseen_pictures"] == len(right) == 5 and told["name_top5"] == 1 and len(told) == 5
+    assert [told[key] for key in ("name_top1", "style", "background")] == np.mean(right, axis=0).round(4).tolist()
+
+    # Of pictures with other names its answers would be numbers of the wrong names.
+    other = tmp_path / "other"
+    shutil.copytree(emoji_folder, other)
+    (other / "emoji64.csv").write_text((other / "emoji64.csv").read_text().replace("Rocket", "Zebra"))
+    with pytest.raises(ValueError, match="other names or styles than these pictures have: train one on them"):
+        command.main(["evaluate", "emoji", *where[2:], "--data", str(other)])
+
+
+def test_a_missing_judge_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for where in ([], ["--classifier", str(tmp_path / "nowhere")]):
+        with pytest.raises(
+            ValueError, match=r"no(ne|where).* `python -m core\.training fashion-classifier --data DATA`"
+        ):
+            command.main(["evaluate", "fashion", *where])
+
+
+@pytest.mark.parametrize(
+    "flags, wanted",
+    [
+        *(
+            (f"{line} {bad}", f"wanted a whole number of at least 1, got {bad}")
+            for line in ("emoji-vae --batch", "evaluate emoji --every", "evaluate emoji --seeds", "compose --each",
+                         "prepare --variants", "prepare --captions")
+            for bad in ("0", "-3", "1.5", "few")
+        ),
+        *(
+            (f"{line} {bad}", f"wanted a finite number above 0, got {bad}")
+            for line in ("emoji-vae --minutes", "emoji-vae --lr", "emoji-vae --sheet-minutes", "compose --often")
+            for bad in ("0", "-1", "nan", "inf", "long")
+        ),
+        *(
+            (f"{line} {bad}", f"wanted a finite number, got {bad}")
+            for line in ("evaluate emoji --every 2 --guidance", "compose --style")
+            for bad in ("nan", "inf")
+        ),
+        *(
+            (f"{line} --seed -1", "wanted a whole number of at least 0, got -1")
+            for line in ("emoji-vae", "prepare", "compose")
+        ),
+    ],
+)  # fmt: skip
+def test_flags_that_make_no_sense_are_refused_in_a_line(flags, wanted, capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(flags.split())
+    told = capsys.readouterr().err
+    assert end.value.code == 2 and wanted in told and flags.split()[-2] in told and told.count("\n") == 1
+
+
+def test_minutes_too_short_for_a_step(emoji_folder, small_recipes, tmp_path):
+    """Said, and nothing is written."""
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="not one step fits into 1e-09 minutes, nothing is saved: try --minutes 1"):
+        learn("emoji-vae", emoji_folder, out, steps=6e-7)
+    assert not out.exists()
+
+
+def test_no_names_to_ask_for():
+    with pytest.raises(ValueError, match="of 5 every 20-th from 10 on is none"):
+        Asked.of({"name": NAMES, "style": ["noto"], "background": ["white"]}, 20, first=10)
 
 
 @pytest.mark.parametrize("every", [1, 7, 10])
