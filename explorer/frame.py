@@ -4,7 +4,8 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.components.prose import Prose
-from explorer.settings import from_query, parse, signature, to_query, widgets
+from explorer.settings import labelled, parse, readable, signature, specs, to_query, widgets
 
 # Bold, code and lines alone: a notice may hold a visitor's words, and those may hold a picture from elsewhere.
 MARKDOWN = MarkdownIt("zero", {"breaks": True}).enable(["newline", "emphasis", "backticks"])
@@ -121,14 +122,12 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*[gr.skip()] * (len(shown) - 1), errors.message(error)]
 
     def settings_from(values: Sequence[Any]) -> Any:
-        return parse(cls, dict(zip(fields, values, strict=True)))
+        return parse(cls, dict(zip(fields, values, strict=True)), labels=True)
 
-    def read(query: str) -> tuple[Any, str]:
-        """The settings an address names; what cannot be read is said, and the defaults taken."""
-        try:
-            return from_query(cls, dict(parse_qsl(query, keep_blank_values=True))), ""
-        except ValueError as error:
-            return cls(), errors.message(error)
+    def read(query: str) -> tuple[Any, list[str]]:
+        """The settings an address names, and what is said of those that cannot be read: their defaults are taken."""
+        settings, wrong = readable(cls, dict(parse_qsl(query, keep_blank_values=True)))
+        return settings, [f"{one}; its default was taken" for one in wrong]
 
     def screen_of(settings: Any) -> list[Any]:
         return [*picture_of(update(settings)), *about_of(settings)]
@@ -157,13 +156,25 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *show(settings)]
 
     def opened(query: str) -> list[Any]:
-        settings, complaint = read(query)
+        settings, said = read(query)
         try:
             screen = screen_of(settings)
         except ValueError as error:  # nothing stands yet that could stay
-            settings, complaint = cls(), errors.message(error)
-            screen = screen_of(settings)
-        return [*values_of(settings), *screen[:-1], complaint or screen[-1]]
+            settings, screen, which = nearest(settings)
+            said.append(f"{error}; {which} taken")
+        return [*values_of(settings), *screen[:-1], told(said)]
+
+    def nearest(settings: Any) -> tuple[Any, list[Any], str]:
+        """Of settings that are refused together: all but one, if that will do, with its screen and what was taken."""
+        for name, spec in reversed(specs(cls).items()):  # the view is the first field
+            tried = replace(settings, **{name: spec.default})
+            if tried != settings:
+                with suppress(ValueError):
+                    return tried, screen_of(tried), f"the default of {labelled(spec)} was"
+        return cls(), screen_of(cls()), "the defaults were"
+
+    def told(said: list[str]) -> str:
+        return errors.message(ValueError("; ".join(said)))
 
     def set_moved(*values: Any) -> list[Any]:
         try:
@@ -176,8 +187,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         return [*values_of(settings), *about_of(settings)]
 
     def set_opened(query: str) -> list[Any]:
-        settings, complaint = read(query)
-        return [*values_of(settings), *about_of(settings)[:-1], complaint]
+        settings, said = read(query)
+        return [*values_of(settings), *about_of(settings)[:-1], told(said)]
 
     def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
         """The screens of a run; with ``known``, the last one alone if these settings have just been run.

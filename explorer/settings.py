@@ -144,20 +144,26 @@ def opening(cls: type, **defaults: Any) -> type:
         spec: Spec = f.metadata["spec"]
         if f.name in defaults:
             with suppress(ValueError):
-                spec = dataclasses.replace(spec, default=_validate(known[f.name], defaults[f.name]))
+                spec = dataclasses.replace(spec, default=_validate(known[f.name], defaults[f.name], f.name))
         fields.append((f.name, types[f.name], _field(spec)))
     return dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), frozen=True)
 
 
-def parse(cls: type[T], values: Mapping[str, Any]) -> T:
+def parse(cls: type[T], values: Mapping[str, Any], *, labels: bool = False) -> T:
     """Build Settings from untrusted values; fields left out take their defaults.
 
-    Raises: ValueError naming the field, what was wanted and what came.
+    Raises: ValueError naming the field, or with ``labels`` what stands over its control, what was wanted and what came.
     """
     known = specs(cls)
     if unknown := [name for name in values if name not in known]:
         raise ValueError(f"unknown setting {_shown(unknown[0])}; the settings are {', '.join(known)}")
-    return cls(**{name: _validate(known[name], value) for name, value in values.items()})
+    called = {name: labelled(spec) if labels else name for name, spec in known.items()}
+    return cls(**{name: _validate(known[name], value, called[name]) for name, value in values.items()})
+
+
+def labelled(spec: Spec) -> str:
+    """A field as a message to the page names it."""
+    return f"“{spec.label}”"
 
 
 def to_query(settings: Any) -> dict[str, str]:
@@ -172,9 +178,24 @@ def to_query(settings: Any) -> dict[str, str]:
 def from_query(cls: type[T], params: Mapping[str, str]) -> T:
     """Settings from an address; keys that belong to no field are left to others.
 
-    Raises: ValueError naming the field, what was wanted and what came.
+    Raises: ValueError naming each field that is wrong, what was wanted and what came.
     """
-    return parse(cls, {name: _read(spec, params[spec.key]) for name, spec in specs(cls).items() if spec.key in params})
+    settings, wrong = readable(cls, params)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return settings
+
+
+def readable(cls: type[T], params: Mapping[str, str]) -> tuple[T, list[str]]:
+    """As `from_query`, but what is wrong is left at its default, and told."""
+    values, wrong = {}, []
+    for name, spec in specs(cls).items():
+        if spec.key in params:
+            try:
+                values[name] = _validate(spec, _read(spec, params[spec.key]), labelled(spec))
+            except ValueError as error:
+                wrong.append(str(error))
+    return cls(**values), wrong
 
 
 def is_own(value: Any) -> bool:
@@ -270,37 +291,38 @@ def widgets(cls: type) -> dict[str, Any]:
     return made
 
 
-def _validate(spec: Spec, value: Any) -> Any:
+def _validate(spec: Spec, value: Any, called: str) -> Any:
+    """The value as the field holds it. Raises: ValueError naming it as ``called``."""
     match spec.kind:
         case "number":
-            return _validate_number(spec, value)
+            return _validate_number(spec, value, called)
         case "choice":
             titles = [spec.title(option) for option in spec.options]
             if value in titles:
                 return spec.options[titles.index(value)]
             if value not in spec.options and not (spec.own and is_own(value)):
                 own = ", or a picture as data:image/png;base64,..." if spec.own else ""
-                raise ValueError(f"{spec.name} must be one of {', '.join(titles)}{own}; got {_shown(value)}")
+                raise ValueError(f"{called} must be one of {', '.join(titles)}{own}; got {_shown(value)}")
             return value
         case "flag":
             if not isinstance(value, bool):
-                raise ValueError(f"{spec.name} must be true or false, got {_shown(value)}")
+                raise ValueError(f"{called} must be true or false, got {_shown(value)}")
             return value
         case "text":
             if not isinstance(value, str):
-                raise ValueError(f"{spec.name} must be text, got {_shown(value)}")
+                raise ValueError(f"{called} must be text, got {_shown(value)}")
             if len(value) > spec.max_length:
-                raise ValueError(f"{spec.name} may have at most {spec.max_length} characters, got {len(value)}")
+                raise ValueError(f"{called} may have at most {spec.max_length} characters, got {len(value)}")
             if any("\ud800" <= c <= "\udfff" for c in value):
-                raise ValueError(f"{spec.name} must be whole characters, got half of a surrogate pair")
+                raise ValueError(f"{called} must be whole characters, got half of a surrogate pair")
             return value
         case "grid":
-            return _validate_grid(spec, value)
+            return _validate_grid(spec, value, called)
 
 
-def _validate_number(spec: Spec, value: Any) -> float:
+def _validate_number(spec: Spec, value: Any, called: str) -> float:
     sort = "a whole number" if spec.integer else "a number"
-    wanted = f"{spec.name} must be {sort} in [{_digits(spec.low)}, {_digits(spec.high)}]"
+    wanted = f"{called} must be {sort} in [{_digits(spec.low)}, {_digits(spec.high)}]"
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # nor NaN
         raise ValueError(f"{wanted}, got {_shown(value)}")
     if not spec.low <= value <= spec.high or (spec.integer and value != int(value)):
@@ -308,11 +330,11 @@ def _validate_number(spec: Spec, value: Any) -> float:
     return int(value) if spec.integer else float(value)
 
 
-def _validate_grid(spec: Spec, value: Any) -> Grid:
-    wanted = f"{spec.name} must be rows of numbers of equal length, at most {spec.max_side} x {spec.max_side}"
+def _validate_grid(spec: Spec, value: Any, called: str) -> Grid:
+    wanted = f"{called} must be rows of numbers of equal length, at most {spec.max_side} x {spec.max_side}"
     points = spec.look == "points"
     if points:
-        wanted = f"{spec.name} must be 2 to {spec.max_side} points (x, y)"
+        wanted = f"{called} must be 2 to {spec.max_side} points (x, y)"
     if not isinstance(value, list | tuple) or not all(isinstance(row, list | tuple) for row in value):
         raise ValueError(f"{wanted}; got {_shown(value)}")
     lengths = {len(row) for row in value}
@@ -322,8 +344,7 @@ def _validate_grid(spec: Spec, value: Any) -> Grid:
         raise ValueError(f"{wanted}, got rows of lengths {sorted(lengths)}")
     if len(lengths) != 1 or not 1 <= max(lengths) <= spec.max_side or len(value) > spec.max_side:
         raise ValueError(f"{wanted}; got {len(value)} rows of lengths {sorted(lengths)}")
-    cell = dataclasses.replace(spec, name=f"each number of {spec.name}", integer=False)
-    return tuple(tuple(_validate_number(cell, v) for v in row) for row in value)
+    return tuple(tuple(_validate_number(spec, v, f"each number of {called}") for v in row) for row in value)
 
 
 def _write(spec: Spec, value: Any) -> str:

@@ -28,7 +28,7 @@ OTHERS = {  # known by how they begin, to say what came
     "HEIC": rb".{4}ftyp(hei|hev|mif)",
     "PPM": rb"P[1-6]\s",
     "JPEG 2000": rb".{4}jP  |\xff\x4f\xff\x51",
-    "SVG": rb"\s*<(\?xml|svg)",
+    "SVG": rb"(\xef\xbb\xbf)?\s*(<[?!][^>]*>[\s\]>]*)*<(svg:)?svg[\s/>]",  # its root, after <?xml ...> and the like
     "PDF": rb"%PDF",
 }
 ONE_AT_A_TIME = threading.Lock()  # a picture of 16 million pixels is 0.4 GB until it is reduced

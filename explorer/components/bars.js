@@ -1,6 +1,6 @@
 const root = element.querySelector('.player'), canvas = root.querySelector('canvas'), c = canvas.getContext('2d');
 const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-let now = null, data = null, starts = [], curve = null, outline = null, paths = null, box = null;
+let now = null, data = null, starts = [], high = 1, curve = null, outline = null, paths = null, box = null;
 const bar = transport(root, show), caption = root.querySelector('.transport-label');
 
 // Round places for ticks: 1, 2 or 5 times a power of ten apart, about `count` of them.
@@ -24,7 +24,7 @@ function fit() {
   show(bar.step());
 }
 const X = (x) => box.left + ((x - now.x_range[0]) / (now.x_range[1] - now.x_range[0])) * (box.right - box.left);
-const Y = (y) => box.bottom - ((Math.min(y, now.y_range[1]) - now.y_range[0]) / (now.y_range[1] - now.y_range[0])) * (box.bottom - box.top);
+const Y = (y) => box.bottom - ((Math.min(y, high) - now.y_range[0]) / (high - now.y_range[0])) * (box.bottom - box.top);
 
 function axes(ink) {
   const size = Math.min(15, parseFloat(css('--plot-size')) || 15);
@@ -45,7 +45,7 @@ function axes(ink) {
   c.fillText(now.names[0], (box.left + box.right) / 2, box.bottom + 28);
   c.textAlign = 'right';
   c.textBaseline = 'middle';
-  for (const y of ticks(now.y_range, Math.max(2, (box.bottom - box.top) / 60))) {
+  for (const y of ticks([now.y_range[0], high], Math.max(2, (box.bottom - box.top) / 60))) {
     c.moveTo(box.left, Y(y));
     c.lineTo(box.left - 4, Y(y));
     c.fillText(written(y), box.left - 8, Y(y));
@@ -89,6 +89,7 @@ function pegs(step, ink) {
 function show(step) {
   if (!now || !box) return;
   const ink = css('--ink'), first = now.first[step], apart = now.apart[step], count = now.lengths[step];
+  high = now.tops?.[step] ?? now.y_range[1];
   c.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   c.clearRect(0, 0, canvas.width, canvas.height);
   if (now.rows) pegs(step, ink);

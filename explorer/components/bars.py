@@ -18,6 +18,7 @@ class Bars:
     curve: (x, y) of the bell, or None. outline: the heights that are expected, as a frame, or None.
     paths: 0 or 1, (steps, rows): the way a ball falls in each step, right for 1; every row moves it half a bar.
     at: the step to open with; None keeps the step on the screen.
+    tops: one per step: where y ends instead of at its range's end.
     """
 
     frames: Sequence[tuple[float, float, np.ndarray]]
@@ -30,6 +31,7 @@ class Bars:
     outline: tuple[float, float, np.ndarray] | None = None
     paths: np.ndarray | None = None
     at: int | None = None
+    tops: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.labels):
@@ -62,6 +64,7 @@ class BarsPlayer(Piece):
             "labels": list(value.labels),
             "x_range": list(value.x_range),
             "y_range": list(value.y_range),
+            "tops": None if value.tops is None else list(value.tops),
             "names": [value.x_name, value.y_name],
             "curve": None if value.curve is None else packed(np.stack(value.curve), "f4"),
             "outline": None if value.outline is None else [*value.outline[:2], packed(value.outline[2], "f4")],

@@ -1,4 +1,4 @@
-const div = element.querySelector('.live-plot');
+const div = element.querySelector('.live-plot'), LABEL = div.ariaLabel;
 const css = (name) => getComputedStyle(div).getPropertyValue(name).trim();
 
 // One copy of plotly.js for the page.
@@ -47,6 +47,7 @@ async function draw() {
   stale = false;
   await plotly();
   const figure = read(), before = rest;
+  div.ariaLabel = figure.layout.meta ?? LABEL;
   rest = staying(figure);
   // Not under a pointer, whose label would stay behind.
   const follows = rest === before && !div.matches(':hover') && moved(figure, shown, computed);

@@ -10,6 +10,7 @@ from explorer.figures.style import ON_DARK, TEXT_ON_LIGHT
 class LivePlot(Piece):
     """Shows a `plotly.graph_objects.Figure`; `height` in CSS pixels is kept from the start.
 
+    label: what it shows, to those who do not see it, unless a figure says it as its `layout.meta`, like one `named`.
     half: two of these in a row share a line of the stage where there is room.
     """
 
@@ -32,3 +33,9 @@ class LivePlot(Piece):
 
     def api_info(self) -> dict[str, Any]:
         return {"type": "string"}
+
+
+def named(name: str, figure: Any) -> Any:
+    """The same figure, where a place shows different ones: what this one shows, to those who do not see it."""
+    figure.update_layout(meta=name)
+    return figure

@@ -80,7 +80,8 @@ def tail(pmf: np.ndarray, k: int, curve: tuple[np.ndarray, np.ndarray]) -> Figur
     inside = (j >= x_range[0] - 1) & (j <= x_range[1] + 1)
     j, height = j[inside], pmf[inside]
     few = len(j) <= 40
-    fig = Figure(style.layout(x="heads", y="probability", barmode="overlay"))
+    name = "Chance of k heads or more, and the bell’s share of it"
+    fig = Figure(style.layout(x="heads", y="probability", barmode="overlay", meta=name))
     fig.add_bar(
         x=j,
         y=height,
@@ -107,7 +108,7 @@ def convergence(n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: in
 
     curves: name -> (values at every n, colour); those of 0 are left out. values: the same names at n = ``at``.
     """
-    fig = Figure(style.layout(x="flips n", y="distance"))
+    fig = Figure(style.layout(x="flips n", y="distance", meta="Distance of bars and bell against the number of flips"))
     for place, (name, (y, colour)) in enumerate(curves.items()):
         y = np.where(y > 0, y, np.nan)
         fig.add_scatter(

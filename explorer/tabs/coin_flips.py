@@ -485,15 +485,18 @@ def real_coins(s: Settings) -> View:
         + (f"; χ² = {fit.statistic:.3g} on {frame.counted(fit.degrees, 'degree')}" if fit.degrees else "")
         for m, end, fit in zip(so_far, ends, fits, strict=True)
     )
+    shares, top = counts / so_far[:, None], style.ceiling(1.35 * pmf.max())
+    highest = np.maximum.accumulate(shares.max(1)[::-1])[::-1]  # a few trials need more room: the axis only shrinks
     shown = Bars(
-        [(low, 1.0, row[low : high + 1] / m) for row, m in zip(counts, so_far, strict=True)],
+        [(low, 1.0, row[low : high + 1]) for row in shares],
         labels,
         (low - 0.7, high + 0.7),
-        (0, style.ceiling(1.35 * pmf.max())),
+        (0, top),
         "heads",
         "share of trials",
         outline=(low, 1.0, pmf[low : high + 1]),
         paths=paths,
+        tops=[max(top, style.ceiling(share)) for share in highest],
     )
     sum_ = r"\chi^2=\sum\frac{(\text{seen}-\text{expected})^2}{\text{expected}}"
     found = [

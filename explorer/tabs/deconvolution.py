@@ -255,7 +255,7 @@ def decibels(value: float) -> str:
 def notice(s: Settings, numbers: dict) -> str:
     ratios = numbers["psnr"]
     best = max(ratios, key=lambda name: ratios[name])
-    closest = f"**{ANSWERS[best]}** comes closest, {decibels(ratios[best])}"
+    closest = f"**{ANSWERS[best]}** (framed) comes closest, {decibels(ratios[best])}"
     first = (
         f"{closest}. The transposed convolution, which networks call deconvolution, gives "
         f"{decibels(ratios['adjoint'])}: it blurs a second time."

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import axe_playwright_python
+import pytest
 
 from explorer import lectures
 from explorer.frame import address_of
@@ -167,6 +168,33 @@ def test_the_table_of_amounts_is_read_from_the_last_row(page, url):
     page.wait_for_selector("#tab-forward_noise .picture-rows tbody tr")
     for part in ("thead th", "tbody td:first-child", "tbody td:last-child"):
         assert page.evaluate(size, f"#tab-forward_noise .picture-rows {part}") >= 20
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+
+
+@pytest.mark.parametrize(
+    ("query", "piece"),
+    [
+        ("tab=schedules", "meter-piece"),
+        ("tab=convolution&v=several+channels", "channels-piece"),
+        ("tab=text_to_image", "result-piece"),
+    ],
+)
+def test_a_piece_is_enlarged_once_and_read_from_the_last_row(page, url, query, piece):
+    """Its classes stand on two elements, one in the other. Its smallest text, the marks of the meter's scale too."""
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{url}?{query}&lecture=1")
+    page.wait_for_selector(f".tabitem:visible .{piece} :is(.meter-name, figcaption, .tokens li)")
+    zooms, smallest = page.evaluate(
+        """piece => {
+            const all = [...document.querySelectorAll(`.${piece}`)], parts = all.flatMap((one) => [...one.querySelectorAll('*')]);
+            const size = (one, pseudo) => parseFloat(getComputedStyle(one, pseudo).fontSize) * one.currentCSSZoom;
+            const written = parts.filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()) && one.offsetParent);
+            const marks = parts.filter((one) => one.dataset.at);
+            return [all.map((one) => one.currentCSSZoom), Math.min(...written.map((one) => size(one)), ...marks.map((one) => size(one, '::after')))];
+        }""",  # noqa: E501
+        piece,
+    )
+    assert len(zooms) == 2 and len(set(zooms)) == 1 and smallest >= 20
     assert page.evaluate("document.documentElement.scrollWidth") <= 1024
 
 

@@ -39,13 +39,13 @@ def test_forward_noise_follows_the_slider_and_spares_the_picture(forward):
     assert forward.evaluate(caption(FORWARD)).startswith("t = 600:")
     typed = forward.locator(FORWARD).get_by_label("number input for Steps in all T")
     typed.fill("0")
-    forward.get_by_text("T must be a whole number in [2, 1000], got 0").first.wait_for()
+    forward.get_by_text("“Steps in all T” must be a whole number in [2, 1000], got 0").first.wait_for()
     typed.fill("5000")
-    forward.get_by_text("T must be a whole number in [2, 1000], got 5000").first.wait_for()
+    forward.get_by_text("“Steps in all T” must be a whole number in [2, 1000], got 5000").first.wait_for()
     assert forward.evaluate(caption(FORWARD)).startswith("t = 600:")
     typed.fill("700")
     forward.wait_for_function("document.querySelector('#tab-forward_noise .notice').innerText.includes('600 of 700')")
-    assert not forward.get_by_text("T must be a whole number").is_visible()
+    assert not forward.get_by_text("“Steps in all T” must be a whole number").is_visible()
 
 
 MOVES = "**/gradio_api/component_server/**"
@@ -287,11 +287,11 @@ def test_schedules_meter_repair_and_messages(brought):
     page.get_by_text("nothing at all").wait_for()
     typed = page.locator(SCHEDULES).get_by_label("number input for Steps in all T")
     typed.fill("0")
-    page.get_by_text("T must be a whole number in [2, 2000], got 0").first.wait_for()
+    page.get_by_text("“Steps in all T” must be a whole number in [2, 2000], got 0").first.wait_for()
     assert verdict.count() == 1 and "nothing at all" in verdict.inner_text()
     typed.press("Tab")  # the field then shows 2, and 2 is what counts
     page.wait_for_function("location.search.includes('T=2&')")
-    page.get_by_text("T must be a whole number").first.wait_for(state="hidden")
+    page.get_by_text("“Steps in all T” must be a whole number").first.wait_for(state="hidden")
     first = page.locator("#schedules-beta_1").get_by_label("First β, number")
     typed.fill("300")
     page.wait_for_function("location.search.includes('T=300')")

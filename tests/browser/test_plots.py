@@ -120,6 +120,32 @@ def test_what_moves_is_moved_where_plotly_would_draw_it(standing, tab, query, la
     assert len(seen) == 1 + len(values)
 
 
+@pytest.mark.parametrize(
+    ("tab", "plots"),
+    [
+        pytest.param("denoising", 11, marks=pytest.mark.slow),
+        pytest.param("samplers", 4, marks=pytest.mark.slow),
+        ("coin_flips", 4),
+    ],
+)
+def test_each_plot_is_named_to_those_who_do_not_see_it_by_what_it_shows(standing, views, tab, plots):
+    """As the browser tells a screen reader: no two the same, each with a word of those at its axes."""
+    page, go = standing
+    names = []
+    for query in views(tab):
+        go(query)
+        page.locator(f"#tab-{tab} .badge.ok").wait_for(timeout=300_000)
+        for plot in page.locator(f"#tab-{tab} .live-plot:visible").all():
+            plot.scroll_into_view_if_needed()
+            plot.locator(".main-svg").first.wait_for()
+            page.wait_for_timeout(300)
+            [told] = re.findall(r'- img "(.*)"', plot.aria_snapshot())
+            words = re.findall(r"[a-z]{4,}", " ".join(plot.locator(".xtitle, .ytitle, .y2title").all_text_contents()))
+            assert not words or any(word in told.lower() for word in words)
+            names.append(told)
+    assert len(set(names)) == len(names) == plots and not any("this view" in name for name in names)
+
+
 def test_points_are_moved_within_a_zoom_and_hidden_beyond_it(plots):
     page = plots("schedules")
     box = page.locator("#tab-schedules .live-plot .nsewdrag").first.bounding_box()

@@ -34,6 +34,7 @@ def test_views_show_their_own_pieces(page, url):
     page.locator(f"{TAB} .notice", has_text="laid end to end").first.wait_for()
     page.wait_for_function(f"document.querySelectorAll('{TAB} .live-plot .annotation').length > 2")
     assert not page.locator(f"{TAB} div.points").is_visible()
+    assert page.get_by_role("img", name="One step of a particle as arrows laid end to end").is_visible()
     chip("Euler is DDIM")
     page.locator(f"{TAB} .notice", has_text="One walk under two names").first.wait_for()
     page.locator(f"{TAB} div.points").press("End")
@@ -46,6 +47,9 @@ def test_views_show_their_own_pieces(page, url):
     page.locator(f"{TAB} .notice", has_text="Fitted order").first.wait_for()
     page.wait_for_selector(f"{TAB} .badge.ok")
     assert page.locator(f"{TAB} .live-plot .scatterlayer .trace").count() == 5
+    assert page.get_by_role(
+        "img", name="Distance to the exact end of every sampler against denoiser calls"
+    ).is_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -326,6 +326,13 @@ def test_steps_are_drawn_in_full_height():
     assert near.notice.startswith("One step is near a bell already, it disagrees on **2.8 %**")
 
 
+@pytest.mark.parametrize(("n", "p", "trials"), [(4, 0.5, 2000), (100, 0.5, 100_000), (1, 0.3, 1), (1000, 0.02, 50)])
+def test_no_bar_of_real_coins_is_cut_by_the_axis_which_only_shrinks(n, p, trials):
+    bars = update(Settings(view=COINS, n=n, p=p, trials=trials)).stage[1]
+    assert all(heights.max() <= top for (_, _, heights), top in zip(bars.frames, bars.tops, strict=True))
+    assert bars.tops == sorted(bars.tops, reverse=True) and bars.tops[-1] >= bars.outline[2].max()
+
+
 def test_more_heads_than_flips_cannot_happen():
     view = update(Settings(n=4, k=9))
     assert view.numbers["probability"] == 0 and view.check.ok

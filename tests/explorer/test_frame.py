@@ -168,8 +168,8 @@ def test_messages_are_escaped():
 
 @dataclass(frozen=True)
 class Settings:
-    n: int = number(4, low=1, high=9, label="n", key="n")
-    word: str = text("a b", label="word", key="w")
+    n: int = number(4, low=1, high=9, label="Number n", key="n")
+    word: str = text("a b", label="Word", key="w")
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_the_move_of_one_field_can_set_the_others(small_tab):
     small_tab.FOLLOWED = {"word": lambda settings: replace(settings, n=len(settings.word))}
     live, _ = built(small_tab)
     (led,) = [call for call in live.calls if isinstance(call.fn, partial)]
-    assert [block.label for block in led.outputs[:2]] == ["n", "word"]
+    assert [block.label for block in led.outputs[:2]] == ["Number n", "Word"]
     values = led.fn(2, "three")
     assert values[:2] == [5, "three"] and values[-3:] == ["tab=small&n=5&w=three", "", ""]
     for bad, says in (("seven..", "must not be 7"), (None, "got None")):
@@ -227,7 +227,7 @@ def test_tab_keeps_the_last_picture_and_says_why(small_tab):
     _, fns = built(small_tab)
     for refused, says in [
         (fns["moved"].fn(7, "a b"), "n must not be 7"),
-        (fns["moved"].fn(99, "a b"), "n must be a whole number in [1, 9], got 99"),
+        (fns["moved"].fn(99, "a b"), "“Number n” must be a whole number in [1, 9], got 99"),
         (fns["moved"].fn(None, "a b"), "got None"),
     ]:
         assert says in refused[-1]
@@ -240,6 +240,35 @@ def test_a_bad_address_opens_the_defaults_and_says_so(small_tab):
     assert values[:2] == [4, "a b"] and "got &#x27;elephant&#x27;" in values[-1]
     values = fns["opened"].fn("tab=small&n=7")  # well written, and refused
     assert values[:2] == [4, "a b"] and values[3] == "$$n=4$$" and "6 would work" in values[-1]
+
+
+@pytest.mark.parametrize("n", ["0", "7"])  # never allowed; refused by the tab
+def test_of_an_address_that_is_refused_all_stays_but_what_is_refused(small_tab, n):
+    _, fns = built(small_tab)
+    values = fns["opened"].fn(f"tab=small&n={n}&w=kept")
+    assert values[:2] == [4, "kept"] and values[3] == "$$n=4$$" and values[-3] == "tab=small&w=kept"
+    assert f"got {n}" in values[-1] and "default" in values[-1]
+    assert ("“Number n” must be" if n == "0" else "the default of “Number n” was taken") in values[-1]
+
+
+def test_of_settings_refused_together_one_gives_way_if_that_will_do(small_tab):
+    whole = small_tab.update
+
+    @dataclass(frozen=True)
+    class More(Settings):
+        k: int = number(0, low=0, high=9, label="Other k", key="k")
+
+    def update(settings):
+        if (settings.n > 5) + (settings.word != "a b") + (settings.k > 0) > 1:
+            raise ValueError("too heavy")
+        return whole(settings)
+
+    vars(small_tab).update(Settings=More, PRESETS={"four": More()}, update=update)
+    _, fns = built(small_tab)
+    values = fns["opened"].fn("tab=small&n=6&k=1")
+    assert values[:3] == [6, "a b", 0] and values[-1] == "too heavy; the default of “Other k” was taken"
+    values = fns["opened"].fn("tab=small&n=6&w=x&k=1")
+    assert values[:3] == [4, "a b", 0] and values[-1] == "too heavy; the defaults were taken"
 
 
 def test_endpoint_has_the_settings_as_its_signature(small_tab):

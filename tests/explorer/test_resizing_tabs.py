@@ -11,6 +11,7 @@ import struct
 import zlib
 from dataclasses import replace
 from itertools import product
+from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
@@ -439,6 +440,36 @@ def test_files_that_cannot_be_read_say_why(tab, data, message):
     assert answer.keys() == {"error"} and re.search(message, answer["error"])
     with pytest.raises(ValueError, match=message):
         tab.update(parse(tab.Settings, {"picture": address(data)}))
+
+
+@pytest.mark.parametrize("chosen", list(deconvolution.PRESETS.values()))
+def test_the_framed_answer_is_the_one_that_is_said_to_be_so(chosen):
+    view = deconvolution.update(chosen)
+    [framed] = [one.title for one in view.stage[0] if one.marked]
+    assert view.notice.startswith(f"**{framed}** (framed) comes closest")
+
+
+DOCTYPE = b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd" [ <!ENTITY a "b"> ]>'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<svg/>",
+        b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- drawn by hand -->\n" + DOCTYPE + b"\n<svg width='2'></svg>",
+        b"<svg:svg xmlns:svg='http://www.w3.org/2000/svg'></svg:svg>",
+        b"<?xml version='1.0'?><svgs/>",
+        b"<?xml version='1.0' encoding='UTF-8'?>\n<note><svg/></note>",
+        b"<?xml version='1.0'?><!-- <svg/> --><rss version='2.0'></rss>",
+        b"<note>svg</note>",
+    ],
+)
+def test_a_file_is_called_svg_where_a_parser_of_xml_finds_that_root(data):
+    root = ElementTree.fromstring(data).tag.rpartition("}")[2]
+    says = "files of the kind SVG are not read here" if root == "svg" else "this file is no picture that can be read"
+    with pytest.raises(ValueError, match=says):
+        read_picture(data)
 
 
 def test_of_a_cameras_jpeg_with_a_second_picture_the_first_is_taken():

@@ -56,24 +56,41 @@ def test_keys_of_others_are_left_alone():
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ({"n": "many"}, r"n must be a whole number in \[1, 1000\], got 'many'"),
-        ({"n": "0"}, r"n must be a whole number in \[1, 1000\], got 0"),
+        ({"n": "many"}, r"^“Flips n” must be a whole number in \[1, 1000\], got 'many'$"),
+        ({"n": "0"}, r"^“Flips n” must be a whole number in \[1, 1000\], got 0$"),
         ({"n": "2.5"}, r"whole number .* got 2.5"),
         ({"n": "nan"}, "whole number"),
         ({"n": "inf"}, "whole number"),
-        ({"p": "3"}, r"p must be a number in \[-2, 2\], got 3"),
-        ({"m": "z"}, "method must be one of a, b & c; got 'z'"),
-        ({"f": "yes"}, "flip must be true or false, got 'yes'"),
-        ({"q": "x" * 41}, "prompt may have at most 40 characters, got 41"),
-        ({"k": "1,2;3"}, r"kernel must be rows .* lengths \[1, 2\]"),
-        ({"k": "1,x"}, "each number of kernel .* got 'x'"),
+        ({"p": "3"}, r"^“Chance p” must be a number in \[-2, 2\], got 3$"),
+        ({"m": "z"}, "^“Method” must be one of a, b & c; got 'z'$"),
+        ({"f": "yes"}, "^“Flip” must be true or false, got 'yes'$"),
+        ({"q": "x" * 41}, "^“Prompt” may have at most 40 characters, got 41$"),
+        ({"k": "1,2;3"}, r"^“Kernel” must be rows .* lengths \[1, 2\]$"),
+        ({"k": "1,x"}, "^each number of “Kernel” .* got 'x'$"),
         ({"k": "1;2;3;4"}, "at most 3 x 3; got 4 rows"),
-        ({"k": ""}, "each number of kernel"),
+        ({"k": ""}, "^each number of “Kernel”"),
     ],
 )
 def test_bad_addresses_are_refused_with_what_was_wanted_and_what_came(query, says):
     with pytest.raises(ValueError, match=says):
         s.from_query(Example, query)
+
+
+def test_an_address_that_is_wrong_in_places_is_read_in_all_others():
+    settings, wrong = s.readable(Example, {"n": "0", "p": "1.5", "m": "b & c", "f": "yes", "tab": "example"})
+    assert settings == Example(p=1.5, method="b & c")
+    assert wrong == [
+        "“Flips n” must be a whole number in [1, 1000], got 0",
+        "“Flip” must be true or false, got 'yes'",
+    ]
+    with pytest.raises(ValueError, match=r"^“Flips n” must be .*; “Flip” must be"):
+        s.from_query(Example, {"n": "0", "f": "yes"})
+
+
+@pytest.mark.parametrize(("labels", "name"), [(False, "prompt"), (True, "“Prompt”")])
+def test_a_program_reads_the_name_of_its_argument_and_a_visitor_the_label(labels, name):
+    with pytest.raises(ValueError, match=f"^{name} must be text, got 4$"):
+        s.parse(Example, {"prompt": 4}, labels=labels)
 
 
 @pytest.mark.parametrize(

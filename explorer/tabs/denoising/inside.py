@@ -12,6 +12,7 @@ from core.networks.attention import Record
 from core.pipeline import READINGS
 from core.resizing import psnr
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.figures import denoising as figures
@@ -226,11 +227,14 @@ def amount(s: Settings) -> View:
     return screen(
         {
             PLAYER: Trajectory(frames[:, :, 0].numpy(), titles, labels, at=at),
-            LEFT: figures.waves(waves.numpy(), shown_times.tolist(), t, wrong),
-            RIGHT: figures.curves(
+            LEFT: named(
+                "The waves that tell the network its noise amount",
+                figures.waves(waves.numpy(), shown_times.tolist(), t, wrong),
+            ),
+            RIGHT: named("Error of the picture it sees for every amount the network is told", figures.curves(
                 times, {"error of x̂₀": (listed(off), style.PREDICTION, "solid")}, t, x_name="t the network is told",
                 x_range=(0, T),
-            ),
+            )),
         },
         amount_formula(t, wrong, numbers),
         frame.weakest(
@@ -312,7 +316,13 @@ def norm(s: Settings) -> View:
         "negative_share": dead, "values": here, "slopes": slopes,
     }  # fmt: skip
     return screen(
-        {LEFT: figures.channels(before, after, groups), RIGHT: figures.activations(CURVE, curve, s.at, here)},
+        {
+            LEFT: named(
+                "Mean and deviation of every channel, before and after group norm",
+                figures.channels(before, after, groups),
+            ),
+            RIGHT: named("The activations ReLU, GELU and SiLU", figures.activations(CURVE, curve, s.at, here)),
+        },
         norm_formula(s, numbers),
         frame.weakest(
             checks.group_norm(normed, features, groups),

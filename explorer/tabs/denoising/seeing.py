@@ -14,6 +14,7 @@ from core.mixtures import empirical_denoiser
 from core.pipeline import ClassToImage
 from core.samplers import ddim
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import denoising as figures
@@ -111,16 +112,19 @@ def sees(s: Settings) -> View:
     return screen(
         {
             PLAYER: Trajectory(frames[:, :, 0].numpy(), titles, tuple(labels), at=at),
-            LEFT: figures.curves(
-                times,
-                {
-                    label: (numbers["losses"][name], colour, "solid")
-                    for name, (label, colour) in figures.READINGS.items()
-                },
-                t,
-                x_range=(0, T),
-                y_range=(-4.5, 2.5),
-                y_name="loss of this picture",
+            LEFT: named(
+                "Loss of this picture, read in three ways, at every noise amount",
+                figures.curves(
+                    times,
+                    {
+                        label: (numbers["losses"][name], colour, "solid")
+                        for name, (label, colour) in figures.READINGS.items()
+                    },
+                    t,
+                    x_range=(0, T),
+                    y_range=(-4.5, 2.5),
+                    y_name="loss of this picture",
+                ),
             ),
         },
         sees_formula(t, after[at], numbers, schedule),
@@ -284,7 +288,10 @@ LINES = {
 
 def loss_figure(times: list[int], found: dict[str, list[float]]):
     shown = {name: (found[line], colour, dash) for line, (name, colour, dash) in LINES.items()}
-    return figures.curves(times, shown, x_range=(0, times[-1]), y_range=(-5, 0.5), y_name="error of x̂₀")
+    return named(
+        "Error of network and exact denoiser at every noise amount, on pictures seen and unseen",
+        figures.curves(times, shown, x_range=(0, times[-1]), y_range=(-5, 0.5), y_name="error of x̂₀"),
+    )
 
 
 def loss_formula(s: Settings) -> str:
@@ -384,17 +391,17 @@ def exact(s: Settings) -> View:
     return screen(
         {
             PLAYER: Trajectory(frames.numpy(), titles, tuple(labels), at=at),
-            LEFT: figures.curves(
+            LEFT: named("Error of network and exact denoiser on this picture at every noise amount", figures.curves(
                 times,
                 {"network": (numbers["curves"]["network_error"], style.PREDICTION, "solid"),
                  "exact": (numbers["curves"]["exact_error"], style.NOISE, "solid"),
                  "between the two": (numbers["curves"]["apart"], style.GREY, "dash")},
                 t, x_range=(0, T), y_range=(-6, 0.5), y_name="error of x̂₀",
-            ),
-            common.RIGHT: figures.curves(
+            )),
+            common.RIGHT: named("Pictures still in play at every noise amount", figures.curves(
                 times, {"pictures in play": (listed(play), style.SIGNAL, "solid")}, t, x_range=(0, T),
                 y_range=(-0.1, float(np.log10(max(len(known), 2))) + 0.2), y_name="pictures in play",
-            ),
+            )),
         },
         exact_formula(t, numbers),
         frame.weakest(

@@ -18,6 +18,7 @@ from core.toys import mixture
 from core.training import points, step
 from core.training.step import TrainingStep
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.points import Cloud
 from explorer.components.progress import Progress
@@ -141,13 +142,16 @@ def one_step(s: Settings) -> View:
     return screen(
         {
             SHEET: sheet,
-            LEFT: figures.parts(list(lengths), list(lengths.values())),
-            RIGHT: figures.curves(
+            LEFT: named(
+                "Length of the gradient in every part of the network",
+                figures.parts(list(lengths), list(lengths.values())),
+            ),
+            RIGHT: named("Loss of this picture after a step of every learning rate", figures.curves(
                 RATES,
                 {"after the step": (valley, style.PREDICTION, "solid"),
                  "before": ([first.loss] * len(RATES), style.GREY, "dash")},
                 s.rate, x_name="learning rate", y_name="loss of this picture", log_x=True,
-            ),
+            )),
         },
         step_formula(s, numbers, what),
         frame.weakest(
@@ -259,7 +263,7 @@ def learn(s: Settings) -> Iterator[View]:
             left = (now - began) / progress.step * (s.training - progress.step)
             shows = {
                 BAR: Progress(progress.step, s.training, f"step {progress.step} of {s.training}", left),
-                LEFT: figures.learning(steps, losses, s.training, floor),
+                LEFT: curve_of(steps, losses, s.training, floor),
             } | ({CLOUD: cloud(frames, labels)} if drawn else {})
             yield screen(shows, learn_formula(s), None, on_the_way(progress.step, progress.loss, floor), {})
     assert progress is not None
@@ -278,7 +282,7 @@ def learn(s: Settings) -> Iterator[View]:
     yield screen(
         {
             BAR: Progress(1, 1, f"{s.training} steps in {time.perf_counter() - began:.1f} s"),
-            LEFT: figures.learning(steps, losses, s.training, floor),
+            LEFT: curve_of(steps, losses, s.training, floor),
             CLOUD: cloud(frames, labels),
         },
         learn_formula(s, numbers),
@@ -288,6 +292,10 @@ def learn(s: Settings) -> Iterator[View]:
         learn_notice(s, numbers),
         numbers,
     )
+
+
+def curve_of(steps: list[int], losses: list[float], last: int, floor: float):
+    return named("Loss while the network learns", figures.learning(steps, losses, last, floor))
 
 
 def learn_checks(data, prediction: str, network: torch.nn.Module, n: dict) -> list[checks.Check]:

@@ -17,6 +17,7 @@ from core.pipeline import TextToImage, network_denoiser
 from core.samplers import SAMPLERS, Step
 from core.schedule import NoiseSchedule, named_schedule
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.figures import samplers as figures
@@ -148,7 +149,11 @@ def curves_of(curve: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
 def picture(s: Settings, curves: dict[str, list[tuple[int, float]]], least: float | None):
     done = {SAMPLERS[name].title: (curve, SAMPLERS[name].stochastic) for name, curve in curves.items() if curve}
     what = "energy distance to the data" if s.measure == ENERGY else "distance to the exact end"
-    return figures.cost(done, what, least, (4, 400), (-5.6, 0.8) if s.measure != ENERGY else (-3.2, 0.7))
+    powers = (-5.6, 0.8) if s.measure != ENERGY else (-3.2, 0.7)
+    return named(
+        f"{what.capitalize()} of every sampler against denoiser calls",
+        figures.cost(done, what, least, (4, 400), powers),
+    )
 
 
 def formula(s: Settings, curves: dict[str, list[tuple[int, float]]]) -> str:
@@ -304,7 +309,9 @@ def sheet(exact: Picture, shown: dict[str, list[Picture]]) -> list[Picture]:
 
 def pictures_figure(curves: dict[str, list[tuple[int, float]]]):
     done = {SAMPLERS[name].title: (curve, False) for name, curve in curves.items() if curve}
-    return figures.cost(done, "distance to the reference", None, (4, 60), (-2.2, 0.3))
+    what = "distance to the reference"
+    name = "Distance of every sampler’s picture to the reference against network calls"
+    return named(name, figures.cost(done, what, None, (4, 60), (-2.2, 0.3)))
 
 
 def pictures_formula() -> str:

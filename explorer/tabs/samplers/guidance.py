@@ -11,6 +11,7 @@ from core.denoiser import Denoiser, classifier_guided, guided
 from core.mixtures import GaussianMixture, energy_distance, mean_distance
 from core.schedule import NoiseSchedule, named_schedule
 from explorer import frame, runs
+from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
 from explorer.formulas import tex
@@ -160,7 +161,13 @@ def guidance(s: Settings) -> View:
     if s.guide in (NOISY, CLEAN):
         numbers["classifier_loss"] = float(np.mean(trained(s).losses[-50:]))
     return screen(
-        {1: cloud(s, run, own, look), 3: figures.diversity(SCALES, curve, s.scale, (share, variety), s.guide == FREE)},
+        {
+            1: cloud(s, run, own, look),
+            3: named(
+                "Share of the class and its variety against the guidance scale",
+                figures.diversity(SCALES, curve, s.scale, (share, variety), s.guide == FREE),
+            ),
+        },
         formula(s, run, min(s.look, len(run.steps) - 1)),
         frame.weakest(
             *verified(s, run, want), checks.energy_distance(numbers["energy_distance_to_class"], run.end, goal)

@@ -10,6 +10,7 @@ from core import checks
 from core.mixtures import GaussianMixture, energy_distance
 from core.samplers import SAMPLERS, Term, terms
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
 from explorer.formulas import plus
@@ -317,12 +318,11 @@ def motion(s: Settings) -> View:
     drawn = [(figures.NAMES[kind], np.array(vector) * weight) for kind, weight, vector in rows]
     says = "; ".join(f"**{figures.NAMES[kind]}**: {SAYS[kind]}" for kind, _, _ in rows)
     moved = float((step.x_next[k] - step.x[k]).norm())
+    arrows = figures.motion(
+        drawn, step.x[k].numpy(), step.prediction.x0[k].numpy(), step.x_next[k].numpy(), (step.t, step.t_next)
+    )
     return screen(
-        {
-            3: figures.motion(
-                drawn, step.x[k].numpy(), step.prediction.x0[k].numpy(), step.x_next[k].numpy(), (step.t, step.t_next)
-            )
-        },
+        {3: named("One step of a particle as arrows laid end to end", arrows)},
         lines(GENERAL.get(s.sampler, ""), rf"x_{{{step.t_next}}}={put_in}={column(step.x_next[k])}"),
         frame.weakest(
             check(s, s.sampler, run),
