@@ -45,9 +45,16 @@ class Scheduler:
     leaves the last stretch out, unless they are spaced "trailing". says_last: it ends where ``set_alpha_to_one`` says,
     the others on the clean picture.
 
-    Times here are whole and each step ends at the next of them. diffusers' DDIM goes T // n back at every step, also
-    where times spaced "trailing" are not that far apart, and its Euler and Heun keep fractional times: a sample differs
-    by that rounding. Karras' times run from T to 1 here; its Euler and Heun let them run only as far as the spacing's.
+    The times are diffusers' own, rounded as there, and so is the sample, to rounding, but that
+    - its DDIM goes T // n back at every step, wherever the next time is. Here a step ends at the next time. That is the
+      same with times spaced "leading", and "trailing" where n divides T; else samples differ by 0.01 and more;
+    - its Eulers and Heun keep the fractions of times spaced "linspace", and all keep those of Karras' sigmas, where
+      times here are whole: samples differ by less than 0.005 (on random networks, relative);
+    - a single step spaced "linspace" starts at its clean end, here at T. And "trailing" it takes one step too many, at
+      time -1, where float sums of T / n miss 0, as with n = 61;
+    - of pure noise at T (``rescale_betas_zero_snr``) its Eulers and multistep solvers leave a trace of signal.
+    Not read are other sigmas (exponential, beta, Lu's, or a last one above 0), orders and kinds of solver, and
+    ``clip_sample``, which latents do not stand.
     """
 
     name: str
@@ -67,8 +74,16 @@ SCHEDULERS = {
     "dpmpp_2m": Scheduler("DPMSolverMultistepScheduler", further=True),
     "unipc": Scheduler("UniPCMultistepScheduler", further=True),
 }
-# Schedulers that this project lacks, and the sampler that takes their place: multistep like them, one call a step.
-ANSWERED = {"PNDMScheduler": "dpmpp_2m", "LMSDiscreteScheduler": "dpmpp_2m", "DEISMultistepScheduler": "dpmpp_2m"}
+# Schedulers that this project lacks, and the sampler that takes their place: one of few steps, or one that draws noise.
+ANSWERED = {
+    "PNDMScheduler": "dpmpp_2m",
+    "LMSDiscreteScheduler": "dpmpp_2m",
+    "DEISMultistepScheduler": "dpmpp_2m",
+    "DPMSolverSinglestepScheduler": "dpmpp_2m",
+    "KDPM2DiscreteScheduler": "heun",
+    "KDPM2AncestralDiscreteScheduler": "euler_ancestral",
+    "DPMSolverSDEScheduler": "euler_ancestral",
+}
 
 
 def own_sampler(config: Mapping[str, Any]) -> str | None:
@@ -96,11 +111,13 @@ def suited(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     """Sampler, steps, guidance and style for a checkpoint without a card: as its ``scheduler_config.json`` decides, or,
     where that is still to be fetched and empty here, its name.
 
-    Of Stable Diffusion's, only Turbo's spaces Euler's steps "trailing": it was distilled to one step without guidance.
+    Of Stable Diffusion's, only Turbo's has Euler's steps "trailing" and predicts noise: it was distilled to one step
+    without guidance.
     """
     turbo = not config and "turbo" in name.lower()
     sampler = own_sampler(config) or ("euler" if turbo else "dpmpp_2m")
-    if turbo or (sampler.startswith("euler") and config.get("timestep_spacing") == "trailing"):
+    trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") != "v_prediction"
+    if turbo or (sampler.startswith("euler") and trailing):
         return {"sampler": sampler, "steps": 1, "guidance": 1.0, "style": 0.0}
     return {"sampler": sampler, "steps": 25, "guidance": 7.5, "style": 0.0}
 
@@ -160,15 +177,13 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
         raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
         raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
-    karras = bool(config.get("use_karras_sigmas")) and (kind.sigmas or kind.further)
-    if karras:
-        times = schedule.times(steps, "karras")[:-1]
-    elif kind.further and spacing != "trailing":
-        times = schedule.times(min(steps + 1, schedule.T), SPACINGS[spacing])[:-2]
-    else:
-        times = schedule.times(steps, SPACINGS[spacing])[:-1]
-    if spacing == "leading" and not karras:
+    beyond = kind.further and spacing != "trailing"
+    times = schedule.times(min(steps + beyond, schedule.T), SPACINGS[spacing])[: -2 if beyond else -1]
+    if spacing == "leading":
         times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
+    if config.get("use_karras_sigmas") and (kind.sigmas or kind.further):
+        first, least = (int(times[0]), int(times[-1])) if kind.sigmas else (schedule.T, 1)
+        times = schedule.karras_times(steps, first, least)
     last = 1 if kind.says_last and not config.get("set_alpha_to_one", True) else 0
     times = torch.cat([times[times > last], torch.tensor([last])])
     if len(times) < 2:

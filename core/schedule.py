@@ -99,25 +99,31 @@ class NoiseSchedule:
         whole("steps n", n, 1, self.T)
         T = self.T
         if spacing == "trailing":
-            times = T - torch.arange(n, dtype=torch.float64) * T / n
+            times = torch.from_numpy(np.arange(T, 0, -T / n)[:n])  # the very sums of diffusers: halves round as there
         elif spacing == "leading":
             times = torch.arange(n).flip(0) * (T // n) + 1
         elif spacing == "even":
-            times = torch.linspace(T - 1, 0, n, dtype=torch.float64).round() + 1
+            times = torch.from_numpy(np.linspace(0, T - 1, n).round()) + 1 if n > 1 else torch.tensor([T])
         elif spacing == "karras":
-            times = self._karras(n)
+            times = self.karras_times(n, T)
         else:
             raise ValueError(f"spacing must be one of {', '.join(SPACINGS)}, got {spacing!r}")
         return torch.cat([times.round().long(), torch.zeros(1, dtype=torch.int64)]).unique().flip(0)
 
-    def _karras(self, n: int, rho: float = 7.0) -> torch.Tensor:
+    def karras_times(self, n: int, first: int, last: int = 1, rho: float = 7.0) -> torch.Tensor:
+        """At most n times from first down to last, the nearest whole ones to an even spacing in sigma^(1/rho).
+
+        Source: Karras et al. (2022), arXiv 2206.00364, equation 5.
+        """
         sigma = self.sigma.cpu().numpy()
-        first = self.T if self.alpha_bar[-1] > 0 else self.T - 1  # sigma is infinite where alpha_bar is 0
-        n -= self.T - first  # and that time is then a step of its own
-        high, low = sigma[first] ** (1 / rho), sigma[min(first, 1)] ** (1 / rho)
+        start = first if self.alpha_bar[first] > 0 else first - 1  # sigma is infinite where alpha_bar is 0
+        n -= first - start  # and that time is then a step of its own
+        last = min(start, last)
+        high, low = sigma[start] ** (1 / rho), sigma[last] ** (1 / rho)
         wanted = (high + np.linspace(0, 1, n) * (low - high)) ** rho
-        times = np.interp(np.log(wanted), np.log(sigma[1 : first + 1]), np.arange(1, first + 1)) if n else wanted
-        return torch.tensor([*[self.T] * (self.T - first), *times], dtype=torch.float64)
+        known = np.arange(last, start + 1)
+        times = np.interp(np.log(wanted), np.log(sigma[known]), known) if n else wanted
+        return torch.tensor([*[first] * (first - start), *times], dtype=torch.float64).round().long().unique().flip(0)
 
 
 def at(values: torch.Tensor, t: int | torch.Tensor, x: torch.Tensor) -> torch.Tensor:

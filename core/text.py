@@ -47,7 +47,16 @@ def tokenizer() -> SimpleTokenizer:
 
 
 def token_ids(prompts: Sequence[str], length: int = LENGTH) -> Tensor:
-    """open_clip's own tokens: start, words, end, zeros; int64 (B, length). A prompt too long keeps its first words."""
+    """open_clip's own tokens: start, words, end, zeros; int64 (B, length). A prompt too long keeps its first words.
+
+    They are those of transformers' CLIPTokenizer, which diffusers asks, but that
+    - the text is cleaned first, as CLIP's was: ftfy makes curly quotes straight, spells out ligatures and full-width
+      letters, drops control characters and mends mojibake; then come HTML's entities and Python's small letters;
+    - "!" is a sign as any (256; or a part of "!!" or "?!"), as Stable Diffusion 2 was trained. diffusers' tokenizer for
+      it takes each "!" for its padding, 0;
+    - marks that are typed are words.
+    Characters that Unicode gained lately, or not yet, may be split elsewhere.
+    """
     return tokenizer()(list(prompts), context_length=length)
 
 

@@ -177,21 +177,20 @@ def needed(files: Iterable[str], where: str, half: bool) -> list[str]:
 
 
 def weight_files(names: Iterable[str], where: Path | str, half: bool = False) -> list[str]:
-    """Of a part's files those that hold its weights: whole or in shards, its index first, else the float16 variant.
+    """Of a part's files those that hold its weights: whole or in shards, their index first, else the float16 variant.
 
     With ``half`` the variant is taken first. Weights without the moving average (``non_ema``) are for training on.
     Raises: ValueError if there are none, with the reason where there are pickled ones.
     """
     names = sorted(names, key=lambda name: (not name.startswith(("model.", "diffusion_pytorch_model.")), name))
-    plain = [name for name in names if name.endswith(".safetensors") and name.count(".") == 1]
-    index = [name for name in names if name.endswith(".safetensors.index.json")]
-    float16 = [name for name in names if name.endswith(".fp16.safetensors")]
-    if half and float16:
-        return float16[:1]
-    if index:
-        return [index[0], *plain]
-    if found := plain[:1] or float16[:1]:
-        return found
+    float16 = [name for name in names if ".fp16" in name]
+    plain = [name for name in names if name not in float16]
+    for variant in (float16, plain) if half else (plain, float16):
+        files = [n for n in variant if n.endswith(".safetensors") and n.replace(".fp16", "").count(".") == 1]
+        if index := [n for n in variant if ".safetensors." in n and n.endswith(".json")]:
+            return [index[0], *files]
+        if files:
+            return files[:1]
     if any(name.endswith(PICKLED) for name in names):
         raise ValueError(
             f"{where} has {REFUSED}. diffusers writes them: "

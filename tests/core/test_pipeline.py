@@ -13,6 +13,7 @@ import transformers
 from core import weights
 from core.networks.attention import Record
 from core.networks.unet import UNet, UNetConfig
+from core.pipeline import SCHEDULERS as NAMES
 from core.pipeline import ClassToImage, TextToImage, noise_schedule, read_scheduler, sampling_plan, style_of
 from core.samplers import SAMPLERS
 from core.text import token_ids
@@ -235,6 +236,58 @@ def test_the_same_picture_as_diffusers(parts, model, name, guidance):
     assert wanted.std() > 0.1 and relative(got, wanted) < 1e-4
     picture = torch.from_numpy(pipe(**options, output_type="np").images).permute(0, 3, 1, 2)
     assert ((ours.decode(got) + 1) / 2 - picture).abs().max() < 1e-4
+
+
+COUNTS = (7, 30)
+NEAR = [(name, spacing) for name in ("euler", "heun", "dpmpp_2m", "unipc") for spacing in ("leading", "trailing")]
+NEAR += [("ddim", "leading"), ("dpmpp_2m", "linspace"), ("unipc", "linspace")]
+
+
+def apart(parts, model, sampler, steps, other=None, **options):
+    """How far our latent ends from that of diffusers' pipeline: with the same scheduler, or with an ``other`` that is
+    given our times."""
+    config = SD15 | {"_class_name": NAMES[sampler].name} | options
+    ours = replace(model, scheduler=config, schedule=noise_schedule(config))
+    got = last(ours.stream("a red apple", sampler=sampler, steps=steps, guidance=3.5, seed=5))
+    walked = (ours.plan(steps, sampler)[0][:-1] - 1).tolist()
+    times = {"timesteps": walked} if other else {"num_inference_steps": steps}
+    cond, uncond = states(parts[2], ["a red apple", ""]).split(1)
+    scheduler = other or getattr(diffusers, NAMES[sampler].name).from_config(config)
+    pipe = their_pipeline(diffusers.StableDiffusionPipeline, parts, scheduler)
+    wanted = pipe(
+        prompt_embeds=cond, negative_prompt_embeds=uncond, guidance_scale=3.5, height=SIZE, width=SIZE, **times,
+        latents=torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5)), output_type="latent",
+    ).images  # fmt: skip
+    assert wanted.std() > 0.1
+    return relative(got, wanted)
+
+
+@pytest.mark.parametrize("sampler, spacing", NEAR)
+def test_a_whole_sample_of_any_number_of_steps(parts, model, sampler, spacing):
+    """T is no multiple of it."""
+    for steps in COUNTS:
+        assert apart(parts, model, sampler, steps, timestep_spacing=spacing) < 1e-4
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+def test_ddim_ends_each_step_at_the_next_time(parts, model, spacing):
+    """As diffusers' Euler does, which is the same walk; its DDIM goes T // n back, and T is no multiple of n."""
+    config = dict(timestep_spacing=spacing, set_alpha_to_one=True)
+    euler = diffusers.EulerDiscreteScheduler.from_config(SD15)  # "leading": from noise of variance 1, as DDIM
+    for steps in COUNTS:
+        assert apart(parts, model, "ddim", steps, euler, **config) < 1e-4
+        assert apart(parts, model, "ddim", steps, **config) > 1e-2
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m", "unipc"])
+@pytest.mark.parametrize("spacing, karras", [("linspace", False), ("linspace", True), ("leading", True)])
+def test_whole_times_are_nearly_the_fractions(parts, model, sampler, spacing, karras):
+    """Given our times diffusers draws the same; with the fractions it keeps, nearly."""
+    kind = getattr(diffusers, NAMES[sampler].name)
+    assert apart(parts, model, sampler, 20, timestep_spacing=spacing, use_karras_sigmas=karras) < 5e-3
+    if sampler != "unipc":  # which takes no times
+        given = kind.from_config(SD15 | dict(timestep_spacing=spacing))
+        assert apart(parts, model, sampler, 20, given, timestep_spacing=spacing, use_karras_sigmas=karras) < 1e-4
 
 
 @pytest.mark.parametrize("strength", [0.3, 0.55, 1.0])

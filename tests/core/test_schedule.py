@@ -185,6 +185,16 @@ def test_times_are_diffusers_plus_one(n, ours, theirs):
         assert got == [*expected, 0]
 
 
+@pytest.mark.parametrize("T", [50, 1000])
+@pytest.mark.parametrize("ours, theirs", [("trailing", "trailing"), ("leading", "leading"), ("even", "linspace")])
+def test_times_are_diffusers_plus_one_for_every_number_of_steps(T, ours, theirs):
+    """Halves are rounded as there. Its sums of T / n may miss 0, as with 61 steps: it then adds a time -1."""
+    scheduler, schedule = DDIMScheduler(num_train_timesteps=T, timestep_spacing=theirs, steps_offset=0), linear(T)
+    for n in range(2 if ours == "even" else 1, T + 1):
+        scheduler.set_timesteps(n)
+        assert schedule.times(n, ours).tolist() == [*(t + 1 for t in scheduler.timesteps.tolist() if t >= 0), 0]
+
+
 def test_karras_times_are_the_nearest_to_karras_sigmas():
     s = scaled_linear(10_000, 0.000085, 0.0012)
     high, low = s.sigma[-1].item(), s.sigma[1].item()

@@ -4,6 +4,7 @@ The published weights are not needed for it: what a loader can get wrong is in t
 and in the conventions of the schedulers, and all of these are here as they were published.
 """
 
+import copy
 import gzip
 import json
 import shutil
@@ -14,7 +15,10 @@ import diffusers
 import pytest
 import torch
 import transformers
-from open_clip.tokenizer import default_bpe
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from open_clip.tokenizer import default_bpe, get_clean_fn
 from safetensors.torch import save_file
 
 from core import weights
@@ -276,16 +280,16 @@ def test_text_unet_and_vae(pair, name):
         assert wanted.std() > 0.1 * scale and relative(ours.vae.encode(picture), wanted) < 1e-4
 
 
-def drawn(pipe, ours, scheduler, steps, **options):
-    """The last latent of diffusers' whole pipeline and of ours, from the same noise."""
+def drawn(pipe, ours, scheduler, steps, guidance=3.0, **options):
+    """The last latent of diffusers' whole pipeline and of ours, from the same noise; our guidance 1 is its 0 too."""
     pipe.scheduler = scheduler
     side = ours.unet.config.sample_size
     noise = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(5))
     wanted = pipe(
-        PROMPTS[0], negative_prompt="blurry", latents=noise, num_inference_steps=steps, guidance_scale=3.0,
+        PROMPTS[0], negative_prompt="blurry", latents=noise, num_inference_steps=steps, guidance_scale=guidance,
         height=ours.size, width=ours.size, output_type="latent",
     ).images  # fmt: skip
-    *_, end = ours.stream(PROMPTS[0], negative="blurry", steps=steps, guidance=3.0, seed=5, **options)
+    *_, end = ours.stream(PROMPTS[0], negative="blurry", steps=steps, guidance=guidance or 1.0, seed=5, **options)
     return wanted, end.x_next
 
 
@@ -306,6 +310,19 @@ def test_a_whole_sample_as_the_folder_says(pair, name):
         wanted, got = drawn(pipe, ours, kind.from_config(own.config), steps)
         assert wanted.std() > 0.1 and relative(got, wanted) < 1e-4
     assert (ours.default("steps"), ours.default("guidance")) == ((1, 1.0) if name == "Turbo" else (25, 7.5))
+
+
+def test_turbo_as_it_was_distilled(pair):
+    """One step without guidance, from the folder alone; an ancestral step to the clean picture is Euler's."""
+    pipe, ours, folder = pair("Turbo")
+    assert (ours.default("sampler"), ours.default("steps"), ours.default("guidance")) == ("euler", 1, 1.0)
+    for kind in (diffusers.EulerDiscreteScheduler, diffusers.EulerAncestralDiscreteScheduler):
+        for sampler in ("euler", "euler_ancestral"):
+            scheduler = kind.from_pretrained(folder / "scheduler")
+            wanted, got = drawn(pipe, ours, scheduler, 1, guidance=0.0, sampler=sampler)
+            assert wanted.std() > 0.1 and relative(got, wanted) < 1e-4
+    other = replace(ours, scheduler=dict(ours.scheduler) | {"prediction_type": "v_prediction"})
+    assert (other.default("steps"), other.default("guidance")) == (25, 7.5)  # which no Turbo has
 
 
 OTHERS = [("1.5", sampler, spacing) for sampler in ("ddim", "euler", "dpmpp_2m") for spacing in ("leading", "trailing")]
@@ -345,6 +362,86 @@ def test_times_of_every_scheduler(sampler, spacing, steps):
         assert scale == 1
 
 
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_times_of_every_number_of_steps(sampler, spacing):
+    """To the last bit, but for the fractions that some keep of times spaced "linspace"."""
+    fractions = spacing == "linspace" and sampler in ("euler", "euler_ancestral", "heun")
+    for offset in (0, 1) if spacing == "leading" else (1,):
+        said = NOISE | dict(_class_name=SCHEDULERS[sampler].name, timestep_spacing=spacing, steps_offset=offset)
+        theirs = getattr(diffusers, SCHEDULERS[sampler].name).from_config(said)
+        for steps in (*range(2, 61), 64, 75, 80, 96, 100, 150, 200, 250, 333, 500):
+            theirs.set_timesteps(steps)
+            times = sampling_plan(said, steps)[0]
+            wanted = torch.unique(theirs.timesteps.double() + 1).flip(0)  # Heun's come twice
+            wanted = wanted[wanted > times[-1]]
+            assert len(wanted) == len(times) - 1
+            assert (wanted - times[:-1]).abs().max() <= (0.5 if fractions else 0)
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KarrasDiffusionSchedulers if kind.name != "EDMEulerScheduler"])
+def test_every_scheduler_that_a_folder_may_name(folder, kind):
+    """All that diffusers holds fit for its pipeline can be read, though not each is walked as there."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    weights.write_json(path, LAYOUTS["1.5"].scheduler | {"_class_name": kind})
+    model = TextToImage.load(folder, device="cpu")
+    assert len(list(model.stream("cat", steps=3))) == 3 and model.default("steps") == 25
+
+
+# ---- tokens
+
+# Python knows these characters, and so does the older table of transformers' tokenizer.
+KNOWN = st.text(st.characters(exclude_categories=["Cn", "Co", "Cs"], max_codepoint=0xFFFF), max_size=12)
+SOME = (
+    "a red apple", "🐱", "👩🏽‍🚀", "日本語", "  ", "&amp;", "&lt;b&gt;", "it's", "I'LL", "!", "?!", "café", "’", "“x”",
+    "...", "ｆｕｌｌ", "12345", "rocket " * 90, "NAÏVE", "(word:1.2)", "ΌΣΟΣ", "\x00", "\u200b", "<end_of_text>",
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(KNOWN, st.sampled_from(SOME)), max_size=6), st.sampled_from(["", " "]))
+@settings(max_examples=300, deadline=None)
+def test_tokens_are_those_of_diffusers_once_the_text_is_clean(pair, parts, between):
+    """Any prompt for Stable Diffusion 1, padding and all, behind open_clip's own cleaning."""
+    pipe, ours, _ = pair("1.5")
+    prompt = between.join(parts)
+    clean = get_clean_fn("lower")(prompt)
+    ids = pipe.tokenizer(clean, padding="max_length", max_length=77, truncation=True).input_ids
+    kept = [token.id for token in ours.text.tokens(prompt) if token.kept]
+    assert [*kept, *[49407] * (77 - len(kept))] == ids
+
+
+@pytest.mark.parametrize(
+    "prompt, same",
+    [
+        ("a red apple, 8k - (art:1.2) [x] #1 $5 @home ~ ^ | \\ / * + = % ; : ' \" < >", True),
+        ("Käfer – 小さな猫 🐱  ½ ™ …\ttab\nline", True),
+        ("cat’s “eye”", False),
+        ("&quot;cat&quot;", False),
+        ("ﬁsh ｆｕｌｌ", False),
+        ("a\x00b", False),
+        ("cafÃ©", False),
+        ("ΌΣΟΣ", False),
+        ("cat <|endoftext|> dog", False),
+    ],
+)
+def test_what_cleaning_changes(pair, prompt, same):
+    """diffusers' tokenizer does not clean."""
+    pipe, ours, _ = pair("1.5")
+    assert (pipe.tokenizer(prompt).input_ids == [token.id for token in ours.text.tokens(prompt)]) == same
+
+
+def test_an_exclamation_mark_in_stable_diffusion_2(pair):
+    """open_clip, with which 2 was trained, has 256 and longer words; diffusers makes of each the padding's 0."""
+    for name, theirs in (("1.5", 256), ("2.1 base", 0), ("Turbo", 0)):
+        pipe, ours, _ = pair(name)
+        assert pipe.tokenizer("a cat !").input_ids == [49406, 320, 2368, theirs, 49407]
+        assert [token.id for token in ours.text.tokens("a cat !")] == [49406, 320, 2368, 256, 49407]
+        row = ours.text.ids(["a cat ! dog"])
+        assert row[0, :6].tolist() == [49406, 320, 2368, 256, 1929, 49407] and not row[0, 6:].any()
+    assert pair("2.1 base")[0].tokenizer("wow!!").input_ids == [49406, 2781, 0, 0, 49407]
+    assert [token.text for token in ours.text.tokens("wow!!")[1:-1]] == ["wow", "!!"]
+
+
 # ---- files as they come
 
 
@@ -369,6 +466,19 @@ def test_of_several_files_the_right_one_is_read(pair, folder):
     (unet / "diffusion_pytorch_model.safetensors").unlink()
     half = last(TextToImage.load(folder, device="cpu"))
     assert 1e-6 < relative(half, whole) < 0.05
+
+
+def test_a_pipeline_that_diffusers_saved(pair, tmp_path):
+    """As fine-tunes come: shards in half precision alone, a safety checker of null, and much that we do not read."""
+    pipe, whole, folder = pair("1.5")
+    pipe = copy.deepcopy(pipe).to(torch.float16)
+    pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler")
+    pipe.save_pretrained(tmp_path / "tune", variant="fp16", max_shard_size="200KB")
+    assert json.loads((tmp_path / "tune" / "model_index.json").read_text())["safety_checker"] == [None, None]
+    for part in ("unet", "text_encoder"):
+        assert len(list((tmp_path / "tune" / part).glob("*.fp16-*.safetensors"))) > 1
+    ours = TextToImage.load(tmp_path / "tune", device="cpu")
+    assert ours.text.config.pad_token_id == 49407 and 1e-6 < relative(last(ours), last(whole)) < 0.05
 
 
 def test_pickled_weights_are_refused_with_the_reason(folder):

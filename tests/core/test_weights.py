@@ -110,6 +110,30 @@ def test_a_unet_saved_by_diffusers(tmp_path, shard):
         assert torch.allclose(ours(x, t, context), theirs(x, t, context).sample, atol=1e-5)
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_shards_of_a_variant_saved_by_diffusers(tmp_path, legacy):
+    """Alone, and beside whole weights in float32; older versions put ``.fp16`` elsewhere in the names."""
+    torch.manual_seed(0)
+    theirs, folder = diffusers.UNet2DConditionModel(**shared(UNET)), tmp_path / "unet"
+    theirs.half().save_pretrained(folder, max_shard_size="50KB", variant="fp16")
+    index = folder / "diffusion_pytorch_model.safetensors.index.fp16.json"
+    if legacy:
+        shards = {path.name: path.name.replace(".fp16-", "-").replace(".s", ".fp16.s") for path in folder.glob("*.s*s")}
+        for old, new in shards.items():
+            (folder / old).rename(folder / new)
+        weight_map = {key: shards[file] for key, file in json.loads(index.read_text())["weight_map"].items()}
+        index.unlink()
+        index = index.with_name("diffusion_pytorch_model.safetensors.fp16.index.json")
+        weights.write_json(index, {"weight_map": weight_map})
+    assert len(list(folder.glob("*fp16*.safetensors"))) > 1 and index.is_file()
+    same(weights.load(folder)[0].state_dict(), theirs.float().state_dict())
+    others = {key: 1 + value for key, value in theirs.state_dict().items()}
+    save_file(others, folder / "diffusion_pytorch_model.safetensors")
+    same(weights.load(folder)[0].state_dict(), others)
+    half, _ = weights.load(folder, dtype=torch.float16)
+    same(half.state_dict(), theirs.half().state_dict())
+
+
 def test_a_vae_saved_by_diffusers(tmp_path):
     torch.manual_seed(0)
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
@@ -406,6 +430,16 @@ def test_shards_on_the_hub(hub):
     shards = {f"unet/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)}
     shards.add("unet/diffusion_pytorch_model.safetensors.index.json")
     hub.files = PARTS_ON_THE_HUB | WHOLE - {"unet/diffusion_pytorch_model.safetensors"} | shards
+    weights.resolve("someone/something")
+    assert hub.fetched == hub.files
+    half = {f"unet/diffusion_pytorch_model.fp16-0000{i}-of-00002.safetensors" for i in (1, 2)}
+    half.add("unet/diffusion_pytorch_model.safetensors.index.fp16.json")
+    hub.files |= half
+    weights.resolve("someone/something")
+    assert hub.fetched == hub.files - half
+    weights.resolve("someone/something", half=True)
+    assert hub.fetched == hub.files - shards
+    hub.files -= shards
     weights.resolve("someone/something")
     assert hub.fetched == hub.files
 
