@@ -18,7 +18,7 @@ from skimage import metrics, restoration, transform
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from core.clip import CLIP, Canvas, Place
+    from core.clip import CLIP, Iterate, Parametrisation
 
 Pair = int | tuple[int, int]
 
@@ -1005,24 +1005,25 @@ def shared_space(cosines: Tensor, sentences: Sequence[str], pictures: Tensor, cl
     return _close("equals open_clip's CustomTextCLIP", cosines, (said @ seen.T).double(), 1e-5)
 
 
-def way_begun(first: "Place", second: "Place", sentence: str, canvas: "Canvas", clip: "CLIP") -> tuple[Check, Check]:
-    """A first move against Adam's by hand, rate g / (|g| + 1e-8), and its slope g against central differences.
+def way_begun(
+    first: "Iterate", second: "Iterate", sentence: str, parametrisation: "Parametrisation", clip: "CLIP"
+) -> tuple[Check, Check]:
+    """A first move against Adam's by hand, lr g / (|g| + 1e-8), and its gradient g against central differences.
 
     Of two differences D, over a way and over half of it, (4 D(h / 2) - D(h)) / 3 is right to h^4 (Richardson).
     """
-    from core.clip import look
+    from core.clip import similarity
 
-    slope, wanted = np.asarray(first.slope, dtype=np.float64), clip.words([sentence])[0]
-    moved = np.asarray(second.numbers - first.numbers, dtype=np.float64)
-    by_hand = _close("the first move is Adam's, by hand", moved, canvas.rate * slope / (np.abs(slope) + 1e-8), 1e-3)
-    size = max(float(np.linalg.norm(slope)), 1e-30)
-    along = first.slope * (0.01 / size**2)  # so far that the cosine changes by about 0.01 there and back
+    g, target = np.asarray(first.gradient, dtype=np.float64), clip.words([sentence])[0]
+    moved = np.asarray(second.parameters - first.parameters, dtype=np.float64)
+    by_hand = _close("the first move is Adam's, by hand", moved, parametrisation.lr * g / (np.abs(g) + 1e-8), 1e-3)
+    size = max(float(np.linalg.norm(g)), 1e-30)
+    along = first.gradient * (0.01 / size**2)  # so far that the cosine changes by about 0.01 there and back
 
     def difference(way: Tensor) -> float:
         with torch.no_grad():
-            up, down = (
-                float(look(clip, canvas.draw(first.numbers + one), first.squares, wanted)) for one in (way, -way)
-            )
+            ends = (parametrisation.draw(first.parameters + one) for one in (way, -way))
+            up, down = (float(similarity(clip, picture, first.crops, target)) for picture in ends)
         return (up - down) / (2 * float(way.double().norm()))
 
     wanted_size = (4 * difference(along / 2) - difference(along)) / 3
@@ -1145,7 +1146,7 @@ def descent(
 
 
 def without_skips(answer: Tensor, unet: Any, *inputs: Tensor) -> Check:
-    """A U-Net without its skips against a copy whose way up forgets, by hooks, all channels but its own."""
+    """A U-Net without its skip connections against a copy whose up path forgets, by hooks, all channels but its own."""
     blind: Any = copy.deepcopy(unet)
     widths = unet.config.block_out_channels
     for block in blind.up_blocks:
@@ -1171,7 +1172,7 @@ def above(loss: float, floor: float, share: float = 0.01) -> Check:
 
 
 def level_sizes(sides: Sequence[int]) -> Check:
-    """Sides of the maps through a U: a stride of 2 keeps every second place, and the way up mirrors the way down."""
+    """Sides of the maps through a U: a stride of 2 keeps every second place, and the up path mirrors the down path."""
     half = (len(sides) - 1) // 2
     down = [sides[0]]
     for _ in range(half - 1):

@@ -60,8 +60,10 @@ class Classifier:
 
 
 def level(schedule: NoiseSchedule, t: Tensor) -> Tensor:
-    """How noisy a time is, as a network likes it: ln(sigma) / 4, held within -2..2; (B, 1) or (1, 1).
+    """How noisy a time is, as a network likes it: ln(sigma) / 4; (B, 1) or (1, 1).
 
+    Clamped to -2..2, so that it is finite where sigma is 0 (t = 0) or infinite (alpha_bar_T = 0, as of `flow`). All
+    other times of the named schedules with T = 1000 lie within, but for the last of `cosine` and `sigmoid`.
     Source: Karras et al. (2022), arXiv 2206.00364, table 1, c_noise.
     """
     return (schedule.sigma[t].log() / 4).clamp(-2, 2).reshape(-1, 1)

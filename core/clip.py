@@ -1,4 +1,4 @@
-"""CLIP: words and pictures as vectors in one space, and pictures that are moved through it toward a sentence."""
+"""CLIP: words and pictures as vectors in one space, and gradient ascent of a picture toward a sentence."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class CLIP:
     """Two towers that were trained together: a picture and its caption point the same way. Read-only after loading.
 
-    text: the tower of words. vision: open_clip's of pictures. config: its ``config.json``, as open_clip names things;
+    text: the text tower. vision: the image tower, open_clip's. config: its ``config.json``, as open_clip names things;
     its ``logit_scale`` is the logarithm of what cosines are multiplied by before they compete in a softmax.
     Source: Radford et al. (2021), arXiv 2103.00020, figure 3.
     """
@@ -55,7 +55,7 @@ class CLIP:
 
     @property
     def side(self) -> int:
-        """Height and width of the pictures that the tower takes, in pixels."""
+        """Height and width of the pictures that the image tower takes, in pixels."""
         return self.config["image_size"]
 
     @property
@@ -74,68 +74,80 @@ class CLIP:
 
 
 @dataclass(frozen=True, eq=False)
-class Canvas:
-    """What is moved so that a picture moves: numbers to ``start`` from, the picture that they ``draw``, (1, 3, H, W) in
-    [-1, 1], and the ``rate`` of Adam that suits them."""
+class Parametrisation:
+    """How a picture is written in the numbers that an optimiser moves.
+
+    start: the parameters at first. draw: from parameters to the picture, (1, 3, H, W) in [-1, 1]. lr: the learning rate
+    of Adam that suits them.
+    Source: Mordvintsev et al. (2018), *Differentiable Image Parameterizations*, Distill.
+    """
 
     start: Tensor
     draw: Callable[[Tensor], Tensor]
-    rate: float
+    lr: float
 
 
-def pixels(side: int, generator: torch.Generator) -> Canvas:
+def pixels(side: int, generator: torch.Generator) -> Parametrisation:
     """Every pixel by itself, behind a tanh that keeps it in [-1, 1]."""
-    return Canvas(0.1 * torch.randn(1, 3, side, side, generator=generator), torch.tanh, 0.05)
+    return Parametrisation(0.1 * torch.randn(1, 3, side, side, generator=generator), torch.tanh, 0.05)
 
 
-def spectrum(side: int, generator: torch.Generator) -> Canvas:
-    """The waves that the pixels are the sum of, each divided by its frequency, so that long ones move first.
+def spectrum(side: int, generator: torch.Generator) -> Parametrisation:
+    """The Fourier coefficients of the pixels, each divided by its frequency, so that low frequencies move first.
 
     Source: Olah, Mordvintsev & Schubert (2017), *Feature Visualization*, Distill.
     """
     up, across = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)
     frequency = (up**2 + across**2).sqrt().clamp(min=1 / side)
 
-    def draw(waves: Tensor) -> Tensor:
-        return torch.tanh(torch.fft.irfft2(torch.view_as_complex(waves) / frequency, (side, side), norm="ortho"))
+    def draw(coefficients: Tensor) -> Tensor:
+        scaled = torch.view_as_complex(coefficients) / frequency
+        return torch.tanh(torch.fft.irfft2(scaled, (side, side), norm="ortho"))
 
-    return Canvas(0.01 * torch.randn(1, 3, side, side // 2 + 1, 2, generator=generator), draw, 0.003)
+    start = 0.01 * torch.randn(1, 3, side, side // 2 + 1, 2, generator=generator)
+    return Parametrisation(start, draw, 0.003)
 
 
-def codes(vae: "VAE", side: int, generator: torch.Generator) -> Canvas:
+def codes(vae: "VAE", side: int, generator: torch.Generator) -> Parametrisation:
     """The latent that a VAE's decoder makes the picture of."""
     shape = (1, vae.config.latent_channels, side // vae.config.factor, side // vae.config.factor)
-    return Canvas(torch.randn(shape, generator=generator), lambda z: vae.decode(z).clamp(-1, 1), 0.05)
+    return Parametrisation(torch.randn(shape, generator=generator), lambda z: vae.decode(z).clamp(-1, 1), 0.05)
 
 
-Square = tuple[int, int, int]  # its top row, its left column, its side
+Crop = tuple[int, int, int]  # a square's top row, left column and side
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where a picture stands on its way, before it moves on.
+class Iterate:
+    """One iterate of gradient ascent.
 
-    picture: (1, 3, H, W). likeness: its cosine with the sentence. seen: the mean cosine of the ``squares`` of it that
-    are looked at for the next move; the whole picture's where there are none. numbers: the canvas's. slope: of ``seen``
-    in them.
+    picture: (1, 3, H, W). likeness: its cosine similarity with the sentence. objective: what is maximised, the mean
+    cosine similarity of the ``crops``; the whole picture's where there are none. parameters: of the parametrisation.
+    gradient: of the objective in them.
     """
 
     picture: Tensor
     likeness: float
-    seen: float
-    squares: tuple[Square, ...]
-    numbers: Tensor
-    slope: Tensor
+    objective: float
+    crops: tuple[Crop, ...]
+    parameters: Tensor
+    gradient: Tensor
 
 
-def toward(
-    clip: CLIP, sentence: str, canvas: Canvas, *, moves: int, crops: int = 0, generator: torch.Generator | None = None
-) -> Iterator[Place]:
-    """Move a canvas, by Adam, so that CLIP finds its picture more and more like a sentence.
+def ascend(
+    clip: CLIP,
+    sentence: str,
+    parametrisation: Parametrisation,
+    *,
+    moves: int,
+    crops: int = 0,
+    generator: torch.Generator | None = None,
+) -> Iterator[Iterate]:
+    """Gradient ascent, by Adam, on the cosine similarity of a picture with a sentence.
 
-    crops: squares of six to ten tenths of the picture's side, anew at each move, whose mean cosine is raised in place
-    of the whole picture's; 0 looks at the whole. generator: of their places.
-    Yields: ``moves`` + 1 places, the first before any move.
+    crops: how many random crops, anew at each move, take the whole picture's place in the objective; 0 for none.
+    generator: of their positions.
+    Yields: ``moves`` + 1 iterates, the first before any move.
     Raises: ValueError at the first if ``moves`` or ``crops`` is no whole number of at least 0.
     Source: Kingma & Ba (2015), arXiv 1412.6980, for the moves; crops as in Crowson et al. (2022), arXiv 2204.08583.
     """
@@ -143,38 +155,38 @@ def toward(
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} must be a whole number of at least 0, got {value!r}")
     with torch.no_grad():
-        wanted = clip.words([sentence])[0]
-    numbers = canvas.start.clone().requires_grad_()
-    adam = torch.optim.Adam([numbers], lr=canvas.rate)
+        target = clip.words([sentence])[0]
+    parameters = parametrisation.start.clone().requires_grad_()
+    adam = torch.optim.Adam([parameters], lr=parametrisation.lr)
     for i in range(moves + 1):
         with torch.enable_grad():
-            picture = canvas.draw(numbers)
-            parts = squares(picture, crops, generator)
-            seen = look(clip, picture, parts, wanted)
-            slope = torch.autograd.grad(seen, numbers)[0]
+            picture = parametrisation.draw(parameters)
+            parts = random_crops(picture, crops, generator)
+            objective = similarity(clip, picture, parts, target)
+            gradient = torch.autograd.grad(objective, parameters)[0]
         with torch.no_grad():
-            likeness = look(clip, picture, (), wanted) if crops else seen
-        here = [one.detach().clone() for one in (picture, numbers)]
-        yield Place(here[0], float(likeness.detach()), float(seen.detach()), parts, here[1], slope)
+            likeness = similarity(clip, picture, (), target) if crops else objective
+        here = [one.detach().clone() for one in (picture, parameters)]
+        yield Iterate(here[0], float(likeness.detach()), float(objective.detach()), parts, here[1], gradient)
         if i < moves:
-            numbers.grad = -slope
+            parameters.grad = -gradient
             adam.step()
 
 
-def look(clip: CLIP, picture: Tensor, parts: Sequence[Square], wanted: Tensor) -> Tensor:
-    """The mean cosine of squares of a picture, or of the whole where there are none, with a sentence's vector (D,)."""
-    seen = [
+def similarity(clip: CLIP, picture: Tensor, crops: Sequence[Crop], target: Tensor) -> Tensor:
+    """The mean cosine similarity of a picture's crops, or of the whole if there are none, with ``target`` (D,)."""
+    resized = [
         F.interpolate(picture[:, :, top : top + n, left : left + n], (clip.side, clip.side), mode="bilinear")
-        for top, left, n in parts
+        for top, left, n in crops
     ]
-    return (clip.pictures(torch.cat(seen or [picture])) @ wanted).mean()
+    return (clip.pictures(torch.cat(resized or [picture])) @ target).mean()
 
 
-def squares(picture: Tensor, crops: int, generator: torch.Generator | None = None) -> tuple[Square, ...]:
-    """Random places in a picture (..., H, W) of squares of six to ten tenths of its smaller side."""
+def random_crops(picture: Tensor, count: int, generator: torch.Generator | None = None) -> tuple[Crop, ...]:
+    """Squares at random in a picture (..., H, W), with sides of six to ten tenths of its smaller side."""
     height, width = picture.shape[-2:]
     whole, found = min(height, width), []
-    for _ in range(crops):
+    for _ in range(count):
         size = int(torch.randint(-(-6 * whole // 10), whole + 1, (), generator=generator))
         top, left = (int(torch.randint(0, n - size + 1, (), generator=generator)) for n in (height, width))
         found.append((top, left, size))

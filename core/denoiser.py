@@ -66,6 +66,20 @@ def velocity(x0: torch.Tensor, eps: torch.Tensor, alpha_bar_t: float | torch.Ten
     return signal * eps - noise * x0
 
 
+# What a network may be trained to say of x_t, by the names that checkpoints use: how its answer is read, from x_t, the
+# answer and alpha_bar_t; and what it is told to say, from x0, eps and alpha_bar_t.
+READINGS: dict[str, Callable[[torch.Tensor, torch.Tensor, float | torch.Tensor], Prediction]] = {
+    "epsilon": Prediction.from_eps,
+    "sample": Prediction.from_x0,
+    "v_prediction": Prediction.from_v,
+}
+TARGETS: dict[str, Callable[[torch.Tensor, torch.Tensor, float | torch.Tensor], torch.Tensor]] = {
+    "epsilon": lambda x0, eps, alpha_bar_t: eps,
+    "sample": lambda x0, eps, alpha_bar_t: x0,
+    "v_prediction": velocity,
+}
+
+
 class Denoiser(Protocol):
     """Anything that says what it sees in x at time t (0..T, one for the whole batch)."""
 

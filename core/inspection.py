@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core import datasets
-from core.denoiser import Prediction, velocity
+from core.denoiser import READINGS, Prediction, velocity
 from core.forward import add_noise
 from core.mixtures import mean_distance
-from core.pipeline import READINGS, ClassToImage
+from core.pipeline import ClassToImage
 from core.schedule import NoiseSchedule
 
 MADE = {"train": (48, 100_000), "test": (16, 200_000)}  # pictures of a class, and the seed of the first
@@ -130,7 +130,7 @@ def group_norm(x: Tensor, groups: int) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"ReLU": F.relu, "GELU": F.gelu, "SiLU": F.silu}
 
 
-def slope(activation: str, x: float) -> float:
+def derivative(activation: str, x: float) -> float:
     """The derivative of an activation at x, by backpropagation (ReLU's at 0 is taken as 0)."""
     with torch.enable_grad():
         at = torch.tensor(float(x), dtype=torch.float64, requires_grad=True)

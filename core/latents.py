@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.pipeline import network_denoiser
 from core.samplers import Step, named_sampler
 
 if TYPE_CHECKING:
@@ -66,13 +65,9 @@ def stream_from(
         )
     walk = named_sampler(model.default("sampler") if sampler is None else sampler)
     times, scale = model.plan(steps, sampler)
-    dtype = model.unet.conv_in.weight.dtype
-    denoiser = network_denoiser(
-        model.unet,
-        model.schedule,
-        model.scheduler.get("prediction_type", "epsilon"),
-        states.to(model.device, dtype).expand(rows, -1, -1),
-        model.text([negative]).to(dtype),
+    denoiser = model.denoiser(
+        states.to(model.device).expand(rows, -1, -1),
+        model.text([negative]),
         model.default("guidance") if guidance is None else guidance,
     )
     generators = [torch.Generator().manual_seed(seed) for _ in range(rows)]

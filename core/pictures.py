@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import toys
+from . import assets, toys
 from .photographs import CUTS, square
 from .photographs import picture as photograph
 
@@ -17,11 +17,7 @@ MODEL = "drawn by the model: "  # followed by its prompt
 
 def files() -> dict[str, Path]:
     """The PNG files that come with this project, name -> path; one more file there is one more picture."""
-    here = Path(__file__).parent
-    for assets in (here / "assets", here.parent / "assets"):  # in a wheel, in a checkout
-        if (assets / "images" / "start").is_dir():
-            return {path.stem: path for path in sorted((assets / "images" / "start").glob("*.png"))}
-    return {}
+    return {path.stem: path for path in sorted(assets.folder("images", "start").glob("*.png"))}
 
 
 NAMES = (*toys.PICTURES, *files(), *CUTS, *(MODEL + prompt for prompt in ("red apple", "cat face")))

@@ -1,9 +1,7 @@
-"""Text to picture: words, U-Net, sampler and VAE in one walk; the one place for a checkpoint's conventions."""
+"""Text to picture: words, U-Net, sampler and VAE in one walk."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,250 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from core import weights
-from core.denoiser import Denoiser, Prediction
+from core.denoiser import READINGS, Denoiser, Prediction
+from core.devices import DTYPES, memory, usable
 from core.forward import add_noise
 from core.networks.attention import Record
 from core.networks.unet import UNet
 from core.networks.vae import VAE
 from core.samplers import Step, named_sampler
-from core.schedule import NoiseSchedule, from_beta, named_schedule, zero_terminal_snr
+from core.schedule import NoiseSchedule
+from core.scheduler import default_sampling, read_scheduler, sampling_plan, with_sampler
+from core.style import style_of
 from core.weights import Card, Report
 
 if TYPE_CHECKING:
     from core.text import TextEncoder
 
-# How to read a network's answer, by the name that checkpoints use.
-READINGS: dict[str, Callable[[Tensor, Tensor, float | Tensor], Prediction]] = {
-    "epsilon": Prediction.from_eps,
-    "sample": Prediction.from_x0,
-    "v_prediction": Prediction.from_v,
-}
-BETA_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
-SPACINGS = {"trailing": "trailing", "leading": "leading", "linspace": "even"}
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 Guidance = float | Callable[[int], float]
-
-
-@dataclass(frozen=True)
-class Scheduler:
-    """How diffusers reads a ``scheduler_config.json`` when it walks with one of its schedulers.
-
-    name: of the scheduler. spacing: of the times, where the file says nothing. sigmas: it starts from sigma_T times the
-    noise, not from unit variance, unless the times are spaced "leading". further: it divides the way by steps + 1 and
-    leaves the last stretch out, unless they are spaced "trailing". says_last: it ends where ``set_alpha_to_one`` says,
-    the others on the clean picture.
-
-    The times are diffusers' own, rounded as there, and so is the sample, to rounding, but that
-    - its DDIM goes T // n back at every step, wherever the next time is. Here a step ends at the next time. That is the
-      same with times spaced "leading", and "trailing" where n divides T; else samples differ by 0.01 and more;
-    - its Eulers and Heun keep the fractions of times spaced "linspace", and all keep those of Karras' sigmas, where
-      times here are whole: samples differ by less than 0.005 (on random networks, relative);
-    - a single step spaced "linspace" starts at its clean end, here at T. And "trailing" it takes one step too many, at
-      time -1, where float sums of T / n miss 0, as with n = 61;
-    - of pure noise at T (``rescale_betas_zero_snr``) its Eulers and multistep solvers leave a trace of signal.
-    Not read are other sigmas (exponential, beta, Lu's, or a last one above 0), orders and kinds of solver, and
-    ``clip_sample``, which latents do not stand.
-    """
-
-    name: str
-    spacing: str = "linspace"
-    sigmas: bool = False
-    further: bool = False
-    says_last: bool = False
-
-
-# This project's samplers under diffusers' names.
-SCHEDULERS = {
-    "ddpm": Scheduler("DDPMScheduler", "leading"),
-    "ddim": Scheduler("DDIMScheduler", "leading", says_last=True),
-    "euler": Scheduler("EulerDiscreteScheduler", sigmas=True),
-    "euler_ancestral": Scheduler("EulerAncestralDiscreteScheduler", sigmas=True),
-    "heun": Scheduler("HeunDiscreteScheduler", sigmas=True),
-    "dpmpp_2m": Scheduler("DPMSolverMultistepScheduler", further=True),
-    "unipc": Scheduler("UniPCMultistepScheduler", further=True),
-}
-# Schedulers that this project lacks, and the sampler that takes their place: one of few steps, or one that draws noise.
-ANSWERED = {
-    "PNDMScheduler": "dpmpp_2m",
-    "LMSDiscreteScheduler": "dpmpp_2m",
-    "DEISMultistepScheduler": "dpmpp_2m",
-    "DPMSolverSinglestepScheduler": "dpmpp_2m",
-    "KDPM2DiscreteScheduler": "heun",
-    "KDPM2AncestralDiscreteScheduler": "euler_ancestral",
-    "DPMSolverSDEScheduler": "euler_ancestral",
-}
-
-
-def own_sampler(config: Mapping[str, Any]) -> str | None:
-    """The sampler that a checkpoint's ``scheduler_config.json`` names, or the one that takes its place; None if none.
-
-    Raises: ValueError for a scheduler of another kind.
-    """
-    name = config.get("_class_name", "").removeprefix("Flax")
-    known = {scheduler.name: sampler for sampler, scheduler in SCHEDULERS.items()} | ANSWERED
-    if name and name not in known:
-        raise ValueError(f"unknown scheduler {name!r}; known are {', '.join(known)}")
-    return known.get(name)
-
-
-def walked_by(config: Mapping[str, Any], sampler: str) -> dict[str, Any]:
-    """The same config for another sampler, as diffusers' ``Scheduler.from_config`` has it.
-
-    One that names no scheduler means the same whoever walks. A sampler that diffusers lacks takes DDIM's times.
-    """
-    kind = SCHEDULERS.get(sampler, SCHEDULERS["ddim"])
-    return {**config, "_class_name": kind.name} if own_sampler(config) else dict(config)
-
-
-def suited(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """Sampler, steps, guidance and style for a checkpoint without a card: as its ``scheduler_config.json`` decides, or,
-    where that is still to be fetched and empty here, its name.
-
-    Of Stable Diffusion's, only Turbo's has Euler's steps "trailing" and predicts noise: it was distilled to one step
-    without guidance.
-    """
-    turbo = not config and "turbo" in name.lower()
-    sampler = own_sampler(config) or ("euler" if turbo else "dpmpp_2m")
-    trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") != "v_prediction"
-    if turbo or (sampler.startswith("euler") and trailing):
-        return {"sampler": sampler, "steps": 1, "guidance": 1.0, "style": 0.0}
-    return {"sampler": sampler, "steps": 25, "guidance": 7.5, "style": 0.0}
-
-
-def noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
-    """The noise schedule of a checkpoint's ``scheduler_config.json``.
-
-    Raises: ValueError if it asks for one that this project does not have.
-    """
-    name, T = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
-    if config.get("trained_betas") is not None:
-        schedule = from_beta(torch.tensor(config["trained_betas"], dtype=torch.float64))
-    elif name not in BETA_SCHEDULES:
-        raise ValueError(f"unknown noise schedule {name!r}; known are {', '.join(BETA_SCHEDULES)}")
-    elif name == "squaredcos_cap_v2":
-        schedule = named_schedule("cosine", T=T)
-    else:
-        ends = {"beta_1": config.get("beta_start", 1e-4), "beta_T": config.get("beta_end", 0.02)}
-        schedule = named_schedule(BETA_SCHEDULES[name], T=T, **ends)
-    return zero_terminal_snr(schedule) if config.get("rescale_betas_zero_snr") else schedule
-
-
-def read_scheduler(folder: Path) -> tuple[dict[str, Any], NoiseSchedule]:
-    """A model folder's ``scheduler_config.json``, and the noise schedule that it describes.
-
-    Raises: ValueError if it cannot be read or asks for what this project does not have.
-    """
-    path = folder / "scheduler" / "scheduler_config.json"
-    config = weights.read_json(path)
-    try:
-        schedule = noise_schedule(config)
-        sampling_plan(config, min(10, schedule.T))
-        known = config.get("prediction_type", "epsilon") in READINGS
-    except (AttributeError, TypeError) as error:  # a list or nothing where a word or a number should be
-        raise ValueError(f"{path} cannot be used: {error}") from None
-    if not known:
-        raise ValueError(f"unknown prediction_type {config['prediction_type']!r}; known are {', '.join(READINGS)}")
-    if config.get("thresholding"):
-        raise ValueError(f"{path} asks for thresholding, which latents do not stand: wanted false")
-    return config, schedule
-
-
-def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]:
-    """When a checkpoint wants to be sampled, and from how much noise.
-
-    Args:
-        config: its ``scheduler_config.json``: ``_class_name``, ``timestep_spacing``, ``use_karras_sigmas``,
-            ``steps_offset`` and ``set_alpha_to_one`` decide; see `walked_by`.
-        steps: network calls (for one-call samplers), 1 to T.
-    Returns: (times strictly descending, in this project's 0..T; scale of the start noise).
-    Raises: ValueError for an unknown scheduler or spacing, or a number of steps that does not fit, or leaves no way.
-    """
-    schedule, sampler = noise_schedule(config), own_sampler(config)
-    kind = SCHEDULERS[sampler] if sampler else Scheduler("", "leading", says_last=True)
-    spacing = config.get("timestep_spacing", kind.spacing)
-    if spacing not in SPACINGS:
-        raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
-        raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
-    beyond = kind.further and spacing != "trailing"
-    times = schedule.times(min(steps + beyond, schedule.T), SPACINGS[spacing])[: -2 if beyond else -1]
-    if spacing == "leading":
-        times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
-    if config.get("use_karras_sigmas") and (kind.sigmas or kind.further):
-        first, least = (int(times[0]), int(times[-1])) if kind.sigmas else (schedule.T, 1)
-        times = schedule.karras_times(steps, first, least)
-    last = 1 if kind.says_last and not config.get("set_alpha_to_one", True) else 0
-    times = torch.cat([times[times > last], torch.tensor([last])])
-    if len(times) < 2:
-        raise ValueError(f"{steps} steps spaced {spacing!r} leave none to walk before t = {last}; take more")
-    return times, float(schedule.noise[times[0]]) if kind.sigmas and spacing != "leading" else 1.0
-
-
-@contextmanager
-def memory(doing: str, device: torch.device) -> Iterator[None]:
-    """Answer what a device says when it is full with a ValueError, and give back what the attempt took."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not weights.out_of_memory(error):
-            raise
-        full = f"{doing} needs more memory than {device} has free"
-    else:
-        return
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    raise ValueError(f"{full}: choose a smaller size or batch, a smaller model, or another device")
-
-
-def best_device() -> torch.device:
-    """CUDA if there is one, else Apple's MPS, else the CPU."""
-    mps = torch.backends.mps.is_available()
-    return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-
-
-def usable(device: torch.device | str | None) -> torch.device:
-    """``device``, or the best there is. Raises: ValueError if torch does not know it or cannot use it here."""
-    try:
-        at = best_device() if device is None else torch.device(device)
-        torch.zeros(1, device=at)
-    except (RuntimeError, AssertionError) as error:  # without the device; without CUDA in torch's build
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"cannot run on device {str(device)!r}: {reason}; the best here is {best_device()}") from None
-    return at
-
-
-# What a part of a prompt ends in: (in) fx style, and (on a) blue background.
-STYLE = re.compile(r"(?:(?:.*\W)?in |)((?:an? |the |)(?:(?!(?:in|on|of|with) )[\w’'-]+ ){1,3}style)\W*", re.IGNORECASE)
-ON, NOT = r"(?:on|with|against)", r"\b(?:in|on|with|against)\b"
-GROUND = re.compile(
-    rf"(?:.*\W|)({ON} (?:(?!{NOT}).)*\w background)\W*|((?:(?!{NOT}).)*\w background)\W*", re.IGNORECASE
-)
-
-
-def style_of(prompt: str) -> tuple[str, str]:
-    """The style that a prompt names, with the background that it names, and that background without it: of "red apple,
-    fx style, on a blue background" these are "fx style, on a blue background" and "on a blue background".
-
-    A style is one to three words and "style", a part between commas, or what ends such a part behind "in"; a background
-    is a part that ends in "background", or ends so behind "on", "with" or "against". Two empty texts if no style is
-    named, or nothing else.
-    """
-    styles: list[str] = []
-    grounds: list[str] = []
-    things = False
-    for part in (" ".join(part.split()) for part in prompt.split(",")):
-        while part:
-            style = STYLE.fullmatch(part)
-            found = style or GROUND.fullmatch(part)
-            if found is None:
-                things = True
-                break
-            group = found.lastindex or 0
-            (styles if style else grounds).append(found[group].strip())
-            part = re.sub(r"(^| )in *$", "", part[: found.start(group)], flags=re.IGNORECASE).strip()
-    if not styles or not things:
-        return "", ""
-    return ", ".join([*styles, *grounds]), ", ".join(grounds)
 
 
 def network_denoiser(
@@ -308,6 +78,15 @@ def network_denoiser(
         return read(x, answer, schedule.alpha_bar[t])
 
     return denoiser
+
+
+def start_noise(unet: UNet, generators: Sequence[torch.Generator], side: int | None = None) -> Tensor:
+    """Standard normal noise (B, C, side, side) where the U-Net is, a row from each generator, on every device the same.
+
+    side: height and width; None is what the U-Net was trained on.
+    """
+    shape = (1, unet.config.in_channels, *[unet.config.sample_size if side is None else side] * 2)
+    return torch.cat([torch.randn(shape, generator=one) for one in generators]).to(unet.conv_in.weight.device)
 
 
 def class_context(labels: Tensor, classes: int) -> Tensor:
@@ -384,17 +163,15 @@ class ClassToImage:
 
         Raises: ValueError at the call if an argument cannot be used.
         """
-        defaults = suited(self.scheduler) | dict(self.card.defaults)
+        defaults = default_sampling(self.scheduler) | dict(self.card.defaults)
         name = sampler or defaults["sampler"]
         walk = named_sampler(name)
-        plan = walked_by(self.scheduler, name)
+        plan = with_sampler(self.scheduler, name)
         times, scale = sampling_plan(plan, defaults["steps"] if steps is None else steps)
         denoiser = self.denoiser(labels, batch, guidance=defaults["guidance"] if guidance is None else guidance)
         n = batch if labels is None else len(labels)
         generators = [torch.Generator().manual_seed(seed + i) for i in range(n)]
-        c = self.unet.config
-        x = torch.cat([torch.randn(1, c.in_channels, c.sample_size, c.sample_size, generator=g) for g in generators])
-        x = (scale * x).to(self.unet.conv_in.weight)
+        x = (scale * start_noise(self.unet, generators)).to(self.unet.conv_in.weight)
         return walk(denoiser, self.schedule, x, times, generator=generators[0] if n == 1 else generators)
 
 
@@ -483,15 +260,33 @@ class TextToImage:
         """Height and width that the model was trained on, in pixels."""
         return self.unet.config.sample_size * self.vae.config.factor
 
+    @property
+    def prediction_type(self) -> str:
+        """What the U-Net's answer is: "epsilon", "sample" or "v_prediction"."""
+        return self.scheduler.get("prediction_type", "epsilon")
+
+    def denoiser(
+        self,
+        context: Tensor,
+        empty: Tensor,
+        guidance: Guidance,
+        *,
+        record: Record | None = None,
+        style: tuple[Tensor, Tensor, float] | None = None,
+    ) -> Denoiser:
+        """The U-Net with these words as a `Denoiser`; see `network_denoiser`, also for the arguments."""
+        words, none = (one.to(self.unet.conv_in.weight.dtype) for one in (context, empty))
+        return network_denoiser(self.unet, self.schedule, self.prediction_type, words, none, guidance, record, style)
+
     def default(self, what: str) -> Any:
-        """The card's default for sampler, steps, guidance or style, or what suits Stable Diffusion; see `suited`."""
-        return self.card.defaults.get(what, suited(self.scheduler)[what])
+        """The card's sampler, steps, guidance or style, or what suits Stable Diffusion; see `default_sampling`."""
+        return self.card.defaults.get(what, default_sampling(self.scheduler)[what])
 
     def plan(self, steps: int | None = None, sampler: str | None = None) -> tuple[Tensor, float]:
         """`sampling_plan` for a sampler, both as the card says where they are None. Raises: ValueError as it does."""
         name: str = self.default("sampler") if sampler is None else sampler
         named_sampler(name)
-        return sampling_plan(walked_by(self.scheduler, name), self.default("steps") if steps is None else steps)
+        return sampling_plan(with_sampler(self.scheduler, name), self.default("steps") if steps is None else steps)
 
     @torch.no_grad()
     def stream(
@@ -530,13 +325,47 @@ class TextToImage:
                 then unless ``style`` says so: it would be heard alone all the same.
         Raises: ValueError at the call, not at the first step, if an argument cannot be used.
         """
-        guidance = self.default("guidance") if guidance is None else guidance
-        if style is None:
-            style = self.default("style") if token_weights is None else 0.0
+        scale: Guidance = self.default("guidance") if guidance is None else guidance
+        usual: float = self.default("style") if token_weights is None else 0.0
+        press = usual if style is None else style
         size = self.size if size is None else size
-        unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         walk = named_sampler(self.default("sampler") if sampler is None else sampler)
         times, start_scale = self.plan(steps, sampler)
+        self._check(scale, press, seed, size, batch, image, strength, mask)
+
+        context, empty = self._words(prompt, negative, token_weights)
+        denoiser = self.denoiser(
+            context.expand(batch, -1, -1), empty, scale, record=record, style=self._style(prompt, press)
+        )
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(batch)]
+        side = size // self.vae.config.factor
+        noise = start_noise(self.unet, generators, side)
+        x = start_scale * noise
+        if image is not None:
+            z = self.encode(image).expand(batch, -1, -1, -1)
+            kept = int((len(times) - 1) * strength)
+            times = times[len(times) - 1 - kept :]
+            if kept == 0:
+                return iter(())
+            x = add_noise(z, noise, int(times[0]), self.schedule)
+            if mask is not None:
+                small = nn.functional.adaptive_avg_pool2d(mask.to(z)[None, None], side)
+                denoiser = inpainting(denoiser, z, small, self.schedule)
+        return walk(denoiser, self.schedule, x, times, generator=generators[0] if batch == 1 else generators)
+
+    def _check(
+        self,
+        guidance: Guidance,
+        style: float,
+        seed: int,
+        size: int,
+        batch: int,
+        image: Tensor | None,
+        strength: float,
+        mask: Tensor | None,
+    ) -> None:
+        """Raises: ValueError, with what was wanted, for an argument of `stream` that cannot be used."""
+        unit = self.vae.config.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         if not callable(guidance) and not (isinstance(guidance, int | float) and math.isfinite(guidance)):
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
         if not (isinstance(style, int | float) and math.isfinite(style)):
@@ -563,10 +392,10 @@ class TextToImage:
             if given is not None and not low - 1e-3 <= given.min() <= given.max() <= 1 + 1e-3:
                 raise ValueError(f"{name} must lie in [{low}, 1], got {given.min():g} to {given.max():g}")
 
-        dtype = self.unet.conv_in.weight.dtype
+    def _words(self, prompt: str, negative: str, token_weights: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
+        """What the U-Net attends to: the prompt's token states, each times its weight, and the negative prompt's."""
         with memory("reading the words", self.device):
-            states = self.text([prompt, negative]).to(dtype)
-        context, empty = states[:1].expand(batch, -1, -1), states[1:]
+            context, empty = self.text([prompt, negative]).split(1)
         if token_weights is not None:
             factor = torch.ones(context.shape[1]).to(context)
             given = torch.tensor(list(token_weights)).to(factor)
@@ -574,38 +403,16 @@ class TextToImage:
                 raise ValueError(f"token_weights must be at most {len(factor)} finite numbers, got {token_weights!r}")
             factor[: len(given)] = given
             context = context * factor[:, None]
+        return context, empty
+
+    def _style(self, prompt: str, weight: float) -> tuple[Tensor, Tensor, float] | None:
+        """What the prompt's style says alone, what its background says without it, and how much that is pressed."""
         named, rest = style_of(prompt)
-        alone = None
-        if named and style:
-            with memory("reading the style", self.device):
-                alone = (*self.text([named, rest]).to(dtype).split(1), style)
-        denoiser = network_denoiser(
-            self.unet,
-            self.schedule,
-            self.scheduler.get("prediction_type", "epsilon"),
-            context,
-            empty,
-            guidance,
-            record,
-            alone,
-        )
-        generators = [torch.Generator().manual_seed(seed + i) for i in range(batch)]
-        side = size // self.vae.config.factor
-        noise = torch.cat(
-            [torch.randn(1, self.unet.config.in_channels, side, side, generator=g) for g in generators]
-        ).to(self.device)
-        x = start_scale * noise
-        if image is not None:
-            z = self.encode(image).expand(batch, -1, -1, -1)
-            kept = int((len(times) - 1) * strength)
-            times = times[len(times) - 1 - kept :]
-            if kept == 0:
-                return iter(())
-            x = add_noise(z, noise, int(times[0]), self.schedule)
-            if mask is not None:
-                anew = nn.functional.adaptive_avg_pool2d(mask.to(z)[None, None], side)
-                denoiser = keeping(denoiser, z, anew, self.schedule)
-        return walk(denoiser, self.schedule, x, times, generator=generators[0] if batch == 1 else generators)
+        if not (named and weight):
+            return None
+        with memory("reading the style", self.device):
+            first, second = self.text([named, rest]).to(self.unet.conv_in.weight.dtype).split(1)
+        return first, second, weight
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
@@ -621,11 +428,14 @@ class TextToImage:
             return self.vae.decode(latents.to(self.device, self.vae.decoder.conv_in.weight.dtype)).float()
 
 
-def keeping(denoiser: Denoiser, z: Tensor, anew: Tensor, schedule: NoiseSchedule) -> Denoiser:
-    """A denoiser that knows the picture ``z`` wherever ``anew`` is 0, so that only the rest is drawn."""
+def inpainting(denoiser: Denoiser, z: Tensor, mask: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """A denoiser that knows the latent ``z`` wherever ``mask`` is 0, so that only the rest is drawn.
+
+    Source: the guess is blended, as in Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779.
+    """
 
     def known(x: Tensor, t: int) -> Prediction:
-        x0 = anew * denoiser(x, t).x0 + (1 - anew) * z
+        x0 = mask * denoiser(x, t).x0 + (1 - mask) * z
         return Prediction.from_x0(x, x0, schedule.alpha_bar[t])
 
     return known

@@ -46,7 +46,7 @@ def ddpm(
     Raises: ValueError if x is not finite or the times do not descend within 0..T, when the first step is asked for.
     Source: Ho et al. (2020), arXiv 2006.11239, algorithm 2 with equations 6 and 7 (the smaller variance).
     """
-    for t, s in walk(x, times, schedule):
+    for t, s in time_pairs(x, times, schedule):
         p = denoiser(x, t)
         mean, variance = posterior(p.x0, x, t, s, schedule)
         x_next = combine((1, mean), (variance.sqrt(), randn_like(x, generator)))
@@ -66,13 +66,13 @@ def ddim(
 ) -> Iterator[Step]:
     """Walk noise to data with DDIM (eta = 0) or ancestral DDPM (eta = 1) steps.
 
-    Args and yields as `ddpm`; eta: the share of fresh noise, 0 to 1.
+    Args and yields as `ddpm`; eta: the standard deviation of the fresh noise, as a share of the posterior's, 0 to 1.
     Raises: ValueError as `ddpm`, and if eta is outside [0, 1].
     Source: Song et al. (2021), arXiv 2010.02502, equations 12 and 16.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be in [0, 1], got {eta}")
-    for t, s in walk(x, times, schedule):
+    for t, s in time_pairs(x, times, schedule):
         p, a_t, a_s = denoiser(x, t), schedule.alpha_bar[t], schedule.alpha_bar[s]
         fresh = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)).sqrt()  # eq. 16
         kept = (1 - a_s - fresh**2).clamp(min=0).sqrt()
@@ -98,7 +98,7 @@ def euler(
     where sigma_t is not. Args, yields and raises as `ddpm`; no noise is drawn.
     Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1 without its correction; order 1.
     """
-    for t, s in walk(x, times, schedule):
+    for t, s in time_pairs(x, times, schedule):
         p = denoiser(x, t)
         x_next = schedule.signal[s] * combine((1, p.x0), (schedule.sigma[s], p.eps))
         yield Step(t, s, x, p, x_next)
@@ -114,11 +114,12 @@ def euler_ancestral(
     *,
     generator: Generator = None,
 ) -> Iterator[Step]:
-    """An Euler step to below the wanted sigma, then fresh noise up to it. Args, yields and raises as `ddpm`.
+    """An Euler step to below the wanted sigma, then fresh noise up to it: by another way the step of `ddpm`, and of
+    `ddim` with eta = 1. Args, yields and raises as `ddpm`.
 
     Source: k-diffusion, `sample_euler_ancestral`: sigma_up^2 + sigma_down^2 = sigma_s^2; the posterior's own variance.
     """
-    for t, s in walk(x, times, schedule):
+    for t, s in time_pairs(x, times, schedule):
         p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
         down = sigma_s**2 / sigma_t
         up = (sigma_s**2 - down**2).sqrt()
@@ -142,12 +143,12 @@ def heun(
     correction would multiply every error of the denoiser by sigma. Args, yields and raises as `ddpm`; no noise drawn.
     Source: Karras et al. (2022), arXiv 2206.00364, algorithm 1; order 2.
     """
-    for t, s in walk(x, times, schedule):
+    for t, s in time_pairs(x, times, schedule):
         p, sigma_t, sigma_s = denoiser(x, t), schedule.sigma[t], schedule.sigma[s]
         x_next = schedule.signal[s] * combine((1, p.x0), (sigma_s, p.eps))
         if sigma_s > 0 and sigma_t <= 1000:
-            bend = (denoiser(x_next, s).eps - p.eps) / 2  # mean slope less the first
-            x_next = x_next + schedule.signal[s] * (sigma_s - sigma_t) * bend
+            correction = (denoiser(x_next, s).eps - p.eps) / 2  # mean slope less the first
+            x_next = x_next + schedule.signal[s] * (sigma_s - sigma_t) * correction
         yield Step(t, s, x, p, x_next)
         x = x_next
 
@@ -161,17 +162,18 @@ def dpmpp_2m(
     *,
     generator: Generator = None,
 ) -> Iterator[Step]:
-    """DPM-Solver++(2M): exact for a straight line of x0 through this prediction and the one before.
+    """DPM-Solver++(2M): x0 is held, over a step, at its value half the step on in lambda, on the straight line through
+    this prediction and the one before; a step is off by O(h^3), h its length in lambda.
 
     The first step and the one to sigma = 0 take this prediction alone. Args, yields and raises as `ddpm`; no noise
     is drawn.
     Source: Lu et al. (2022), arXiv 2211.01095, algorithm 2, with lambda = -log sigma; order 2.
     """
-    said = []
-    for t, s in walk(x, times, schedule):
+    history = []
+    for t, s in time_pairs(x, times, schedule):
         p = denoiser(x, t)
-        said = [*said[-1:], (t, p.x0)]
-        x_next = held(x, leaning(said, s, schedule), t, s, schedule)
+        history = [*history[-1:], (t, p.x0)]
+        x_next = exponential_step(x, extrapolated_x0(history, s, schedule), t, s, schedule)
         yield Step(t, s, x, p, x_next)
         x = x_next
 
@@ -192,57 +194,60 @@ def unipc(
     raises as `ddpm`; no noise is drawn.
     Source: Zhao et al. (2023), arXiv 2302.04867, algorithms 1 and 2 for x0, p = 2, B(h) = e^h - 1; order 3.
     """
-    start, said = x, []  # the corrected x at the last time; when it was asked, and x0 as predicted then
-    for t, s in walk(x, times, schedule):
+    start, history = x, []  # start: the corrected x at the last time
+    for t, s in time_pairs(x, times, schedule):
         p = denoiser(x, t)
-        said = [*said[-2:], (t, p.x0)]
-        start = corrected(start, said, schedule)
-        x_next = held(start, leaning(said, s, schedule), t, s, schedule)
+        history = [*history[-2:], (t, p.x0)]
+        start = corrected(start, history, schedule)
+        x_next = exponential_step(start, extrapolated_x0(history, s, schedule), t, s, schedule)
         yield Step(t, s, x, p, x_next)
         x = x_next
 
 
-Said = Sequence[tuple[int, torch.Tensor]]
+History = Sequence[tuple[int, torch.Tensor]]  # (time, x0 as predicted then), the latest last
 
 
-def held(x: torch.Tensor, x0: torch.Tensor, t: int, s: int, schedule: NoiseSchedule) -> torch.Tensor:
-    """Where the flow takes x from t to s if x0 stays the same all the way: exactly, however long the step."""
+def exponential_step(x: torch.Tensor, x0: torch.Tensor, t: int, s: int, schedule: NoiseSchedule) -> torch.Tensor:
+    """Where the flow takes x from t to s if x0 stays the same all the way: exactly, however long the step.
+
+    Source: Lu et al. (2022), arXiv 2211.01095: the solver of order 1, which is DDIM.
+    """
     shrink = schedule.sigma[s] / schedule.sigma[t]
     return combine((schedule.noise[s] / schedule.noise[t], x), (schedule.signal[s] * (1 - shrink), x0))
 
 
-def leaning(said: Said, s: int, schedule: NoiseSchedule) -> torch.Tensor:
+def extrapolated_x0(history: History, s: int, schedule: NoiseSchedule) -> torch.Tensor:
     """x0 half a step on towards s, on the straight line in lambda = -log sigma through the last two predictions.
 
-    The first step has no line to follow, and the one to sigma = 0 no half. said: (time, x0), the latest last.
+    The first step has no line to follow, and the one to sigma = 0 no half.
     """
-    *_, (t, x0) = said
-    if len(said) < 2 or s == 0:
+    *_, (t, x0) = history
+    if len(history) < 2 or s == 0:
         return x0
-    last, x0_last = said[-2]
+    last, x0_last = history[-2]
     ahead = _lambda_step(t, s, schedule) / _lambda_step(last, t, schedule) / 2
     return combine((1 + ahead, x0), (-ahead, x0_last))
 
 
-def corrected(start: torch.Tensor, said: Said, schedule: NoiseSchedule) -> torch.Tensor:
+def corrected(start: torch.Tensor, history: History, schedule: NoiseSchedule) -> torch.Tensor:
     """UniC-2: the last step taken again from where it began, now that x0 is predicted at its end too.
 
     The first step takes the mean of its two predictions; later ones are exact for the parabola through three.
     Source: Zhao et al. (2023), arXiv 2302.04867, theorem 3.1 with r = (-h_last / h, 1), in -h as x0 is predicted.
     """
-    if len(said) < 2:
+    if len(history) < 2:
         return start
-    (before, x0_before), (t, x0) = said[-2:]
-    bent = (x0 + x0_before) / 2
-    if len(said) > 2:
-        first, x0_first = said[-3]
+    (before, x0_before), (t, x0) = history[-2:]
+    x0_mean = (x0 + x0_before) / 2  # over the step, each time weighed as the exponential integrator does
+    if len(history) > 2:
+        first, x0_first = history[-3]
         h, h_last = _lambda_step(before, t, schedule), _lambda_step(first, before, schedule)
         phi = -math.expm1(-h) / h - 1
         b_1, b_2 = phi / math.expm1(-h), -2 * (phi / h + 0.5) / math.expm1(-h)
-        on_first = (b_1 - b_2) / (1 + h_last / h) * -h / h_last
-        on_now = b_1 + on_first * h_last / h if h_last < math.inf else b_1
-        bent = combine((1 - on_now - on_first, x0_before), (on_now, x0), (on_first, x0_first))
-    return held(start, bent, before, t, schedule)
+        w_first = (b_1 - b_2) / (1 + h_last / h) * -h / h_last
+        w_now = b_1 + w_first * h_last / h if h_last < math.inf else b_1
+        x0_mean = combine((1 - w_now - w_first, x0_before), (w_now, x0), (w_first, x0_first))
+    return exponential_step(start, x0_mean, before, t, schedule)
 
 
 def _lambda_step(t: int, s: int, schedule: NoiseSchedule) -> float:
@@ -273,7 +278,7 @@ def terms(
     Args:
         name, denoiser, schedule: of the walk. steps: the walk up to i at least.
         noise: the fresh noise that step drew, where it draws any. eta: ddim's.
-    Raises: ValueError for an unknown name, or an i outside the steps.
+    Raises: ValueError for an unknown name, one without arrows of its own here, or an i outside the steps.
     Source: each sampler's own; here every one in the variance-preserving x.
     """
     named_sampler(name)
@@ -296,22 +301,24 @@ def terms(
         return [Term("x0", signal_s, x0), Term("eps", math.sqrt(max(1 - b - fresh**2, 0)), eps), *drawn]
     if name in ("dpmpp_2m", "unipc"):
         ratio, gain = float(schedule.noise[s] / schedule.noise[t]), signal_s * (1 - sigma_s / sigma)
-        said = [(past.t, past.prediction.x0) for past in steps[: i + 1]]
+        history = [(past.t, past.prediction.x0) for past in steps[: i + 1]]
         out = [Term("x", ratio, x)]
         if name == "unipc":
             start = steps[0].x
             for j in range(i + 1):
-                start = corrected(start, said[max(0, j - 2) : j + 1], schedule)
+                start = corrected(start, history[max(0, j - 2) : j + 1], schedule)
             out.append(Term("correction", ratio, start - x))
         if i == 0 or s == 0:
             return [*out, Term("x0", gain, x0)]
-        ahead = _lambda_step(t, s, schedule) / _lambda_step(said[-2][0], t, schedule) / 2
-        return [*out, Term("x0", gain * (1 + ahead), x0), Term("x0_last", -gain * ahead, said[-2][1])]
+        ahead = _lambda_step(t, s, schedule) / _lambda_step(history[-2][0], t, schedule) / 2
+        return [*out, Term("x0", gain * (1 + ahead), x0), Term("x0_last", -gain * ahead, history[-2][1])]
     ratio = signal_s / float(schedule.signal[t])
     if name == "euler_ancestral":
         down = sigma_s**2 / sigma
         up = math.sqrt(sigma_s**2 - down**2)
         return [Term("x", ratio, x), Term("eps", signal_s * (down - sigma), eps), Term("z", signal_s * up, z)]
+    if name not in ("euler", "heun"):
+        raise ValueError(f"no arrows are known for the sampler {name!r}: add its terms")
     stride = signal_s * (sigma_s - sigma)
     if name == "heun" and s > 0 and sigma <= 1000:
         after = denoiser(combine((ratio, x), (stride, eps)), s).eps
@@ -321,9 +328,9 @@ def terms(
 
 @dataclass(frozen=True)
 class Sampler:
-    """A row of `SAMPLERS`: the walk, its order of convergence, denoiser calls a step, whether it draws noise."""
+    """A row of `SAMPLERS`: its steps, its order of convergence, denoiser calls a step, whether it draws noise."""
 
-    walk: Callable[..., Iterator[Step]]
+    steps: Callable[..., Iterator[Step]]
     title: str
     order: int
     calls: int = 1
@@ -343,7 +350,7 @@ class Sampler:
         unknown = set(options) - set(self.options)
         if unknown:
             raise ValueError(f"{self.title} takes {', '.join(self.options) or 'no options'}, got {sorted(unknown)}")
-        return self.walk(denoiser, schedule, x, times, generator=generator, **options)
+        return self.steps(denoiser, schedule, x, times, generator=generator, **options)
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -364,7 +371,7 @@ def named_sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 
-def walk(x: torch.Tensor, times: Times, schedule: NoiseSchedule) -> list[tuple[int, int]]:
+def time_pairs(x: torch.Tensor, times: Times, schedule: NoiseSchedule) -> list[tuple[int, int]]:
     """The pairs (t, s) of a walk, once x and times are seen to be fit for one. Raises: ValueError if they are not."""
     if not x.is_floating_point() or not x.isfinite().all():
         raise ValueError(f"x must be finite floats, got {x.dtype} with {int((~x.isfinite()).sum())} not finite")

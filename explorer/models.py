@@ -85,12 +85,12 @@ def defaults(option: str = "") -> dict[str, Any]:
     from core import weights
     from core.networks.unet import UNetConfig
     from core.networks.vae import VAEConfig
-    from core.pipeline import suited
+    from core.scheduler import default_sampling
 
-    found = suited({}, title(option))
+    found = default_sampling({}, title(option))
     with suppress(ValueError, KeyError, TypeError):  # what cannot be read is said by `loaded`
         folder = _folder(title(option))
-        found = suited(weights.read_json(folder / "scheduler" / "scheduler_config.json"))
+        found = default_sampling(weights.read_json(folder / "scheduler" / "scheduler_config.json"))
         unet, vae = (
             weights.read_config(kind, weights.read_json(folder / part / "config.json"))
             for part, kind in (("unet", UNetConfig), ("vae", VAEConfig))

@@ -22,18 +22,19 @@ class Record:
     pooled: Tensor | None = None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """softmax(q k^T / sqrt(d)) v in ``heads`` heads, and the softmax itself.
 
     Shapes: q (B, N, C), k and v (B, L, C) -> (B, N, C) and (B, heads, N, L), the latter in float32 at least: scores
-    can leave the range of float16. Where ``seen`` (B, 1, 1, L) is False, nothing looks.
+    can leave the range of float16. mask: the attention mask (B, 1, 1, L), True = attended; where it is False, a key is
+    masked out: its weight is 0.
     Source: Vaswani et al. (2017), arXiv 1706.03762, equation 1.
     """
     dtype = v.dtype
     q, k, v = (split_heads(x, heads).float() if dtype.itemsize < 4 else split_heads(x, heads) for x in (q, k, v))
     scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-    if seen is not None:
-        scores = scores.masked_fill(~seen, -torch.inf)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
     weights = torch.softmax(scores, dim=-1)
     return merge_heads(weights @ v).to(dtype), weights
 
@@ -47,7 +48,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Queries from ``x`` look at keys and values from ``context`` (or from ``x`` itself).
+    """Queries from ``x`` attend to keys and values from ``context`` (cross-attention), or from ``x`` (self-attention).
 
     upcast: keys and queries are too large for float16, as in Stable Diffusion 2.1. CUDA's fused attention sums in
     float32 anyway; elsewhere the layer then computes in float32.
@@ -69,32 +70,32 @@ class Attention(nn.Module):
         context: Tensor | None = None,
         record: Record | None = None,
         name: str = "",
-        seen: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """x (B, N, C), context (B, L, D) -> (B, N, C); nothing looks at rows of context where ``seen`` is False."""
+        """x (B, N, C), context (B, L, D) -> (B, N, C); mask (B, 1, 1, L) of the context, True = attended."""
         context = x if context is None else context
         q, k, v = self.to_q(x), self.to_k(context), self.to_v(context)
         if self.upcast and not x.is_cuda:
             q, k, v = q.float(), k.float(), v.float()
         if record is None:  # the same sum without keeping the weights
             q, k, v = (split_heads(y, self.heads) for y in (q, k, v))
-            out = merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
+            out = merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
         else:
-            out, weights = attend(q, k, v, self.heads, seen)
+            out, weights = attend(q, k, v, self.heads, mask)
             record.attention[name] = weights
         return self.to_out[0](out.to(x.dtype))
 
 
 def not_padding(context: Tensor) -> Tensor:
-    """Which rows of a context (B, L, D) are not all zero, as (B, 1, 1, L); every row where none is."""
-    seen = (context != 0).any(dim=-1)
-    return (seen | ~seen.any(dim=1, keepdim=True))[:, None, None]
+    """The attention mask (B, 1, 1, L) of a context (B, L, D): True where a row is not all zero; all True if none is."""
+    mask = (context != 0).any(dim=-1)
+    return (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
 
 
 class AttentionPooling(nn.Module):
-    """A whole text in one vector: its mean looks at all words and at itself, as `attend` does.
+    """A whole text in one vector: its mean is the query, all words and the mean itself are keys and values.
 
-    Shapes: (B, L, D) -> (B, D). Rows where ``seen`` (B, 1, 1, L) is False count nowhere.
+    Shapes: (B, L, D) -> (B, D); mask (B, 1, 1, L), True = attended. What is masked out is not in the mean either.
     Source: Radford et al. (2021), arXiv 2103.00020, section 2.4 (there over a picture); for text as in DeepFloyd IF.
     """
 
@@ -106,11 +107,11 @@ class AttentionPooling(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn(1, channels) / channels**0.5)
         self.k_proj, self.q_proj, self.v_proj = (nn.Linear(channels, channels) for _ in range(3))
 
-    def forward(self, x: Tensor, seen: Tensor | None = None, record: Record | None = None) -> Tensor:
-        there = torch.ones_like(x[..., :1]) if seen is None else seen[:, 0, 0, :, None].to(x)
-        mean = (x * there).sum(1, keepdim=True) / there.sum(1, keepdim=True) + self.positional_embedding
+    def forward(self, x: Tensor, mask: Tensor | None = None, record: Record | None = None) -> Tensor:
+        attended = torch.ones_like(x[..., :1]) if mask is None else mask[:, 0, 0, :, None].to(x)
+        mean = (x * attended).sum(1, keepdim=True) / attended.sum(1, keepdim=True) + self.positional_embedding
         x = torch.cat([mean, x], dim=1)
-        mask = None if seen is None else F.pad(seen, (1, 0), value=True)
+        mask = None if mask is None else F.pad(mask, (1, 0), value=True)  # the mean is attended
         out, weights = attend(self.q_proj(mean), self.k_proj(x), self.v_proj(x), self.heads, mask)
         if record is not None:
             record.pooled = weights[:, :, 0]
@@ -133,8 +134,8 @@ class TextEmbedding(nn.Module):
         self.norm2 = nn.LayerNorm(time_channels)
         nn.init.zeros_(self.norm2.weight)
 
-    def forward(self, context: Tensor, seen: Tensor | None = None, record: Record | None = None) -> Tensor:
-        return self.norm2(self.proj(self.pool(self.norm1(context), seen, record)))
+    def forward(self, context: Tensor, mask: Tensor | None = None, record: Record | None = None) -> Tensor:
+        return self.norm2(self.proj(self.pool(self.norm1(context), mask, record)))
 
 
 class GEGLU(nn.Module):
@@ -150,6 +151,8 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """An MLP on every row by itself, four times as wide inside, with GEGLU: (B, N, C) -> (B, N, C)."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.net = nn.ModuleList([GEGLU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)])
@@ -172,16 +175,16 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, context: Tensor, record: Record | None, name: str, seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, record: Record | None, name: str, mask: Tensor | None) -> Tensor:
         x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), context, record, name, seen)
+        x = x + self.attn2(self.norm2(x), context, record, name, mask)
         return x + self.ff(self.norm3(x))
 
 
 class SpatialTransformer(nn.Module):
-    """A transformer over the H * W places of a feature map, added to the map.
+    """A transformer over the H * W positions of a feature map, added to the map.
 
-    Shapes: x (B, C, H, W), context (B, L, D) -> (B, C, H, W).
+    Shapes: x (B, C, H, W), context (B, L, D) -> (B, C, H, W); mask (B, 1, 1, L) of the context, True = attended.
     Source: Rombach et al. (2022), arXiv 2112.10752, section 3.3 and appendix E.2.1.
     """
 
@@ -211,13 +214,13 @@ class SpatialTransformer(nn.Module):
         context: Tensor,
         record: Record | None = None,
         name: str = "",
-        seen: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         height, width = x.shape[-2:]
         h = self.norm(x)
         h = self.proj_in(to_rows(h)) if self.linear else to_rows(self.proj_in(h))
         for i, block in enumerate(self.transformer_blocks):
-            h = block(h, context, record, f"{name}.{i}", seen)
+            h = block(h, context, record, f"{name}.{i}", mask)
         h = to_map(self.proj_out(h), height, width) if self.linear else self.proj_out(to_map(h, height, width))
         return x + h
 
@@ -231,7 +234,7 @@ def to_map(x: Tensor, height: int, width: int) -> Tensor:
 
 
 class PixelAttention(nn.Module):
-    """Single-head self-attention over the places of a feature map, for the middle of a VAE."""
+    """Single-head self-attention over the positions of a feature map (B, C, H, W), for the middle of a VAE."""
 
     def __init__(self, channels: int, *, groups: int):
         super().__init__()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
-    """The noise amount as waves: cos and sin of t at ``half = dim / 2`` frequencies 10,000^(-i / half), i = 0, 1, ...
+    """Sinusoidal embedding of t: its cos and sin at ``half = dim / 2`` frequencies 10,000^(-i / half), i = 0, 1, ...
 
     Args:
         t: times, shape (B,).
@@ -24,15 +24,18 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 
 
 class TimestepMLP(nn.Module):
-    """Two linear layers that turn the waves into the vector every residual block is shifted by."""
+    """Two linear layers from the sinusoidal features (B, dim_in) to the time embedding (B, dim_out).
+
+    Every residual block adds a linear map of it to all positions of its feature map.
+    """
 
     def __init__(self, dim_in: int, dim_out: int):
         super().__init__()
         self.linear_1 = nn.Linear(dim_in, dim_out)
         self.linear_2 = nn.Linear(dim_out, dim_out)
 
-    def forward(self, waves: Tensor) -> Tensor:
-        return self.linear_2(F.silu(self.linear_1(waves)))
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(features)))
 
 
 class ResnetBlock(nn.Module):

@@ -9,8 +9,6 @@ from torch.nn import functional as F
 from core.networks.attention import Record, SpatialTransformer, TextEmbedding, not_padding
 from core.networks.layers import Downsample, ResnetBlock, TimestepMLP, Upsample, timestep_embedding
 
-Words = tuple[Tensor, Tensor | None]  # the context (B, L, D), and which of its rows may be looked at
-
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -23,8 +21,8 @@ class UNetConfig:
         Diffusion's own; 2 and more spare small machines the full resolution.
     attention_head_dim: the number of heads, for all levels or for each (the name is an old mistake that files keep).
     upcast_attention: attention in float32 where the rest is in half precision.
-    zero_is_padding: rows of the context that are all zero stand for no word, and nothing looks at them, unless there is
-        nothing else. False where there are none, as in Stable Diffusion, whose U-Net looks at states of padding.
+    zero_is_padding: rows of the context that are all zero stand for no word and are masked out, unless all are zero.
+        False where there are none, as in Stable Diffusion, whose U-Net attends to the states of padding.
     addition_embed_type: "text" adds the pooled words to the time embedding, in ``addition_embed_type_num_heads`` heads.
     """
 
@@ -70,7 +68,11 @@ class UNetConfig:
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution, each followed by a transformer where there is one for it."""
+    """Residual blocks at one resolution, each followed by a transformer where there is one for it.
+
+    All levels take x (B, C, H, W), the time embedding (B, time_channels), the context (B, L, D) and its attention mask
+    (B, 1, 1, L), True = attended; None attends to all.
+    """
 
     def __init__(self, config: UNetConfig, level: int, channels_in: list[int], transformers: int):
         super().__init__()
@@ -92,15 +94,18 @@ class Level(nn.Module):
             for _ in range(transformers)
         )
 
-    def layer(self, i: int, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str) -> Tensor:
+    def layer(
+        self, i: int, x: Tensor, time: Tensor, context: Tensor, mask: Tensor | None, record: Record | None, name: str
+    ) -> Tensor:
         x = self.resnets[i](x, time)
         if i < len(self.attentions):
-            context, seen = words
-            x = self.attentions[i](x, context, record, f"{name}.attentions.{i}", seen)
+            x = self.attentions[i](x, context, record, f"{name}.attentions.{i}", mask)
         return x
 
 
 class DownLevel(Level):
+    """One level of the down path: (B, c_in, H, W) -> (B, c_out, H / 2, W / 2), rounded up; the last keeps H and W."""
+
     def __init__(self, config: UNetConfig, level: int):
         widths, n = config.block_out_channels, config.layers_per_block
         channels_in = [widths[max(level - 1, 0)], *[widths[level]] * (n - 1)]
@@ -109,34 +114,41 @@ class DownLevel(Level):
         self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[level], symmetric=True)])
 
     def forward(
-        self, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str
+        self, x: Tensor, time: Tensor, context: Tensor, mask: Tensor | None, record: Record | None, name: str
     ) -> tuple[Tensor, list[Tensor]]:
-        """The map that goes on, and every map left for the way up."""
-        left = []
+        """The map that goes on, and the skip connections: every map that the up path will be given."""
+        skips = []
         for i in range(len(self.resnets)):
-            x = self.layer(i, x, time, words, record, name)
-            left.append(x)
+            x = self.layer(i, x, time, context, mask, record, name)
+            skips.append(x)
         keep(record, name, x)
         for downsample in self.downsamplers:
             x = downsample(x)
-            left.append(x)
-        return x, left
+            skips.append(x)
+        return x, skips
 
 
 class MidLevel(Level):
+    """The bottom of the U: residual block, transformer, residual block; (B, C, H, W) -> (B, C, H, W)."""
+
     def __init__(self, config: UNetConfig):
         level = len(config.block_out_channels) - 1
         super().__init__(config, level, [config.block_out_channels[level]] * 2, 1)
 
-    def forward(self, x: Tensor, time: Tensor, words: Words, record: Record | None, name: str) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, context: Tensor, mask: Tensor | None, record: Record | None, name: str
+    ) -> Tensor:
         for i in range(len(self.resnets)):
-            x = self.layer(i, x, time, words, record, name)
+            x = self.layer(i, x, time, context, mask, record, name)
         keep(record, name, x)
         return x
 
 
 class UpLevel(Level):
-    """Every residual block takes one map that the way down has left, laid beside its own channels."""
+    """One level of the up path: every residual block is given a skip connection, concatenated to its channels.
+
+    Shapes: (B, c_in, H, W) -> (B, c_out, ...), as high and wide as the next skip connection; the last keeps H and W.
+    """
 
     def __init__(self, config: UNetConfig, level: int):
         widths, n = config.block_out_channels, config.layers_per_block
@@ -149,11 +161,18 @@ class UpLevel(Level):
         self.upsamplers = nn.ModuleList([Upsample(widths[level])] if level > 0 else [])
 
     def forward(
-        self, x: Tensor, skips: list[Tensor], time: Tensor, words: Words, record: Record | None, name: str
+        self,
+        x: Tensor,
+        skips: list[Tensor],
+        time: Tensor,
+        context: Tensor,
+        mask: Tensor | None,
+        record: Record | None,
+        name: str,
     ) -> Tensor:
-        """``skips`` is what the way down has left; its last maps are taken away."""
+        """``skips`` are the skip connections of the down path; those that are used are popped from its end."""
         for i in range(len(self.resnets)):
-            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, words, record, name)
+            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), time, context, mask, record, name)
         keep(record, name, x)
         for upsample in self.upsamplers:
             x = upsample(x, size=tuple(skips[-1].shape[-2:]))
@@ -163,8 +182,8 @@ class UpLevel(Level):
 class UNet(nn.Module):
     """(x_t, t, words) -> the network's answer (noise, picture or v: its checkpoint says), same shape as x_t.
 
-    Source: Ronneberger et al. (2015), arXiv 1505.04597 (the U and its skips); Rombach et al. (2022), arXiv 2112.10752
-    (cross-attention, section 3.3).
+    Source: Ronneberger et al. (2015), arXiv 1505.04597 (the U and its skip connections); Rombach et al. (2022),
+    arXiv 2112.10752 (cross-attention, section 3.3).
     """
 
     def __init__(self, config: UNetConfig):
@@ -200,7 +219,7 @@ class UNet(nn.Module):
             pooled: which pictures are told of their words in one vector too, (B,) of True and False, and not by
                 cross-attention alone; all if None. Of meaning with ``addition_embed_type`` alone.
             record: filled with every cross-attention and feature map on the way, if given.
-            skips: False lays zeros beside the way up in place of what the way down has left, to see what they are for.
+            skips: False replaces the skip connections by zeros, to see what they are for.
         Returns: (B, out_channels, H, W).
         Raises: ValueError if the shapes do not fit the config.
         """
@@ -216,20 +235,21 @@ class UNet(nn.Module):
         if t.shape != x.shape[:1]:
             raise ValueError(f"t must have shape ({len(x)},), got {tuple(t.shape)}")
 
-        words = context, not_padding(context) if c.zero_is_padding else None
+        mask = not_padding(context) if c.zero_is_padding else None
         time = self.time_embedding(timestep_embedding(t, c.block_out_channels[0]).to(x.dtype))
         if c.addition_embed_type == "text":
-            text = self.add_embedding(*words, record)
+            text = self.add_embedding(context, mask, record)
             time = time + (text if pooled is None else pooled[:, None] * text)
         x = self.conv_in(F.pixel_unshuffle(x, c.patch_size))
-        left = [x]
+        connections = [x]
         for level, block in enumerate(self.down_blocks):
-            x, more = block(x, time, words, record, f"down_blocks.{level}")
-            left += more
-        left = left if skips else [torch.zeros_like(features) for features in left]
-        x = self.mid_block(x, time, words, record, "mid_block")
+            x, more = block(x, time, context, mask, record, f"down_blocks.{level}")
+            connections += more
+        if not skips:
+            connections = [torch.zeros_like(features) for features in connections]
+        x = self.mid_block(x, time, context, mask, record, "mid_block")
         for level, block in enumerate(self.up_blocks):
-            x = block(x, left, time, words, record, f"up_blocks.{level}")
+            x = block(x, connections, time, context, mask, record, f"up_blocks.{level}")
         return F.pixel_shuffle(self.conv_out(F.silu(self.conv_norm_out(x))), c.patch_size)
 
 

@@ -49,7 +49,7 @@ class VAEConfig:
 
 
 class Block(nn.Module):
-    """Residual blocks, then a change of size unless it is the last one."""
+    """Residual blocks, then down- or upsampling by 2 unless it is the last one: (B, c_in, H, W) -> (B, c_out, ...)."""
 
     def __init__(self, c_in: int, c_out: int, layers: int, groups: int, resize: nn.Module | None, resize_name: str):
         super().__init__()
@@ -66,6 +66,8 @@ class Block(nn.Module):
 
 
 class MidBlock(nn.Module):
+    """Residual block, self-attention if wanted, residual block: (B, C, h, w) -> (B, C, h, w)."""
+
     def __init__(self, channels: int, groups: int, attention: bool):
         super().__init__()
         self.resnets = nn.ModuleList([ResnetBlock(channels, channels, groups=groups, eps=1e-6) for _ in range(2)])
@@ -79,6 +81,11 @@ class MidBlock(nn.Module):
 
 
 class Encoder(nn.Module):
+    """Pictures as patches, (B, in_channels p^2, H / p, W / p), to mean and log variance, (B, 2 latent_channels, h, w).
+
+    p is ``patch_size``, h = H / factor, w = W / factor.
+    """
+
     def __init__(self, c: VAEConfig):
         super().__init__()
         widths, last = c.block_out_channels, len(c.block_out_channels) - 1
@@ -106,6 +113,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Latents (B, latent_channels, h, w) to pictures as patches, (B, out_channels p^2, H / p, W / p)."""
+
     def __init__(self, c: VAEConfig):
         super().__init__()
         widths, last = c.block_out_channels[::-1], len(c.block_out_channels) - 1

@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.denoiser import Denoiser
-from core.pipeline import ClassToImage, TextToImage, network_denoiser, style_of
+from core.pipeline import ClassToImage, TextToImage, start_noise
 from core.samplers import named_sampler
+from core.style import style_of
 from core.training.batches import STYLES
 from core.training.commands import Parser, bounded, replacing
 from core.training.objectives import Classifier
@@ -61,12 +62,11 @@ def walk(
     ask: the denoiser of some of the rows. steps: the card's if None.
     """
     times, scale = model.plan(steps)
-    sampler, c = named_sampler(model.default("sampler")), model.unet.config
+    sampler = named_sampler(model.default("sampler"))
     for start in tqdm(range(0, len(seeds), batch), desc="pictures"):
         rows = range(start, min(start + batch, len(seeds)))
         noises = [torch.Generator().manual_seed(seeds[i]) for i in rows]
-        shape = (1, c.in_channels, c.sample_size, c.sample_size)
-        x = torch.cat([torch.randn(shape, generator=noise) for noise in noises]).to(model.device)
+        x = start_noise(model.unet, noises)
         *_, last = sampler(ask(rows), model.schedule, scale * x, times, generator=noises)
         yield last.x_next
 
@@ -76,8 +76,7 @@ def asking(model: TextToImage, prompts: Sequence[str], guidance: float, style: f
     named, rest = zip(*map(style_of, prompts), strict=True)
     words, empty, *alone = (model.text(said).to(model.unet.conv_in.weight) for said in (prompts, [""], named, rest))
     beside = (alone[0], alone[1], style) if any(named) else None
-    kind = model.scheduler.get("prediction_type", "epsilon")
-    return network_denoiser(model.unet, model.schedule, kind, words, empty, guidance, style=beside)
+    return model.denoiser(words, empty, guidance, style=beside)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from core.denoiser import velocity
+from core.denoiser import TARGETS
 from core.forward import add_noise, randn_like
 from core.schedule import NoiseSchedule
 
@@ -72,14 +72,6 @@ class Progress:
     pictures_per_second: float
     seconds_left: float
     network: nn.Module
-
-
-# What the network is asked to say about x_t, by the name that checkpoints use.
-TARGETS = {
-    "epsilon": lambda x0, eps, alpha_bar_t: eps,
-    "sample": lambda x0, eps, alpha_bar_t: x0,
-    "v_prediction": velocity,
-}
 
 
 class Denoising(nn.Module):

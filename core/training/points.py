@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from core.denoiser import Denoiser, Prediction
+from core.denoiser import READINGS, TARGETS, Denoiser, Prediction
 from core.forward import add_noise
 from core.mixtures import GaussianMixture
 from core.networks.points import PointNetwork
-from core.pipeline import READINGS
 from core.schedule import NoiseSchedule
-from core.training.loop import TARGETS, Progress, TrainConfig, train
+from core.training.loop import Progress, TrainConfig, train
 
 BATCH, EACH, EVERY = 256, 256, 16  # points a step; points and distance of the times that a loss is measured at
 
@@ -29,7 +28,7 @@ def learn(
     return train(network, batches, schedule, config, generator=noise)
 
 
-def network_denoiser(network: nn.Module, schedule: NoiseSchedule, prediction: str) -> Denoiser:
+def unconditional_denoiser(network: nn.Module, schedule: NoiseSchedule, prediction: str) -> Denoiser:
     """A network without context as a `Denoiser`, its answer read as what it was trained to say."""
 
     @torch.no_grad()

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from core import datasets, weights
 from core.networks.unet import UNet
 from core.networks.vae import VAE
-from core.pipeline import class_context, network_denoiser, noise_schedule
+from core.pipeline import class_context, network_denoiser
 from core.samplers import SAMPLERS
 from core.schedule import NoiseSchedule
+from core.scheduler import noise_schedule
 from core.training import batches, prepare
 from core.training.commands import replacing
 from core.training.loop import Denoising

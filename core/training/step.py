@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.denoiser import TARGETS
 from core.forward import add_noise
 from core.schedule import NoiseSchedule
-from core.training.loop import TARGETS
 
 
 @dataclass(frozen=True, eq=False)

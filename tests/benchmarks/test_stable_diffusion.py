@@ -19,7 +19,8 @@ import transformers
 from core import weights
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
-from core.pipeline import TextToImage, noise_schedule
+from core.pipeline import TextToImage
+from core.scheduler import noise_schedule
 from core.text import TextEncoder, token_ids
 from core.weights import Card
 

@@ -1,4 +1,4 @@
-"""CLIP against open_clip's own model, and ways toward a sentence against closed forms and numpy."""
+"""CLIP against open_clip's own model, and ascents toward a sentence against closed forms and numpy."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core import checks, weights
-from core.clip import CLIP, Canvas, codes, look, pixels, spectrum, squares, toward
+from core.clip import CLIP, Parametrisation, ascend, codes, pixels, random_crops, similarity, spectrum
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +62,26 @@ class Flat:
         return torch.nn.functional.normalize(x.flatten(1), dim=1)
 
 
-def test_a_way_begins_where_the_slope_is_and_ends_at_the_sentence():
-    """cos(w, x) = w x / |x| has the slope g = (w - cos x / |x|) / |x|; Adam's first move is rate g / (|g| + 1e-8)."""
+def test_an_ascent_begins_along_the_gradient_and_ends_at_the_sentence():
+    """cos(w, x) = w x / |x| has the gradient g = (w - cos x / |x|) / |x|; Adam's first move is lr g / (|g| + 1e-8)."""
     start, wanted = (torch.randn(1, 3, 4, 4, generator=seeded(i), dtype=torch.float64) for i in (0, 1))
-    clip, canvas = Flat(wanted), Canvas(start, lambda x: x, 0.05)
-    way = list(toward(clip, "", canvas, moves=200))
+    clip, plain = Flat(wanted), Parametrisation(start, lambda x: x, 0.05)
+    way = list(ascend(clip, "", plain, moves=200))
     w, x = clip.wanted.numpy(), start.flatten().numpy()
     cosine = w @ x / np.linalg.norm(x)
-    slope = (w - cosine * x / np.linalg.norm(x)) / np.linalg.norm(x)
+    gradient = (w - cosine * x / np.linalg.norm(x)) / np.linalg.norm(x)
     assert len(way) == 201 and torch.equal(way[0].picture, start) and way[0].likeness == pytest.approx(cosine)
     moved = (way[1].picture - start).flatten().numpy()
-    np.testing.assert_allclose(way[0].slope.flatten(), slope, rtol=1e-9)
-    np.testing.assert_allclose(moved, 0.05 * slope / (np.abs(slope) + 1e-8), rtol=1e-9)
-    assert way[-1].likeness > 0.999 and way[-1].seen == way[-1].likeness
-    assert torch.equal(start, canvas.start) and not way[-1].picture.requires_grad
+    np.testing.assert_allclose(way[0].gradient.flatten(), gradient, rtol=1e-9)
+    np.testing.assert_allclose(moved, 0.05 * gradient / (np.abs(gradient) + 1e-8), rtol=1e-9)
+    assert way[-1].likeness > 0.999 and way[-1].objective == way[-1].likeness
+    assert torch.equal(start, plain.start) and not way[-1].picture.requires_grad
 
 
 def test_crops_are_squares_of_the_picture():
-    """Everywhere in it, of 18 to 30 cells of 30; what is looked at are these, each as large as the tower takes it."""
+    """Everywhere in it, of 18 to 30 cells of 30; the objective takes these, each as large as the image tower wants."""
     picture, wanted = torch.rand(1, 3, 30, 40, generator=seeded()), torch.randn(1, 3, 4, 4, generator=seeded(1))
-    places = squares(picture, 400, seeded())
+    places = random_crops(picture, 400, seeded())
     assert {n for _, _, n in places} == set(range(18, 31))
     assert {top for top, _, _ in places} == set(range(13)) and {left for _, left, _ in places} == set(range(23))
     assert max(top + n for top, _, n in places) == 30 and max(left + n for _, left, n in places) == 40
@@ -89,10 +89,10 @@ def test_crops_are_squares_of_the_picture():
     parts = [picture[..., top : top + n, left : left + n] for top, left, n in places[:5]]
     small = torch.cat([torch.nn.functional.interpolate(one, (4, 4), mode="bilinear") for one in parts]).flatten(1)
     cosines = torch.nn.functional.cosine_similarity(small, wanted.flatten()[None])
-    assert float(look(space, picture, places[:5], space.wanted)) == pytest.approx(float(cosines.mean()), abs=1e-6)
+    assert float(similarity(space, picture, places[:5], space.wanted)) == pytest.approx(float(cosines.mean()), abs=1e-6)
 
 
-def test_canvases_draw_pictures(clip):
+def test_parametrisations_draw_pictures(clip):
     waves = spectrum(16, seeded())
     f = np.maximum(np.hypot(np.fft.fftfreq(16)[:, None], np.fft.rfftfreq(16)), 1 / 16)
     z = waves.start.numpy().astype(np.float64)
@@ -108,16 +108,16 @@ def test_canvases_draw_pictures(clip):
 
 @pytest.mark.parametrize("crops", [0, 3])
 @pytest.mark.parametrize("kind", ["pixels", "spectrum", "codes"])
-def test_the_check_sees_a_way_that_begins_otherwise(clip, kind, crops):
+def test_the_check_sees_an_ascent_that_begins_otherwise(clip, kind, crops):
     vae, _ = weights.load("emoji/vae")
-    canvas = {"pixels": pixels, "spectrum": spectrum, "codes": lambda *a: codes(vae, *a)}[kind](64, seeded(1))
-    first, second = toward(clip, "red apple", canvas, moves=1, crops=crops, generator=seeded(2))
-    assert all(check.ok for check in checks.way_begun(first, second, "red apple", canvas, clip))
-    back = replace(second, numbers=2 * first.numbers - second.numbers)
-    aside = replace(first, slope=first.slope.roll(1, 2)), replace(second, numbers=second.numbers.roll(1, 2))
-    steeper = replace(first, slope=1.5 * first.slope)
+    parametrisation = {"pixels": pixels, "spectrum": spectrum, "codes": lambda *a: codes(vae, *a)}[kind](64, seeded(1))
+    first, second = ascend(clip, "red apple", parametrisation, moves=1, crops=crops, generator=seeded(2))
+    assert all(check.ok for check in checks.way_begun(first, second, "red apple", parametrisation, clip))
+    back = replace(second, parameters=2 * first.parameters - second.parameters)
+    aside = replace(first, gradient=first.gradient.roll(1, 2)), replace(second, parameters=second.parameters.roll(1, 2))
+    steeper = replace(first, gradient=1.5 * first.gradient)
     for one, two in ((first, back), aside, (steeper, second)):
-        assert not all(check.ok for check in checks.way_begun(one, two, "red apple", canvas, clip))
+        assert not all(check.ok for check in checks.way_begun(one, two, "red apple", parametrisation, clip))
 
 
 def test_shares_that_are_of_columns_are_seen():
@@ -127,14 +127,14 @@ def test_shares_that_are_of_columns_are_seen():
 
 @pytest.mark.parametrize("crops", [0, 2])
 def test_a_picture_is_moved_by_the_real_towers(clip, crops):
-    """Twice the same; more like the sentence at the end; what was looked at is the whole picture, or is not."""
+    """Twice the same; more like the sentence at the end; the objective is of the whole picture, or is not."""
     one, two = (
-        list(toward(clip, "red apple", pixels(64, seeded(1)), moves=12, crops=crops, generator=seeded(2)))
+        list(ascend(clip, "red apple", pixels(64, seeded(1)), moves=12, crops=crops, generator=seeded(2)))
         for _ in range(2)
     )
     assert [a.likeness for a in one] == [b.likeness for b in two] and torch.equal(one[-1].picture, two[-1].picture)
     assert one[-1].likeness > one[0].likeness + 0.3
-    assert ([a.seen for a in one] == [a.likeness for a in one]) == (crops == 0)
+    assert ([a.objective for a in one] == [a.likeness for a in one]) == (crops == 0)
     with torch.no_grad():
         again = clip.pictures(one[-1].picture)[0] @ clip.words(["red apple"])[0]
     assert one[-1].likeness == pytest.approx(float(again), abs=1e-6)
@@ -146,7 +146,7 @@ def test_a_picture_is_moved_by_the_real_towers(clip, crops):
 )
 def test_what_cannot_be_moved_is_refused(clip, asked, says):
     with pytest.raises(ValueError, match=says):
-        next(toward(clip, "red apple", pixels(64, seeded()), **asked))
+        next(ascend(clip, "red apple", pixels(64, seeded()), **asked))
 
 
 def test_towers_that_cannot_be_read(tmp_path):

@@ -16,7 +16,7 @@ from core.networks.unet import UNet, UNetConfig
 from core.pipeline import ClassToImage
 from core.schedule import cosine, linear
 from core.toys import mixture
-from core.training.points import learn, loss_of, network_denoiser
+from core.training.points import learn, loss_of, unconditional_denoiser
 from core.training.step import moved, training_step
 
 
@@ -55,10 +55,10 @@ def test_members_in_play_are_all_in_pure_noise_and_one_near_the_data():
 
 
 @pytest.mark.parametrize(("name", "reference"), [("ReLU", nn.ReLU()), ("GELU", nn.GELU()), ("SiLU", nn.SiLU())])
-def test_slopes_are_small_differences(name, reference):
+def test_derivatives_are_small_differences(name, reference):
     for x in (-1.5, -0.2, 0.7, 3.0):
         ends = [reference(torch.tensor(x + h, dtype=torch.float64)) for h in (1e-6, -1e-6)]
-        assert inspection.slope(name, x) == pytest.approx(float(ends[0] - ends[1]) / 2e-6, abs=1e-6)
+        assert inspection.derivative(name, x) == pytest.approx(float(ends[0] - ends[1]) / 2e-6, abs=1e-6)
 
 
 def test_group_norm_by_hand():
@@ -130,8 +130,8 @@ def test_a_small_network_learns_towards_the_floor_and_not_below(prediction):
     data, schedule = mixture("ring of eight"), linear()
     *_, end = learn(data, schedule, prediction=prediction, width=32, steps=300, seed=0)
     floor = loss_of(data.denoiser(schedule), data, schedule, prediction)
-    loss = loss_of(network_denoiser(end.network, schedule, prediction), data, schedule, prediction)
-    new = loss_of(network_denoiser(PointNetwork(32), schedule, prediction), data, schedule, prediction)
+    loss = loss_of(unconditional_denoiser(end.network, schedule, prediction), data, schedule, prediction)
+    new = loss_of(unconditional_denoiser(PointNetwork(32), schedule, prediction), data, schedule, prediction)
     assert 0.99 * floor < loss < (floor + new) / 2
 
 

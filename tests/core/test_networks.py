@@ -183,14 +183,14 @@ def test_attention_equals_torch():
     assert torch.allclose(record.attention["here"], weights, atol=1e-6)
 
 
-def test_nothing_looks_at_padding():
+def test_padding_is_masked_out():
     """Zero rows behind a context change nothing; torch's own attention with a key mask says the same."""
     torch.manual_seed(0)
     ours, x, words = Attention(16, 12, 4), torch.randn(2, 5, 16), torch.randn(2, 7, 12)
     padded = torch.cat([words, torch.zeros(2, 4, 12)], dim=1)
-    seen = not_padding(padded)
-    assert torch.allclose(ours(x, padded, seen=seen), ours(x, words), atol=1e-6)
-    ours(x, padded, record := Record(), "here", seen)
+    mask = not_padding(padded)
+    assert torch.allclose(ours(x, padded, mask=mask), ours(x, words), atol=1e-6)
+    ours(x, padded, record := Record(), "here", mask)
     assert (record.attention["here"][..., 7:] == 0).all()
     theirs = nn.MultiheadAttention(16, 4, kdim=12, vdim=12, batch_first=True)
     with torch.no_grad():
@@ -199,10 +199,10 @@ def test_nothing_looks_at_padding():
         theirs.v_proj_weight.copy_(ours.to_v.weight)
         theirs.in_proj_bias.zero_()
         theirs.out_proj.load_state_dict(ours.to_out[0].state_dict())
-    mask = (torch.arange(11) >= 7).expand(2, -1)
-    assert torch.allclose(ours(x, padded, seen=seen), theirs(x, padded, padded, key_padding_mask=mask)[0], atol=1e-6)
+    padding = (torch.arange(11) >= 7).expand(2, -1)  # torch's key mask has the other polarity
+    assert torch.allclose(ours(x, padded, mask=mask), theirs(x, padded, padded, key_padding_mask=padding)[0], atol=1e-6)
     nothing = torch.zeros(2, 3, 12)
-    assert ours(x, nothing, seen=not_padding(nothing)).isfinite().all()  # nothing but padding
+    assert ours(x, nothing, mask=not_padding(nothing)).isfinite().all()  # nothing but padding
 
 
 def test_padding_adds_nothing_to_the_time_embedding():

@@ -13,9 +13,11 @@ import transformers
 from core import weights
 from core.networks.attention import Record
 from core.networks.unet import UNet, UNetConfig
-from core.pipeline import SCHEDULERS as NAMES
-from core.pipeline import ClassToImage, TextToImage, noise_schedule, read_scheduler, sampling_plan, style_of
+from core.pipeline import ClassToImage, TextToImage
 from core.samplers import SAMPLERS
+from core.scheduler import SCHEDULERS as NAMES
+from core.scheduler import noise_schedule, read_scheduler, sampling_plan
+from core.style import style_of
 from core.text import token_ids
 from core.weights import Card
 

@@ -25,7 +25,8 @@ from core import weights
 from core.networks.attention import Record
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
-from core.pipeline import SCHEDULERS, TextToImage, sampling_plan, walked_by
+from core.pipeline import TextToImage
+from core.scheduler import SCHEDULERS, sampling_plan, with_sampler
 from core.text import TextConfig, TextEncoder, open_clip_names, tokenizer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -349,7 +350,7 @@ def test_times_of_every_scheduler(sampler, spacing, steps):
     said = LAYOUTS["1.5"].scheduler | ({"timestep_spacing": spacing} if spacing else {})
     theirs = getattr(diffusers, SCHEDULERS[sampler].name).from_config(said)
     theirs.set_timesteps(steps)
-    times, scale = sampling_plan(walked_by(said, sampler), steps)
+    times, scale = sampling_plan(with_sampler(said, sampler), steps)
     wanted = sorted({float(t) + 1 for t in theirs.timesteps.tolist()}, reverse=True)  # Heun's come twice
     got = times[:-1].double()
     if wanted[-1] == times[-1]:  # where the last of theirs is our end, their step there does nothing

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core import checks
-from core.samplers import SAMPLERS, Sampler, Step, combine, walk
+from core.samplers import SAMPLERS, Sampler, Step, combine, time_pairs
 from explorer.figures.plot import Figure
 from explorer.tabs import samplers
 from explorer.tabs.text_to_image import draw
@@ -24,7 +24,7 @@ STEPS = {
 def test_a_new_sampler_is_drawn_with_and_raced(monkeypatch, tiny_offered, twin):
     @torch.no_grad()
     def mine(denoiser, schedule, x, times, *, generator=None):
-        for t, s in walk(x, times, schedule):
+        for t, s in time_pairs(x, times, schedule):
             p = denoiser(x, t)
             x_next = STEPS[twin](schedule, s, p)
             yield Step(t, s, x, p, x_next)

@@ -467,7 +467,7 @@ WRONG = [
     (guidance, "energy_distance", scaled, Settings(view=GUIDE)),
     (costs, "reference", scaled, PRESETS["what a network call buys"]),
     (costs, "fitted_order", lambda right: lambda *a: 1.02 * (right(*a) or 0), PRESETS["what a network call buys"]),
-    (samplers, "held", lambda right: lambda *a: 1.0001 * right(*a), PRESETS["what a network call buys"]),
+    (samplers, "exponential_step", lambda right: lambda *a: 1.0001 * right(*a), PRESETS["what a network call buys"]),
     (costs, "energy_distance", scaled, Settings(view=COST, measure=ENERGY)),
 ]
 
@@ -482,7 +482,7 @@ def test_badge_turns_red_when_core_is_wrong(monkeypatch, module, name, wrong, se
 
 
 def test_badge_of_the_pictures_turns_red(monkeypatch, tiny):
-    monkeypatch.setattr(samplers, "held", scaled(samplers.held))
+    monkeypatch.setattr(samplers, "exponential_step", scaled(samplers.exponential_step))
     assert not tab.result(Settings(view=PICTURES)).check.ok
 
 

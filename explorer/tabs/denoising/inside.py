@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from core import checks, inspection
+from core.denoiser import READINGS
 from core.networks import layers
 from core.networks.attention import Record
-from core.pipeline import READINGS
 from core.resizing import psnr
 from explorer import frame
 from explorer.components.live_plot import named
@@ -167,7 +167,8 @@ import torch
 
 from core.inspection import class_pictures, noised
 from core.networks.attention import Record
-from core.pipeline import READINGS, ClassToImage
+from core.denoiser import READINGS
+from core.pipeline import ClassToImage
 from core.resizing import psnr
 
 {head(s)}
@@ -306,7 +307,7 @@ def norm(s: Settings) -> View:
     normed = inspection.group_norm(features, groups)
     before, after = ((x[0].mean((1, 2)).numpy(), x[0].std((1, 2)).numpy()) for x in (features, normed))
     here = {name: float(f(torch.tensor(s.at, dtype=torch.float64))) for name, f in inspection.ACTIVATIONS.items()}
-    slopes = {name: inspection.slope(name, s.at) for name in inspection.ACTIVATIONS}
+    slopes = {name: inspection.derivative(name, s.at) for name in inspection.ACTIVATIONS}
     curve = {name: f(torch.from_numpy(CURVE)).numpy() for name, f in inspection.ACTIVATIONS.items()}
     dead = float((features < 0).float().mean())
     numbers = {
@@ -365,7 +366,7 @@ def norm_code(s: Settings) -> str:
     return f"""
 import torch
 
-from core.inspection import ACTIVATIONS, class_pictures, group_norm, noised, slope
+from core.inspection import ACTIVATIONS, class_pictures, derivative, group_norm, noised
 from core.networks.attention import Record
 from core.pipeline import ClassToImage
 
@@ -381,7 +382,7 @@ print("std_before =", float(features.std()))
 print("mean_after =", float(normed.mean()))
 print("std_after =", float(normed.std()))
 print("values =", {{name: float(f(torch.tensor({s.at!r}, dtype=torch.float64))) for name, f in ACTIVATIONS.items()}})
-print("slopes =", {{name: slope(name, {s.at!r}) for name in ACTIVATIONS}})
+print("slopes =", {{name: derivative(name, {s.at!r}) for name in ACTIVATIONS}})
 """
 
 

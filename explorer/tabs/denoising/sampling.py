@@ -17,7 +17,7 @@ from explorer import frame
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.denoising import common
@@ -83,7 +83,7 @@ def one_shot(s: Settings) -> Iterator[View]:
     }
     frames = [[shot.x, blots, step.x, step.prediction.x0] for step in steps] + [[shot.x, blots, end, end]]
     yield screen(
-        {BAR: Progress(1, 1, frame.counted(len(steps), "step")),
+        {BAR: Progress(1, 1, counted(len(steps), "step")),
          PLAYER: trajectory(frames, labelled(steps, whole), TITLES), SHEET: sheet},
         one_shot_formula(s),
         frame.weakest(
@@ -166,7 +166,7 @@ def labelled(steps: list[Step], whole: ClassToImage) -> list[str]:
 
 
 def one_shot_formula(s: Settings, t: int | None = None) -> str:
-    scale = frame.sensible(s.guidance)
+    scale = sensible(s.guidance)
     one = (
         r"\text{one shot:}\quad x=\sqrt{\tfrac12}\,x_0+\sqrt{\tfrac12}\,\varepsilon\;\longmapsto\;\hat x_0"
         r"\qquad\text{fed }x=\varepsilon\text{: ink blots}"
@@ -174,7 +174,7 @@ def one_shot_formula(s: Settings, t: int | None = None) -> str:
     many = (
         rf"\text{{step by step:}}\quad \hat x_0"
         rf"=\hat x_0^\varnothing+s\,(\hat x_0^{{\text{{class}}}}-\hat x_0^\varnothing)"
-        rf"\qquad s={scale},\;w=s-1={frame.sensible(s.guidance - 1)}"
+        rf"\qquad s={scale},\;w=s-1={sensible(s.guidance - 1)}"
     )
     if number(s) is None:
         many = r"\text{step by step, told no class:}\quad \hat x_0=\hat x_0^\varnothing"
@@ -289,7 +289,7 @@ def memory(s: Settings) -> Iterator[View]:
     middle = by_heart[len(by_heart) // 2]
     counts = inspection.members_in_play(middle.x, known, middle.t, whole.schedule)
     yield screen(
-        {BAR: Progress(1, 1, f"{frame.counted(len(by_net), 'step')}, twice"), PLAYER: played, SHEET: sheet},
+        {BAR: Progress(1, 1, f"{counted(len(by_net), 'step')}, twice"), PLAYER: played, SHEET: sheet},
         memory_formula(s),
         frame.weakest(
             checks.denoising(*walked(by_heart), alpha_bar, whole.card.defaults["sampler"]),
@@ -317,7 +317,7 @@ def memory_formula(s: Settings) -> str:
 
 def memory_notice(n: dict) -> str:
     first = (
-        f"The **exact** denoiser of {frame.counted(n['members'], 'picture')} can only recall: its four ends are "
+        f"The **exact** denoiser of {counted(n['members'], 'picture')} can only recall: its four ends are "
         f"**{mean(n['exact_distance']):.2g}** "
         "from members of the data (root mean square, white − black = 2)."
     )

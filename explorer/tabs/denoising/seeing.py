@@ -19,7 +19,7 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import denoising as figures
 from explorer.figures import style
-from explorer.formulas import plus, tex
+from explorer.formulas import counted, plus, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.denoising import common
@@ -187,7 +187,7 @@ def sees_notice(s: Settings, n: dict) -> str:
     return (
         f"At t = {s.t} the noise is missed by **{n['loss_eps']:.3g}** (mean square; the noise itself is 1), the "
         f"picture by **{n['loss_x0']:.3g}**, v by **{n['loss_v']:.3g}**: one error in three units, for the picture's "
-        f"is the noise's over SNR = {frame.sensible(n['snr'])}, and v's is the noise's over ᾱ.\n"
+        f"is the noise's over SNR = {sensible(n['snr'])}, and v's is the noise's over ᾱ.\n"
         "Drag t: near T the noise is easily told and the picture a blur; near 0 it is the other way round. "
         + source(n["real_pictures"])
     )
@@ -308,7 +308,7 @@ def loss_notice(n: dict) -> str:
     return (
         f"At t = {n['times'][small]} the network misses pictures it never saw by **{unseen:.2g}** and those of "
         f"the data by {n['network_seen'][small]:.2g}. "
-        f"The exact denoiser of {frame.counted(n['members'], 'picture')} misses its own by "
+        f"The exact denoiser of {counted(n['members'], 'picture')} misses its own by "
         f"**{n['exact_seen'][small]:.2g}** and new ones by **{by_heart:.2g}**: exact is not better, it is memory.\n"
         "Small changes are easy, everything at once is hard: the error of x̂₀ grows with every bit of noise. "
         + source(n["real_pictures"])
@@ -355,8 +355,7 @@ def exact(s: Settings) -> View:
     known = data.x0[: s.members]
     if s.origin == SEEN and s.picture >= len(known):
         raise ValueError(
-            f"the data hold {frame.counted(len(known), 'picture')}; picture {s.picture} is not among them: "
-            "raise their number"
+            f"the data hold {counted(len(known), 'picture')}; picture {s.picture} is not among them: raise their number"
         )
     x0, eps = chosen(s, s.origin)
     x_t = inspection.noised(x0, eps, times, schedule)
@@ -383,7 +382,7 @@ def exact(s: Settings) -> View:
     clean = x0.expand_as(x_t)
     frames = torch.stack([clean, x_t, by_net, by_heart, (by_net - by_heart) / 2, known[which].double()], 1)[:, :, 0]
     labels = (
-        f"t = {time}: {count:.3g} of {frame.counted(len(known), 'picture')} in play"
+        f"t = {time}: {count:.3g} of {counted(len(known), 'picture')} in play"
         for time, count in zip(times, play.tolist(), strict=True)
     )
     titles = ("x₀", "xₜ", "network x̂₀", "exact x̂₀", "difference", "nearest in the data")
@@ -420,7 +419,7 @@ def exact_formula(t: int, n: dict) -> str:
         r"E[x_0\mid x_t]=\sum_{i=1}^N w_i\,y_i,\qquad w_i\propto\exp\!\left(-\frac{\lVert x_t-\sqrt{\bar\alpha_t}\,y_i"
         rf"\rVert^2}}{{2(1-\bar\alpha_t)}}\right)\qquad N={n['members']},\;\bar\alpha_{{{t}}}={tex(n['alpha_bar'])}",
         rf"e^{{-\sum w_i\ln w_i}}"
-        rf"={tex(n['members_in_play'], 3)}\text{{ of {frame.counted(n['members'], 'picture')} in play}}",
+        rf"={tex(n['members_in_play'], 3)}\text{{ of {counted(n['members'], 'picture')} in play}}",
     )
 
 
@@ -432,7 +431,7 @@ def exact_notice(s: Settings, n: dict) -> str:
         decided = "It has decided on **one** picture"
     return (
         f"Of this picture ({kind}) the network is off by **{n['network_error']:.2g}**, the exact denoiser of "
-        f"{frame.counted(n['members'], 'picture')} by **{n['exact_error']:.2g}**: {better} is nearer. {decided}, right "
+        f"{counted(n['members'], 'picture')} by **{n['exact_error']:.2g}**: {better} is nearer. {decided}, right "
         "or wrong.\n"
         "What separates the two is the network's approximation error, and it is what lets it draw pictures that "
         "are not in "

@@ -24,7 +24,7 @@ from explorer.components.points import Cloud
 from explorer.components.progress import Progress
 from explorer.figures import denoising as figures
 from explorer.figures import style
-from explorer.formulas import tex
+from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.denoising import common
@@ -233,7 +233,7 @@ SCHEDULE = linear()  # it leaves a little signal at T, so that even the noise ε
 
 
 def draw(network: torch.nn.Module, prediction: str, start: torch.Tensor) -> torch.Tensor:
-    walk = ddim(points.network_denoiser(network, SCHEDULE, prediction), SCHEDULE, start, SCHEDULE.times(WALK))
+    walk = ddim(points.unconditional_denoiser(network, SCHEDULE, prediction), SCHEDULE, start, SCHEDULE.times(WALK))
     *_, last = walk
     return last.x_next
 
@@ -256,7 +256,7 @@ def learn(s: Settings) -> Iterator[View]:
         drawn = progress.step in marks
         if drawn:
             frames.append(torch.stack([draw(progress.network, prediction, start), true]))
-            labels.append(f"after {frame.counted(progress.step, 'step')}: loss {progress.loss:.3f}")
+            labels.append(f"after {counted(progress.step, 'step')}: loss {progress.loss:.3f}")
         now = time.perf_counter()
         if drawn or now - shown > 2 * BETWEEN:
             shown = now
@@ -267,7 +267,7 @@ def learn(s: Settings) -> Iterator[View]:
             } | ({CLOUD: cloud(frames, labels)} if drawn else {})
             yield screen(shows, learn_formula(s), None, on_the_way(progress.step, progress.loss, floor), {})
     assert progress is not None
-    denoiser, end = points.network_denoiser(progress.network, SCHEDULE, prediction), frames[-1][0]
+    denoiser, end = points.unconditional_denoiser(progress.network, SCHEDULE, prediction), frames[-1][0]
     far, fresh = energy_distance(end, true), data.sample(N, generator=torch.Generator().manual_seed(N + 1))
     numbers = {
         "floor": floor,
@@ -314,7 +314,7 @@ def learn_checks(data, prediction: str, network: torch.nn.Module, n: dict) -> li
         return float((there(first.x_t, torch.full((len(x0),), 499)) - first.target).square().mean())
 
     return [
-        checks.points_network(answer, linears, x_t, times, net.FREQUENCIES, net.WAVES, net.SLOWER),
+        checks.points_network(answer, linears, x_t, times, net.FREQUENCIES, net.TIME_FEATURES, net.SLOWER),
         checks.gradient(first.gradient, first.network, loss),
         checks.above(n["loss"], n["floor"]),
     ]
@@ -366,11 +366,11 @@ from core.mixtures import energy_distance
 from core.samplers import ddim
 from core.schedule import linear
 from core.toys import mixture
-from core.training.points import learn, loss_of, network_denoiser
+from core.training.points import learn, loss_of, unconditional_denoiser
 
 data, schedule, prediction = mixture({s.points!r}), linear(), {PREDICTIONS[s.prediction]!r}
 *_, end = learn(data, schedule, prediction=prediction, width={s.width}, steps={s.training}, seed={s.seed})
-denoiser = network_denoiser(end.network, schedule, prediction)
+denoiser = unconditional_denoiser(end.network, schedule, prediction)
 start = torch.randn({N}, 2, generator=torch.Generator().manual_seed({s.seed}))
 *_, last = ddim(denoiser, schedule, start, schedule.times({WALK}))
 true = data.sample({N}, generator=torch.Generator().manual_seed({N}))

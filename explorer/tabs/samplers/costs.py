@@ -13,7 +13,7 @@ from core.convergence import Counted, distance, finely, fitted_order, reference,
 from core.denoiser import Denoiser
 from core.forward import randn_like
 from core.mixtures import GaussianMixture, energy_distance
-from core.pipeline import TextToImage, network_denoiser
+from core.pipeline import TextToImage, start_noise
 from core.samplers import SAMPLERS, Step
 from core.schedule import NoiseSchedule, named_schedule
 from explorer import frame
@@ -21,6 +21,7 @@ from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.figures import samplers as figures
+from explorer.formulas import sensible
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
@@ -172,8 +173,8 @@ def notice(s: Settings, curves: dict[str, list[tuple[int, float]]], numbers: dic
     best = min(at, key=lambda name: at[name][1])
     worst = max(at, key=lambda name: at[name][1])
     first = (
-        f"For about 20 calls **{SAMPLERS[best].title}** comes within **{frame.sensible(at[best][1])}**, "
-        f"{SAMPLERS[worst].title} within {frame.sensible(at[worst][1])}."
+        f"For about 20 calls **{SAMPLERS[best].title}** comes within **{sensible(at[best][1])}**, "
+        f"{SAMPLERS[worst].title} within {sensible(at[worst][1])}."
     )
     if s.measure == ENERGY:
         return (
@@ -234,18 +235,13 @@ print("energy_distance_of_a_fresh_draw =", {least})
 
 
 def denoiser_of(model: TextToImage, s: Settings) -> Denoiser:
-    states = model.text([s.prompt, ""]).to(model.unet.conv_in.weight.dtype)
-    kind = model.scheduler.get("prediction_type", "epsilon")
-    return network_denoiser(model.unet, model.schedule, kind, states[:1].expand(SEEDS, -1, -1), states[1:], s.scale)
+    words, empty = model.text([s.prompt, ""]).split(1)
+    return model.denoiser(words.expand(SEEDS, -1, -1), empty, s.scale)
 
 
 def noise_of(model: TextToImage, s: Settings) -> torch.Tensor:
     """One noise for each of SEEDS seeds."""
-    channels, side = model.unet.config.in_channels, model.size // model.vae.config.factor
-    draws = [
-        torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(s.seed + i)) for i in range(SEEDS)
-    ]
-    return torch.cat(draws).to(model.device)
+    return start_noise(model.unet, [torch.Generator().manual_seed(s.seed + i) for i in range(SEEDS)])
 
 
 def seen(model: TextToImage, latent: torch.Tensor) -> np.ndarray:
@@ -339,19 +335,14 @@ def pictures_code(s: Settings, model: str = MODEL) -> str:
 import torch
 
 from core.convergence import Counted, distance, fitted_order
-from core.pipeline import TextToImage, network_denoiser
+from core.pipeline import TextToImage, start_noise
 from core.samplers import SAMPLERS
 
 model = TextToImage.load({model!r})
-states = model.text([{s.prompt!r}, ""]).to(model.unet.conv_in.weight.dtype)
-kind = model.scheduler.get("prediction_type", "epsilon")
-words, empty = states[:1].expand({SEEDS}, -1, -1), states[1:]
-denoiser = Counted(network_denoiser(model.unet, model.schedule, kind, words, empty, {s.scale!r}))
-channels, side = model.unet.config.in_channels, model.size // model.vae.config.factor
+words, empty = model.text([{s.prompt!r}, ""]).split(1)
+denoiser = Counted(model.denoiser(words.expand({SEEDS}, -1, -1), empty, {s.scale!r}))
 seeds = {[s.seed + i for i in range(SEEDS)]}
-x = torch.cat(
-    [torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-).to(model.device)
+x = start_noise(model.unet, [torch.Generator().manual_seed(seed) for seed in seeds])
 
 
 def end(name, n):

@@ -14,7 +14,7 @@ from explorer import frame, runs
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
-from explorer.formulas import tex
+from explorer.formulas import sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.particles import (
@@ -230,12 +230,12 @@ def in_class(s: Settings, run: Walk) -> np.ndarray:
 
 
 def formula(s: Settings, run: Walk, i: int) -> str:
-    scale, t = frame.sensible(s.scale), run.steps[i].t
-    w = frame.sensible(s.scale - 1)
+    scale, t = sensible(s.scale), run.steps[i].t
+    w = sensible(s.scale - 1)
     if s.guide == FREE:
         one = (
             rf"\hat\varepsilon=\hat\varepsilon_\varnothing+s\,(\hat\varepsilon_y-\hat\varepsilon_\varnothing)"
-            rf"={scale}\,\hat\varepsilon_y{'-' if s.scale >= 1 else '+'}{frame.sensible(abs(s.scale - 1))}"
+            rf"={scale}\,\hat\varepsilon_y{'-' if s.scale >= 1 else '+'}{sensible(abs(s.scale - 1))}"
             r"\,\hat\varepsilon_\varnothing"
         )
     else:
@@ -256,9 +256,9 @@ def formula(s: Settings, run: Walk, i: int) -> str:
 
 
 def notice(s: Settings, numbers: dict) -> str:
-    share, variety, w = numbers["share_in_class"], numbers["variety"], f" (w = {frame.sensible(s.scale - 1)})"
+    share, variety, w = numbers["share_in_class"], numbers["variety"], f" (w = {sensible(s.scale - 1)})"
     first = (
-        f"At s = {frame.sensible(s.scale)}{w * (s.guide == FREE)} **{100 * share:.0f} %** of the "
+        f"At s = {sensible(s.scale)}{w * (s.guide == FREE)} **{100 * share:.0f} %** of the "
         f"particles end as “{numbers['class']}”, with **{100 * variety:.0f} %** of the variety of its own points."
     )
     if s.guide == CLEAN:

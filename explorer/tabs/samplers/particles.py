@@ -13,7 +13,7 @@ from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
-from explorer.formulas import plus
+from explorer.formulas import counted, plus
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
@@ -329,7 +329,7 @@ def motion(s: Settings) -> View:
             checks.Check("the terms of the step add up to it", off, 1e-5),
         ),
         f"Step **{i}** takes particle {k} from t = {step.t} to {step.t_next}, a move of **{moved:.3g}**, as a sum of "
-        f"{frame.counted(len(rows), 'arrow')}, laid end to end from the origin.\n{says[0].upper()}{says[1:]}.",
+        f"{counted(len(rows), 'arrow')}, laid end to end from the origin.\n{says[0].upper()}{says[1:]}.",
         numbers,
     )
 

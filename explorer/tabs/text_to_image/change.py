@@ -21,7 +21,7 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
 from explorer.components.route import Route
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import Grid, is_own
@@ -236,7 +236,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     about = asdict(s) | {"model": models.name(s.model), "start": "own" if is_own(s.start) else s.start}
     said = f"{parameters(s, models.name(s.model), pixels.shape)}, Denoising strength: {s.strength:g}"
     png = to_png(pixels, said, model.card, whole(s, started=True))
-    did = frame.counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
+    did = counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
     yield screen(
         formula(s, model, times, kept, numbers),
@@ -334,7 +334,7 @@ def waiting(s: Settings) -> str:
 def formula(
     s: Settings, model: "TextToImage | None", times: list[int], kept: int, numbers: dict[str, Any] | None = None
 ) -> str:
-    strength = frame.sensible(s.strength)
+    strength = sensible(s.strength)
     many = len(times) - 1 if times else s.steps
     count = rf"\text{{steps walked}}=\lfloor n\cdot\text{{strength}}\rfloor=\lfloor {many}\cdot {strength}\rfloor"
     z = r"z=\mathcal{E}(\text{picture})"
@@ -366,7 +366,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
     trip = decibels(numbers["psnr_round_trip"])
     if numbers["walked"] == 0:
         return (
-            f"No step is walked ({numbers['steps']} × {frame.sensible(s.strength)} is below 1): this is the picture "
+            f"No step is walked ({numbers['steps']} × {sensible(s.strength)} is below 1): this is the picture "
             f"through the VAE and back, **{trip}**.\nNo image-to-image result can be nearer to its start than that."
         )
     first = (
@@ -386,7 +386,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
         return f"{first}\nEverything is painted: no latent cell is kept."
     return (
         f"{first}\n{numbers['cells_kept']} of {numbers['cells']} latent cells are kept: there the latent ends within "
-        f"**{frame.sensible(numbers['latent_difference_kept'])}** of the original's. In pixels the kept part moves by "
+        f"**{sensible(numbers['latent_difference_kept'])}** of the original's. In pixels the kept part moves by "
         f"{100 * numbers['pixel_difference_kept']:.2g} % (the decoder looks across the border), the painted part by "
         f"**{100 * numbers['pixel_difference_anew']:.2g} %**."
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core import checks, weights
-from core.clip import CLIP, Canvas, Place, codes, pixels, spectrum, toward
+from core.clip import CLIP, Iterate, Parametrisation, ascend, codes, pixels, spectrum
 from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
@@ -327,7 +327,7 @@ print("find_their_own =", int((own == torch.arange(len(things))).sum()))
 # Toward a sentence
 
 
-def canvas(s: Settings, generator: torch.Generator) -> Canvas:
+def parametrisation(s: Settings, generator: torch.Generator) -> Parametrisation:
     side = towers().side
     if s.canvas == CODES:
         return codes(decoder(), side, generator)
@@ -346,19 +346,19 @@ def moving(s: Settings) -> Iterator[View | None]:
     kept = set(thinned(0, s.moves, FRAMES - 8, near=4).tolist())
     likeness: list[float] = []
     seen: list[float] = []
-    begun: list[Place] = []  # the first two
+    begun: list[Iterate] = []  # the first two
     frames: list[np.ndarray] = []
     labels: list[str] = []
     sent, began, at, last = 0, time.perf_counter(), -BETWEEN, picture
-    beside, on = picture[0].permute(1, 2, 0).numpy(), canvas(s, generator)
-    for place in toward(clip, s.prompt, on, moves=s.moves, crops=s.crops, generator=generator):
+    beside, by = picture[0].permute(1, 2, 0).numpy(), parametrisation(s, generator)
+    for iterate in ascend(clip, s.prompt, by, moves=s.moves, crops=s.crops, generator=generator):
         if len(likeness) in kept:
-            frames.append(np.stack([place.picture[0].permute(1, 2, 0).numpy(), beside]))
-            labels.append(f"move {len(likeness)}: cosine {place.likeness:.3f}")
-        begun += [place] * (len(begun) < 2)
-        last = place.picture
-        likeness.append(place.likeness)
-        seen.append(place.seen)
+            frames.append(np.stack([iterate.picture[0].permute(1, 2, 0).numpy(), beside]))
+            labels.append(f"move {len(likeness)}: cosine {iterate.likeness:.3f}")
+        begun += [iterate] * (len(begun) < 2)
+        last = iterate.picture
+        likeness.append(iterate.likeness)
+        seen.append(iterate.objective)
         now, done = time.perf_counter(), len(likeness) - 1
         if now - at < BETWEEN or not labels[sent:]:
             yield None
@@ -368,7 +368,7 @@ def moving(s: Settings) -> Iterator[View | None]:
         yield screen(
             moving_formula(s),
             None,
-            f"Move **{done}** of {s.moves}: CLIP finds it **{place.likeness:.2f}** like the sentence.",
+            f"Move **{done}** of {s.moves}: CLIP finds it **{iterate.likeness:.2f}** like the sentence.",
             {},
             progress=Progress(done, s.moves, f"move {done} of {s.moves}", left),
             moved=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=len(frames) - 1, start=sent),
@@ -382,7 +382,7 @@ def moving(s: Settings) -> Iterator[View | None]:
         moving_formula(s, numbers),
         frame.weakest(
             checks.shared_space(both, [s.prompt], ends, clip),
-            *checks.way_begun(begun[0], begun[1], s.prompt, on, clip),
+            *checks.way_begun(begun[0], begun[1], s.prompt, by, clip),
         ),
         unheard(model, [s.prompt]) + moving_notice(s, numbers) * bool(model.text.heard(s.prompt)),
         numbers,
@@ -432,7 +432,7 @@ def moving_code(s: Settings) -> str:
     return f"""
 import torch
 
-{uses}from core.clip import CLIP, {made.partition("(")[0]}, toward
+{uses}from core.clip import CLIP, ascend, {made.partition("(")[0]}
 from core.pipeline import TextToImage
 
 model, clip = {models.source(MODEL)}, CLIP.load({MODEL!r})
@@ -443,11 +443,11 @@ with torch.no_grad():
     drawn = float(clip.pictures(picture)[0] @ clip.words([prompt])[0])
 
 generator = torch.Generator().manual_seed({s.seed})
-canvas = {made}
-way = list(toward(clip, prompt, canvas, moves={s.moves}, crops={s.crops}, generator=generator))
+parametrisation = {made}
+way = list(ascend(clip, prompt, parametrisation, moves={s.moves}, crops={s.crops}, generator=generator))
 
-print("likeness =", [place.likeness for place in way])
-print("seen =", [place.seen for place in way])
+print("likeness =", [iterate.likeness for iterate in way])
+print("seen =", [iterate.objective for iterate in way])
 print("drawn =", drawn)
 print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist())
 """

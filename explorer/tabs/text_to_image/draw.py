@@ -15,12 +15,12 @@ from gradio.utils import get_upload_folder
 from torch.nn.functional import avg_pool2d
 
 from core.samplers import Step
-from explorer import errors, frame, models, runs
+from explorer import errors, models, runs
 from explorer.broker import hurried
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import parse, signature
@@ -122,7 +122,7 @@ def stream(settings: Settings) -> Iterator[View | None]:
         notice(settings, drawer, tokens, frames, last),
         finished.numbers,
         progress=ended(
-            settings, drawer, f"{frame.counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
+            settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
         ),
         player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
         result=Result(
@@ -197,11 +197,11 @@ def finish(
 
 
 def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) -> str:
-    s = frame.sensible(settings.guidance)
+    s = sensible(settings.guidance)
     other = without(settings)
     guidance = (
         rf"\hat\epsilon={other}+s\,(\epsilon_{{\text{{words}}}}-{other})\qquad "
-        rf"s={s},\quad w=s-1={frame.sensible(settings.guidance - 1)}"
+        rf"s={s},\quad w=s-1={sensible(settings.guidance - 1)}"
     )
     if t is None:
         now = r"\hat x_0=\frac{x_t-\sqrt{1-\bar\alpha_t}\;\hat\epsilon}{\sqrt{\bar\alpha_t}}"

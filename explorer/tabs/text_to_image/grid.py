@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import checks
-from core.pipeline import style_of
+from core.style import style_of
 from explorer import frame, models
 from explorer.components.progress import Progress
 from explorer.components.sheet import Cell, Sheet
+from explorer.formulas import counted
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import parse
@@ -169,7 +170,7 @@ def stream(s: Settings) -> Iterator[View | None]:
         frame.weakest(*(one.check for one in made)),
         notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{frame.counted(len(made), 'picture')}, {frame.counted(done, 'step')},", took),
+        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", took),
         sheet=Sheet(**head, cells=tuple(cells)),
     )
 

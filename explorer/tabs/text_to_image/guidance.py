@@ -9,14 +9,15 @@ import torch
 
 from core import checks
 from core.denoiser import Denoiser, Prediction
-from core.pipeline import network_denoiser, style_of
 from core.samplers import Step
+from core.style import style_of
 from explorer import frame
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import conditioning as figures
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
@@ -55,9 +56,8 @@ def apart(model: "TextToImage", s: Settings) -> list[Denoiser]:
     with it alone and with what it is held against."""
     said = [model.text.heard(words) for words in (s.prompt, s.negative)]
     pairs = [said, style_of(said[0])] if pressing(s) else [said]
-    states = torch.cat([model.text(pair) for pair in pairs]).to(model.unet.conv_in.weight.dtype)
-    kind = model.scheduler.get("prediction_type", "epsilon")
-    return [network_denoiser(model.unet, model.schedule, kind, words, words, 1.0) for words in states.split(1)]
+    states = torch.cat([model.text(pair) for pair in pairs])
+    return [model.denoiser(words, words, 1.0) for words in states.split(1)]
 
 
 def weighed(
@@ -134,20 +134,20 @@ def text(s: Settings) -> Iterator[View | None]:
         progress=ended(
             s,
             model,
-            f"{frame.counted(len(steps), 'step')}, asked {len(network) + 1} ways,",
+            f"{counted(len(steps), 'step')}, asked {len(network) + 1} ways,",
             time.perf_counter() - began,
         ),
         panels=Trajectory(np.stack(frames), titles, tuple(labels), at=most),
-        plot=figures.pull(times, guess, noise, model.schedule.T),
+        plot=named("Pull of the words at every step", figures.pull(times, guess, noise, model.schedule.T)),
     )
 
 
 def text_formula(s: Settings, t: int | None = None, guess: float = 0.0, noise: float = 0.0) -> str:
     other = rf"\hat{without(s)}"
-    scale, rest = frame.sensible(s.guidance), frame.sensible(abs(1 - s.guidance))
+    scale, rest = sensible(s.guidance), sensible(abs(1 - s.guidance))
     one = (
         rf"\hat\epsilon={other}+s\,(\hat\epsilon_{{\text{{words}}}}-{other})={scale}\,\hat\epsilon_{{\text{{words}}}}"
-        rf"{'-' if s.guidance > 1 else '+'}{rest}\,{other}\qquad w=s-1={frame.sensible(s.guidance - 1)}"
+        rf"{'-' if s.guidance > 1 else '+'}{rest}\,{other}\qquad w=s-1={sensible(s.guidance - 1)}"
     )
     if t is None:
         return f"$${one}$${style_line(s)}"
@@ -184,12 +184,9 @@ def text_notice(s: Settings, n: dict[str, Any]) -> str:
 
 def text_code(s: Settings) -> str:
     return f"""
-{head(s, "core.pipeline.network_denoiser")}
-words, nothing = model.text([prompt, asked["negative"]]).to(model.unet.conv_in.weight.dtype).split(1)
-kind = model.scheduler.get("prediction_type", "epsilon")
-with_text, without = (
-    network_denoiser(model.unet, model.schedule, kind, words, nothing, scale) for scale in (1.0, 0.0)
-)
+{head(s)}
+words, nothing = model.text([prompt, asked["negative"]]).split(1)
+with_text, without = (model.denoiser(words, nothing, scale) for scale in (1.0, 0.0))
 times, guess, noise = [], [], []
 for step in model.stream(prompt, **asked):
     one, two = with_text(step.x, step.t), without(step.x, step.t)
@@ -268,7 +265,7 @@ def scales(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found, *ends),
         scales_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{len(every)} runs of {frame.counted(s.steps, 'step')}", time.perf_counter() - began),
+        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
         pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
     )
 
@@ -348,8 +345,9 @@ def over_time(s: Settings) -> Iterator[View | None]:
     calls: dict[str, int] = {}
     began = at = time.perf_counter()
     shapes = courses(s, T)
-    curves = {name: (list(range(T, 0, -max(1, T // 400))), []) for name in shapes}
-    curves = {name: (times, [shapes[name](t) for t in times]) for name, (times, _) in curves.items()}
+    times = range(T, 0, -max(1, T // 400))
+    curves = {name: (times, list(map(shape, times))) for name, shape in shapes.items()}
+    plot = named("Guidance scale of every course, from noise to picture", figures.scales(curves, T))
     for name, course in shapes.items():
         steps: list[Step] = []
         scales: list[float] = []
@@ -383,7 +381,7 @@ def over_time(s: Settings) -> Iterator[View | None]:
             f"**{name.capitalize()}** is there.",
             {},
             progress=Progress(done * s.steps, 4 * s.steps, f"{done} of 4 courses", left),
-            plot=figures.scales(curves, T),
+            plot=plot,
             pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
         )
     plain = drawn["constant"]
@@ -400,8 +398,8 @@ def over_time(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         over_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"4 runs of {frame.counted(s.steps, 'step')}", time.perf_counter() - began),
-        plot=figures.scales(curves, T),
+        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
+        plot=plot,
         pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
     )
 

@@ -18,7 +18,7 @@ from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.text_to_image.change import (
@@ -163,7 +163,7 @@ def latent_formula(s: Settings, numbers: dict[str, Any] | None, shapes: tuple[An
         trip = numbers["psnr_round_trip"]
         lines = [
             rf"z=\mathcal{{E}}(\text{{picture}}):\quad {c}\times{h}\times{w}={many}\;\to\;{k}\times{m}\times{n}={few}"
-            rf"\quad(\div\,{frame.sensible(numbers['ratio'])})",
+            rf"\quad(\div\,{sensible(numbers['ratio'])})",
             r"\text{PSNR}=10\log_{10}\frac{4}{\text{mean}\,(\mathcal{D}(z)-\text{picture})^2}"
             rf"={tex(trip, 4)}\text{{ dB}}",
         ]
@@ -175,7 +175,7 @@ def latent_formula(s: Settings, numbers: dict[str, Any] | None, shapes: tuple[An
 
 def latent_notice(s: Settings, numbers: dict[str, Any]) -> str:
     first = (
-        f"The VAE keeps **1 number in {frame.sensible(numbers['ratio'])}** and still returns the picture to "
+        f"The VAE keeps **1 number in {sensible(numbers['ratio'])}** and still returns the picture to "
         f"**{decibels(numbers['psnr_round_trip'])}**."
     )
     if not numbers["cells_painted"]:
@@ -261,7 +261,7 @@ def along(s: Settings) -> Iterator[View | None]:
         frame.weakest(checked(model, walked, s.sampler), checks.channel_moments(*measured[middle], states[middle][0])),
         along_notice(numbers),
         numbers,
-        progress=ended(s, model, frame.counted(len(walked), "step"), seconds),
+        progress=ended(s, model, counted(len(walked), "step"), seconds),
         player=Trajectory(
             np.stack([*frames, panels(end, end)]),
             titles,
@@ -371,7 +371,7 @@ def between(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         between_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{frame.counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
+        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
         pictures=row(s, drawn),
     )
 

@@ -15,7 +15,7 @@ from explorer import frame
 from explorer.components.machine_view import Box, Machine
 from explorer.components.picture_rows import Rows
 from explorer.components.progress import Progress
-from explorer.formulas import tex
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
@@ -136,7 +136,7 @@ def machine(s: Settings) -> Iterator[View | None]:
         frame.weakest(checked(model, steps, s.sampler), checks.tokens(kept, said)),
         machine_notice(s, numbers),
         numbers,
-        progress=ended(s, model, frame.counted(len(steps), "step"), time.perf_counter() - began),
+        progress=ended(s, model, counted(len(steps), "step"), time.perf_counter() - began),
         machine=assembled(s, model, states, steps, inner, None),
     )
 
@@ -168,9 +168,9 @@ def assembled(
     look = {name: np.stack([one[name] for one in inner]) for name in inner[0]}
     if done is None:
         times = [*(step.t for step in steps), steps[-1].t_next]
-        counter = (*(f"after {i} of {frame.counted(len(steps), 'step')}" for i in range(len(steps))), "finished")
+        counter = (*(f"after {i} of {counted(len(steps), 'step')}" for i in range(len(steps))), "finished")
     else:
-        times, counter = [steps[-1].t], (f"after {done - 1} of {frame.counted(s.steps, 'step')}",)
+        times, counter = [steps[-1].t], (f"after {done - 1} of {counted(s.steps, 'step')}",)
     labels = tuple(noise_at(model, t) for t in times)
     size = f"{sum(w.numel() for w in model.unet.parameters()) / 1e6:.3g} million weights"
     decoder = f"{sum(w.numel() for w in model.vae.decoder.parameters()) / 1e6:.3g} million weights"
@@ -199,7 +199,7 @@ def machine_formula(s: Settings) -> str:
         r"$$\text{words}\to c\in\mathbb R^{77\times D},\qquad x_T=\varepsilon\sim\mathcal N(0,I)$$"
         "\n\n"
         rf"$$\underbrace{{\hat\epsilon=\mathrm{{U}}(x_t,t,c)\;\to\;x_{{t'}}}}_{{\text{{{s.steps} times, }}"
-        rf"s={frame.sensible(s.guidance)},\,w={frame.sensible(s.guidance - 1)}}}\;\to\;x_0\;\to\;"
+        rf"s={sensible(s.guidance)},\,w={sensible(s.guidance - 1)}}}\;\to\;x_0\;\to\;"
         r"\mathrm{D}(x_0)=\text{picture}$$"
     )
 
@@ -280,7 +280,7 @@ def examples(s: Settings) -> Iterator[View | None]:
             for i, (amount, seen_, e) in enumerate(zip(AMOUNTS, look, eps, strict=True), 1)
         ],
     )
-    drawn = f"drawn in {frame.counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
+    drawn = f"drawn in {counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
     yield screen(
         examples_formula(numbers),
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from core.pipeline import style_of
 from core.samplers import SAMPLERS
+from core.style import style_of
 from explorer import __version__, models
 from explorer.settings import from_query, is_own, parse, specs, to_query
 from explorer.tabs.text_to_image.settings import OF_MODEL

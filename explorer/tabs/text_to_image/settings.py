@@ -12,10 +12,11 @@ import torch
 from core import checks
 from core.checks import Check
 from core.pictures import MODEL, NAMES
-from core.pipeline import style_of
 from core.samplers import SAMPLERS, Step
-from explorer import frame, models
+from core.style import style_of
+from explorer import models
 from explorer.components.progress import Progress
+from explorer.formulas import counted, sensible
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import Grid, choice, grid, number, offer, parse, text
@@ -268,7 +269,7 @@ def made_for(s: Settings) -> str:
     other = any(getattr(s, name) != getattr(best, name) for name in shown)
     style = f", k = {best.style:g} for a style" if best.style else ""
     return (
-        f"The model {models.name(s.model)} is made for {best.sampler}, {frame.counted(best.steps, 'step')} and "
+        f"The model {models.name(s.model)} is made for {best.sampler}, {counted(best.steps, 'step')} and "
         f"s = {best.guidance:g}{style}{': you have set others' if other else ''}."
     )
 
@@ -350,9 +351,7 @@ def style_line(s: Settings, times: str = "", *, k: str = "") -> str:
     if not (k or pressing(s)) or (not times and s.guidance < 1):
         return ""
     style = r"(\epsilon_{\text{style}}-\epsilon_{\text{rest}})"
-    return (
-        "\n\n" rf"$$\hat\epsilon\mathrel{{+}}={times or 'w'}\,k\,{style}\qquad {k or f'k={frame.sensible(s.style)}'}$$"
-    )
+    return "\n\n" rf"$$\hat\epsilon\mathrel{{+}}={times or 'w'}\,k\,{style}\qquad {k or f'k={sensible(s.style)}'}$$"
 
 
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:

@@ -14,12 +14,13 @@ from core.networks.attention import Record
 from core.samplers import Step
 from explorer import frame, models
 from explorer.components.attention_view import Looks
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.components.token_grid import Place
 from explorer.figures import conditioning as figures
 from explorer.figures import style
-from explorer.formulas import tex
+from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.text_to_image.settings import (
@@ -68,7 +69,7 @@ def tokens(s: Settings) -> View:
         *(
             Place(i, token.id, text, kind)  # type: ignore[arg-type]
             for i, (token, (text, kind)) in enumerate(
-                (token, named) for token, named in zip(said, kinds, strict=True) if token.kept
+                (token, said_as) for token, said_as in zip(said, kinds, strict=True) if token.kept
             )
         ),
         *(Place(i, pad, "", "padding") for i in range(len(kept), length)),
@@ -97,7 +98,7 @@ def tokens(s: Settings) -> View:
         numbers,
         progress=ended(s, model, "read"),
         tokens=grid,
-        plot=figures.likeness(likeness.numpy(), names),
+        plot=named("Likeness of every two tokens", figures.likeness(likeness.numpy(), names)),
     )
 
 
@@ -257,7 +258,7 @@ def attention(s: Settings) -> Iterator[View | None]:
         attention_check(s, model, steps[-1], record, furthest),
         attention_notice(s, numbers, model.text.config.zero_after_end),
         numbers,
-        progress=ended(s, model, f"{frame.counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
+        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
         attention=looks,
         pictures=beside(s, numbers, before, after),
     )
