@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core import weights
+from core.arguments import whole
 
 if TYPE_CHECKING:
     from core.networks.vae import VAE
@@ -152,8 +153,7 @@ def ascend(
     Source: Kingma & Ba (2015), arXiv 1412.6980, for the moves; crops as in Crowson et al. (2022), arXiv 2204.08583.
     """
     for name, value in (("moves", moves), ("crops", crops)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"{name} must be a whole number of at least 0, got {value!r}")
+        whole(name, value, 0)
     with torch.no_grad():
         target = clip.words([sentence])[0]
     parameters = parametrisation.start.clone().requires_grad_()

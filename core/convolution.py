@@ -12,6 +12,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from core.arguments import whole
+
 Pair = int | tuple[int, int]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -53,8 +55,8 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilat
     Raises: ValueError if a number is out of range or the kernel is larger than the padded picture.
     Source: Dumoulin & Visin (2016), relationship 15.
     """
-    _whole(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
-    _whole(0, padding=padding)
+    _at_least(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
+    _at_least(0, padding=padding)
     span = dilation * (kernel - 1) + 1
     if span > size + 2 * padding:
         raise ValueError(
@@ -73,8 +75,8 @@ def transposed_output_size(
         stride or dilation: it only tells apart the sizes that a convolution with this stride maps to one.
     Source: Dumoulin & Visin (2016), relationship 14, with PyTorch's dilation.
     """
-    _whole(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
-    _whole(0, padding=padding, output_padding=output_padding)
+    _at_least(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
+    _at_least(0, padding=padding, output_padding=output_padding)
     if output_padding >= max(stride, dilation):
         raise ValueError(
             f"output_padding must be smaller than stride or dilation (PyTorch's rule), got {output_padding} with "
@@ -345,11 +347,9 @@ def _pair(name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     if isinstance(value, tuple) and len(value) != 2:
         raise ValueError(f"{name} must be one number or a pair (rows, columns), got {value!r}")
     rows, cols = value if isinstance(value, tuple) else (value, value)
-    _whole(least, **{f"{name} of rows": rows, f"{name} of columns": cols})
-    return int(rows), int(cols)
+    return whole(f"{name} of rows", rows, least), whole(f"{name} of columns", cols, least)
 
 
-def _whole(least: int, **numbers: int) -> None:
+def _at_least(least: int, **numbers: int) -> None:
     for name, value in numbers.items():
-        if not hasattr(value, "__index__") or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        whole(name, value, least)

@@ -16,6 +16,7 @@ from scipy.ndimage import correlate1d
 from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor
 
+from core.arguments import whole
 from core.convolution import convolve, pad, transposed_convolve
 
 LARGEST_SVD = 32  # sides of x up to which A is taken apart; above, LSMR walks towards the answer
@@ -33,8 +34,7 @@ def blur(name: str, width: int) -> Tensor:
     """
     if name not in KERNELS:
         raise ValueError(f"the kernels are {', '.join(KERNELS)}; got {name!r}")
-    if not isinstance(width, int) or width < 1:
-        raise ValueError(f"width must be a whole number of at least 1, got {width!r}")
+    width = whole("width", width, 1)
     place = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
     distance = place[:, None] ** 2 + place**2
     taps = {
@@ -189,8 +189,7 @@ def richardson_lucy(y: Tensor, kernel: Tensor, iterations: int) -> Tensor:
         raise ValueError(f"Richardson-Lucy needs a kernel with odd sides, got {tuple(kernel.shape)}")
     if kernel.min() < 0 or kernel.max() == 0:
         raise ValueError("Richardson-Lucy needs a kernel with no negative tap and at least one above 0")
-    if not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be a whole number of at least 1, got {iterations!r}")
+    iterations = whole("iterations", iterations, 1)
     (down, across), spare = (k // 2 for k in kernel.shape), 4 * max(kernel.shape)
     seen = pad(y.double().clamp(min=0), (down + spare, across + spare), "replicate").numpy()
     A, back = _dark_beyond(seen.shape, kernel)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from .schedule import NoiseSchedule, at, whole
+from .arguments import whole
+from .schedule import NoiseSchedule, at
 
 Generator = torch.Generator | Sequence[torch.Generator] | None
 

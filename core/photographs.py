@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 from torch import Tensor
 
+from core.arguments import whole
 from core.resizing import resize
 
 # Name: (scikit-image's name, top, left, side of the square that is cut out).
@@ -36,8 +37,7 @@ def picture(name: str, side: int) -> Tensor:
     """
     if name not in PICTURES:
         raise ValueError(f"the pictures are {', '.join(PICTURES)}; got {name!r}")
-    if not isinstance(side, int) or not 1 <= side <= 512:
-        raise ValueError(f"side must be a whole number in [1, 512], got {side!r}")
+    side = whole("side", side, 1, 512)
     if name in CUTS:
         source, top, left, cut = CUTS[name]
         pixels = np.atleast_3d(getattr(data, source)())[top : top + cut, left : left + cut] / 255

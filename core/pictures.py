@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from . import assets, toys
+from .arguments import whole
 from .photographs import CUTS, square
 from .photographs import picture as photograph
 
@@ -31,8 +32,7 @@ def picture(name: str, size: int, *, grey: bool = False) -> torch.Tensor:
         name: one of `NAMES`. What the model draws takes seconds, once. grey: the mean of the colours.
     Raises: ValueError for an unknown name, a size outside 8..512, or a model that cannot be read.
     """
-    if not 8 <= size <= 512:
-        raise ValueError(f"size must be in 8..512, got {size}")
+    size = whole("size", size, 8, 512)
     if name not in NAMES:
         raise ValueError(f"picture must be one of {', '.join(NAMES)}, got {name!r}")
     if name in toys.PICTURES:

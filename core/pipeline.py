@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core import weights
+from core.arguments import whole
 from core.denoiser import READINGS, Denoiser, Prediction
 from core.devices import DTYPES, memory, usable
 from core.forward import add_noise
@@ -370,10 +371,8 @@ class TextToImage:
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
         if not (isinstance(style, int | float) and math.isfinite(style)):
             raise ValueError(f"style must be a finite number, got {style!r}")
-        if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 64:
-            raise ValueError(f"batch must be a whole number from 1 to 64, got {batch!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63 - batch:
-            raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1 - batch, got {seed!r}")
+        whole("batch", batch, 1, 64)
+        whole("seed", seed, 0, 2**63 - 1 - batch)
         if not isinstance(size, int) or size < unit or size % unit or size > 4096:
             raise ValueError(f"size must be a multiple of {unit} pixels from {unit} to 4096, got {size!r}")
         if not (isinstance(strength, int | float) and 0 <= strength <= 1):

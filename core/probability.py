@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from core.arguments import whole
+
 Array = NDArray[np.float64]
 
 
@@ -110,7 +112,7 @@ def flip_coins(n: int, p: float, trials: int, *, generator: np.random.Generator)
 
     Raises: ValueError as `binomial_pmf` does, or if trials is not a whole number >= 0.
     """
-    heads = np.zeros(_count("trials", trials), dtype=np.int64)
+    heads = np.zeros(whole("trials", trials, 0), dtype=np.int64)
     for flip in toss(n, p, trials, generator=generator):
         heads += flip
     return heads
@@ -123,7 +125,7 @@ def toss(n: int, p: float, trials: int, *, generator: np.random.Generator) -> It
     Raises: ValueError as `flip_coins` does, when the first flip is asked for.
     """
     _check_coin(n, p)
-    _count("trials", trials)
+    whole("trials", trials, 0)
     for _ in range(n):
         yield generator.random(trials) < p
 
@@ -195,7 +197,7 @@ def sums_of_steps(step: ArrayLike, n: int) -> Iterator[Array]:
     if chances.ndim != 1 or not np.isfinite(chances).all() or (chances < 0).any() or chances.sum() == 0:
         raise ValueError("the chances of a step must be a row of numbers >= 0, not all of them 0")
     chances, total = chances / chances.sum(), np.ones(1, dtype=np.float64)
-    for _ in range(_count("n", n)):
+    for _ in range(whole("n", n, 0)):
         total = np.asarray(np.convolve(total, chances), dtype=np.float64)
         yield total
 
@@ -211,7 +213,7 @@ def random_walk(
     """
     if not (std >= 0 and math.isfinite(std)):
         raise ValueError(f"std must be a number >= 0, got {std}")
-    shape = _count("steps", steps), _count("particles", particles), _count("dimensions", dimensions)
+    shape = whole("steps", steps, 0), whole("particles", particles, 0), whole("dimensions", dimensions, 0)
     moves = std * generator.standard_normal(shape)
     return np.concatenate([np.zeros((1, *shape[1:])), np.cumsum(moves, axis=0)])
 
@@ -236,18 +238,12 @@ def normal_tail(n: int, p: float, k: int, *, continuity: bool = True) -> float:
 
 
 def _check_coin(n: int, p: float) -> None:
-    _count("n", n)
+    whole("n", n, 0)
     if not 0 <= p <= 1:
         raise ValueError(f"p must be in [0, 1], got {p}")
 
 
-def _count(name: str, value: int) -> int:
-    if not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
-    return int(value)
-
-
 def _positive(n: int) -> int:
-    if _count("n", n) < 1:
+    if whole("n", n, 0) < 1:
         raise ValueError("Stirling's formula wants n of at least 1, got 0")
     return n

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.arguments import whole
 from core.convolution import pad, transposed_convolve
 
 METHODS = ("nearest", "bilinear", "bicubic", "area", "lanczos")
@@ -185,8 +186,7 @@ def _window_means(planes: Tensor) -> Tensor:
 
 def _check(n_in: int, n_out: int, method: str, align_corners: bool, antialias: bool) -> None:
     for size in (n_in, n_out):
-        if not hasattr(size, "__index__") or size < 1:
-            raise ValueError(f"a size must be a whole number of at least 1, got {size!r}")
+        whole("a size", size, 1)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if align_corners and method not in ("bilinear", "bicubic"):

@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from .arguments import whole
+
 MAX_T = 1_000_000
 SPACINGS = ("trailing", "leading", "even", "karras")
 
@@ -290,11 +292,6 @@ def named_schedule(name: str, **arguments) -> NoiseSchedule:
     if name not in SCHEDULES:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {name!r}")
     return SCHEDULES[name](**arguments)
-
-
-def whole(what: str, value, low: int, high: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
-        raise ValueError(f"{what} must be a whole number in {low}..{high}, got {value!r}")
 
 
 def _betas(T, beta_1, beta_T) -> None:

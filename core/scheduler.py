@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core import weights
+from core.arguments import whole
 from core.denoiser import READINGS
 from core.schedule import NoiseSchedule, from_beta, named_schedule, zero_terminal_snr
 
@@ -158,8 +159,7 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
     spacing = config.get("timestep_spacing", kind.spacing)
     if spacing not in SPACINGS:
         raise ValueError(f"unknown timestep_spacing {spacing!r}; known are {', '.join(SPACINGS)}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= schedule.T:
-        raise ValueError(f"steps must be a whole number from 1 to {schedule.T}, got {steps!r}")
+    steps = whole("steps", steps, 1, schedule.T)
     beyond = kind.drops_last and spacing != "trailing"
     times = schedule.times(min(steps + beyond, schedule.T), SPACINGS[spacing])[: -2 if beyond else -1]
     if spacing == "leading":

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from .arguments import whole
 from .mixtures import GaussianMixture
 
 SUPERSAMPLING = 4
@@ -117,8 +118,7 @@ def picture(name: str, size: int = 64) -> torch.Tensor:
     """
     if name not in PICTURES:
         raise ValueError(f"picture must be one of {', '.join(PICTURES)}, got {name!r}")
-    if not 8 <= size <= 512:
-        raise ValueError(f"size must be in 8..512 pixels, got {size}")
+    size = whole("size", size, 8, 512)
     fine = (np.arange(size * SUPERSAMPLING) + 0.5) / (size * SUPERSAMPLING)
     x, y = np.meshgrid(fine, fine)
     values = np.atleast_3d(PICTURES[name](x, y))

@@ -100,11 +100,11 @@ def test_noise_is_the_same_in_every_dtype():
     "call, words",
     [
         (lambda s, x: add_noise(x, x[:1], 3, s), "one shape"),
-        (lambda s, x: add_noise(x, x, 1001, s), "0..1000"),
+        (lambda s, x: add_noise(x, x, 1001, s), "from 0 to 1000"),
         (lambda s, x: posterior(x, x, 3, 3, s), "below t"),
         (lambda s, x: posterior(x, x, 3, 5, s), "below t"),
         (lambda s, x: posterior(x, x[:1], 5, 3, s), "one shape"),
-        (lambda s, x: next(forward_chain(x, s, start=-1)), "start must be a whole number in 0..1000, got -1"),
+        (lambda s, x: next(forward_chain(x, s, start=-1)), "start must be a whole number from 0 to 1000, got -1"),
         (lambda s, x: randn_like(x, [seeded(0)]), "one generator for each of 2 samples, got 1"),
     ],
 )

@@ -190,7 +190,7 @@ def test_energy_distance_of_two_draws_of_one_distribution():
         (lambda: GaussianMixture(torch.zeros(2, 2), torch.ones(2), torch.tensor([1.5, -0.5])), "at least 0"),
         (lambda: GaussianMixture(torch.full((1, 2), float("nan")), torch.ones(1), torch.ones(1)), "finite"),
         (lambda: MIXTURE.score(torch.zeros(3, 5), 1, SCHEDULE), r"\(N, 2\), got \(3, 5\)"),
-        (lambda: MIXTURE.score(torch.zeros(3, 2), 2000, SCHEDULE), "0..1000"),
+        (lambda: MIXTURE.score(torch.zeros(3, 2), 2000, SCHEDULE), "from 0 to 1000"),
         (lambda: MIXTURE.only(torch.tensor([True])), "each of 3"),
         (lambda: MIXTURE.only(torch.zeros(3, dtype=torch.bool)), "one at least"),
         (lambda: MIXTURE.log_class(points(), 1, SCHEDULE, torch.tensor([0, 1, 1])), "a mark"),

@@ -47,7 +47,7 @@ def test_the_model_draws_its_own():
     "make, words",
     [
         (lambda: picture("mona lisa", 64), "picture must be one of beach"),
-        (lambda: picture("ball", 4), "8..512"),
+        (lambda: picture("ball", 4), "from 8 to 512, got 4"),
         (lambda: picture("cat", 1000), "512"),
     ],
 )

@@ -188,7 +188,7 @@ def test_random_walk_spreads_as_einstein_says():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: pb.binomial_pmf(-1, 0.5), "n must be a whole number >= 0, got -1"),
+        (lambda: pb.binomial_pmf(-1, 0.5), "n must be a whole number of at least 0, got -1"),
         (lambda: pb.binomial_pmf(2.5, 0.5), "got 2.5"),
         (lambda: pb.binomial_pmf(4, 1.5), r"p must be in \[0, 1\], got 1.5"),
         (lambda: pb.de_moivre_laplace(4, math.nan), "got nan"),

@@ -84,7 +84,7 @@ def test_checkerboard_is_the_lectures():
     "make, words",
     [
         (lambda: picture("mona lisa"), "beach, ball, letter, checkerboard"),
-        (lambda: picture("ball", 4), "8..512"),
+        (lambda: picture("ball", 4), "from 8 to 512, got 4"),
         (lambda: mixture("spiral"), "two moons, ring of eight, swiss roll"),
         (lambda: drawn([]), "two different points"),
         (lambda: drawn([(1.0, 1.0)]), "got 1"),
