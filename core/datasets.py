@@ -114,6 +114,7 @@ def download_fashion(folder: Path) -> Path:
 def fashion(split: str = "train", path: str | Path | None = None) -> tuple[Tensor, Tensor]:
     """FashionMNIST: pictures uint8 (N, 1, 28, 28) and classes int64 (N,); 60,000 in "train", 10,000 in "test".
 
+    Raises: ValueError for another split; FileNotFoundError if it is not in ``path``.
     Source: Xiao et al. (2017), arXiv 1708.07747.
     """
     if split not in ("train", "test"):

@@ -115,6 +115,7 @@ def rank(shape: tuple[int, int], kernel: Tensor) -> int:
 def adjoint(y: Tensor, kernel: Tensor) -> Tensor:
     """A' y: every pixel stamps the kernel. This is what networks call deconvolution; it undoes nothing.
 
+    Raises: ValueError unless y and the kernel are finite tables.
     Source: Dumoulin & Visin (2016), arXiv 1603.07285, section 4.
     """
     _check(y, kernel)
@@ -125,7 +126,7 @@ def naive_inverse(y: Tensor, kernel: Tensor) -> Tensor:
     """Divides by the kernel's spectrum, as if the picture went around and the k - 1 rows never seen were 0.
 
     Frequencies that the kernel takes to 0, up to rounding, stay 0.
-
+    Raises: ValueError as `adjoint`.
     Source: Gonzalez & Woods (2018), *Digital Image Processing*, equation 5-78.
     """
     _check(y, kernel)

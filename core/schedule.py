@@ -152,7 +152,10 @@ def at(values: torch.Tensor, t: int | torch.Tensor, x: torch.Tensor) -> torch.Te
 
 
 def expand(values: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Shape one number, or one per sample (B,), so that it multiplies x (B, ...): (B, 1, ..., 1)."""
+    """Shape one number, or one per sample (B,), so that it multiplies x (B, ...): (B, 1, ..., 1).
+
+    Raises: ValueError for any other shape, unless it goes with x's already.
+    """
     values = torch.as_tensor(values)
     if values.ndim == 0:
         return values
@@ -164,7 +167,10 @@ def expand(values: float | torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def from_beta(beta: torch.Tensor) -> NoiseSchedule:
-    """The schedule whose steps 1..T add the variances beta, (T,), each in (0, 1), the last perhaps 1."""
+    """The schedule whose steps 1..T add the variances beta, (T,), each in (0, 1), the last perhaps 1.
+
+    Raises: ValueError for another shape, or as `NoiseSchedule`.
+    """
     if beta.ndim != 1:
         raise ValueError(f"beta must have shape (T,), got {tuple(beta.shape)}")
     beta = beta.double()
@@ -172,13 +178,21 @@ def from_beta(beta: torch.Tensor) -> NoiseSchedule:
 
 
 def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
-    """beta evenly from beta_1 to beta_T. Source: Ho et al. (2020), arXiv 2006.11239, section 4."""
+    """beta evenly from beta_1 to beta_T.
+
+    Raises: ValueError unless T is a whole number from 1 to 10^6 and 0 < beta_1 <= beta_T < 1.
+    Source: Ho et al. (2020), arXiv 2006.11239, section 4.
+    """
     _betas(T, beta_1, beta_T)
     return from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 
 
 def scaled_linear(T: int = 1000, beta_1: float = 0.00085, beta_T: float = 0.012) -> NoiseSchedule:
-    """sqrt(beta) evenly from sqrt(beta_1) to sqrt(beta_T). Source: Rombach et al. (2022), arXiv 2112.10752, code."""
+    """sqrt(beta) evenly from sqrt(beta_1) to sqrt(beta_T).
+
+    Raises: ValueError as `linear`.
+    Source: Rombach et al. (2022), arXiv 2112.10752, code.
+    """
     _betas(T, beta_1, beta_T)
     return from_beta(torch.linspace(beta_1**0.5, beta_T**0.5, T, dtype=torch.float64) ** 2)
 
@@ -186,6 +200,7 @@ def scaled_linear(T: int = 1000, beta_1: float = 0.00085, beta_T: float = 0.012)
 def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> NoiseSchedule:
     """alpha_bar = cos^2 of a quarter turn, with beta held below beta_max.
 
+    Raises: ValueError for a T as in `linear`, s outside [0, 1), or beta_max outside (0, 1).
     Source: Nichol & Dhariwal (2021), arXiv 2102.09672, equation 17.
     """
     whole("T", T, 1, MAX_T)
@@ -199,6 +214,7 @@ def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> NoiseSch
 def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> NoiseSchedule:
     """alpha_bar falls along a logistic curve from `start` to `end`, softened by tau, and ends at 1e-9.
 
+    Raises: ValueError for a T as in `linear`, or unless start < end and tau > 0, all finite.
     Source: Chen (2023), arXiv 2301.10972, algorithm 1 (after Jabri et al. 2022).
     """
     whole("T", T, 1, MAX_T)
@@ -212,6 +228,7 @@ def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1
 def quadratic(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
     """`scaled_linear` between `linear`'s end points, under the name it had first.
 
+    Raises: ValueError as `linear`.
     Source: Song et al. (2021), arXiv 2010.02502, code: the beta schedule "quad".
     """
     return scaled_linear(T, beta_1, beta_T)
@@ -220,6 +237,7 @@ def quadratic(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Nois
 def karras(T: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> NoiseSchedule:
     """sigma^(1/rho) evenly from sigma_min at time 1 to sigma_max at T, held at equal SNR: alpha_bar = 1/(1 + sigma^2).
 
+    Raises: ValueError for a T as in `linear`, or unless 0 < sigma_min < sigma_max and rho > 0, all finite.
     Source: Karras et al. (2022), arXiv 2206.00364, equation 5 and table 1.
     """
     whole("T", T, 1, MAX_T)
@@ -237,6 +255,7 @@ def flow(T: int = 1000) -> NoiseSchedule:
     """The straight line x = (1 - u) x0 + u eps with u = t / T, held at equal SNR: sigma = u / (1 - u).
 
     At T nothing of the picture is left. `shifted` moves it as its users do.
+    Raises: ValueError for a T as in `linear`.
     Source: Lipman et al. (2023), arXiv 2210.02747; Liu et al. (2023), arXiv 2209.03003, equation 1.
     """
     whole("T", T, 1, MAX_T)

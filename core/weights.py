@@ -343,6 +343,7 @@ def read_config(kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises: ValueError if the file is missing or holds anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
