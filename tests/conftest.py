@@ -21,6 +21,11 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if config.getoption("capture") == "no" else 2
 
 
+def pytest_configure(config):
+    """Files stay in the order of `testpaths`, the long ones first, so that both processes end together."""
+    config.option.loadscopereorder = False
+
+
 FRESH = """
 import contextlib, io, json, os, sys, traceback
 for line in sys.stdin:

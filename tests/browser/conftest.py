@@ -6,7 +6,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+# The address bar's popup is two pages of Chromium's own, half a second of work at every new window. The switch takes
+# the place of Playwright's own, of whose list the last four are kept.
+OFF = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "AimEnabled", "HttpsUpgrades", "OptimizationHints", "PaintHolding")
 ARGS = [
+    f"--disable-features={','.join(OFF)}",
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
@@ -104,36 +108,50 @@ def faultless(chromium, url):
 
 
 @pytest.fixture
-def page(chromium, url, offered, monkeypatch):
+def as_built(offered, monkeypatch):
+    """Files run before in this process may have offered another model."""
+    monkeypatch.setattr("explorer.models._offer", offered)
+
+
+@pytest.fixture
+def page(chromium, url, as_built):
     """A test's own `faultless` page."""
-    monkeypatch.setattr("explorer.models._offer", offered)  # files run before in this process may have set another
     with faultless(chromium, url) as page:
         yield page
 
 
 @pytest.fixture(scope="module")
 def standing(chromium, url):
-    """One page for all of a file's tests that need not open their own, and what brings it to other settings."""
+    """One page for all of a file's tests that need not have their own, and what brings it to other settings."""
     with faultless(chromium, url) as page:
-        page.goto(url)
-        page.wait_for_selector(".badge.ok")
         wait = until_quiet(page)
 
         def go(query):
-            page.evaluate("query => window.explorer.go(query)", query)
+            if page.url.startswith(url):
+                page.evaluate("query => window.explorer.go(query)", query)
+            else:
+                page.goto(f"{url}?{query}")
+                page.wait_for_selector(".badge.ok")
             wait()
 
         yield page, go
 
 
 @pytest.fixture
-def brought(standing):
-    """The standing page, at its usual size and with nothing held back: `brought(tab=..., ...)` is it at settings."""
-    page, go = standing
+def reused(standing, as_built):
+    """The standing page, at its usual size and with nothing held back; for tests that load it anew."""
+    page, _ = standing
     page.unroute_all(behavior="ignoreErrors")
     page.set_viewport_size(SIZE)
     page.evaluate("scrollTo(0, 0)")
     page.mouse.move(2, 2)
+    return page
+
+
+@pytest.fixture
+def brought(standing, reused):
+    """`brought(tab=..., ...)` is the standing page at settings, once it is loaded by a link within it."""
+    page, go = standing
 
     def to(**query):
         go(urlencode(query))

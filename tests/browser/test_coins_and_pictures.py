@@ -26,6 +26,11 @@ def opened(page, url, tab, **query):
     return panel
 
 
+def brought_to(brought, tab, **query):
+    page = brought(tab=tab, **query)
+    return page, page.locator(f"#tab-{tab}")
+
+
 def shown_fields(page, tab):
     """The names of the fields whose controls can be seen."""
     return set(
@@ -47,10 +52,10 @@ def shown_fields(page, tab):
         ("resizing", "methods side by side", {"picture", "small", "middle", "large", "method", "down"}, ""),
     ],
 )
-def test_an_address_shows_the_controls_of_its_view_alone(page, url, tab, view, fields, piece):
-    panel = opened(page, url, tab, v=view)
+def test_an_address_shows_the_controls_of_its_view_alone(reused, url, tab, view, fields, piece):
+    panel = opened(reused, url, tab, v=view)
     panel.locator((piece or ".pictures") + ":visible").first.wait_for()
-    assert fields <= (seen := shown_fields(page, tab))
+    assert fields <= (seen := shown_fields(reused, tab))
     assert seen <= fields | {"view", "align_corners", "antialias"}
     assert panel.locator(".stage > .piece:visible").count() == (2 if view == "particles" else 1)
 
@@ -72,8 +77,8 @@ def test_pictures_that_stay_come_once_and_stand_as_they_were(page, url, settled,
     assert page.evaluate(looks) == moved
 
 
-def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(page, url):
-    panel = opened(page, url, "coin_flips")
+def test_another_view_starts_with_its_own_axes_and_the_zoom_stays_within_one(brought):
+    page, panel = brought_to(brought, "coin_flips")
     plot = panel.locator(".live-plot").first
     plot.locator(".nsewdrag").first.wait_for()
     x = "div => div.layout.xaxis.range.map((v) => Math.round(100 * v) / 100)"
@@ -118,12 +123,12 @@ TEXTS = """panel => [...panel.querySelectorAll('.live-plot')].filter((plot) => p
         ("deconvolution", {"n": 64, "s": 0.1, "r": 0.05}),
     ],
 )
-def test_on_a_phone_no_label_of_a_plot_is_cut_or_lies_over_another(page, url, tab, query):
-    page.set_viewport_size({"width": 375, "height": 800})
-    panel = opened(page, url, tab, **query)
+def test_on_a_phone_no_label_of_a_plot_is_cut_or_lies_over_another(reused, url, tab, query):
+    reused.set_viewport_size({"width": 375, "height": 800})
+    panel = opened(reused, url, tab, **query)
     panel.locator(".live-plot:visible .annotation-text").first.wait_for()
     assert panel.evaluate(TEXTS) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert reused.evaluate("document.documentElement.scrollWidth") <= 375
 
 
 def saved(image, path, **options):
@@ -132,8 +137,8 @@ def saved(image, path, **options):
 
 
 @pytest.mark.parametrize("tab", ["resizing", "deconvolution"])
-def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
-    panel = opened(page, url, tab, **({"v": "libraries", "k": "bicubic"} if tab == "resizing" else {}))
+def test_an_own_picture_or_what_is_wrong_with_it(brought, tab, tmp_path):
+    page, panel = brought_to(brought, tab, **({"v": "libraries", "k": "bicubic"} if tab == "resizing" else {}))
     file, told = panel.locator(".own-picture input[type=file]"), panel.locator(".own-picture .told")
     select, notice = panel.locator(".own-picture select"), panel.locator(".notice .lines")
     before = notice.inner_text()
@@ -171,8 +176,8 @@ def test_an_own_picture_or_what_is_wrong_with_it(page, url, tab, tmp_path):
         ("deconvolution", {}, []),
     ],
 )
-def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, query, players):
-    panel = opened(page, url, tab, **query)
+def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(brought, tab, query, players):
+    page, panel = brought_to(brought, tab, **query)
     panel.locator(".copy-link").focus()
     fields, stage = set(), set()
     for _ in range(90):
@@ -202,8 +207,8 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(page, url, tab, q
         page.keyboard.press("Space")
 
 
-def test_a_finger_on_a_picture_looks_closer(page, url):
-    panel = opened(page, url, "deconvolution")
+def test_a_finger_on_a_picture_looks_closer(brought):
+    page, panel = brought_to(brought, "deconvolution")
     view = panel.locator(".pictures .view").first
     read = "view => view.firstChild.getBoundingClientRect().toJSON()"
     whole, box = view.evaluate(read), view.bounding_box()
@@ -221,8 +226,8 @@ def test_a_finger_on_a_picture_looks_closer(page, url):
     assert view.evaluate(read) == whole
 
 
-def test_values_by_keyboard(page, url):
-    panel = opened(page, url, "coin_flips")
+def test_values_by_keyboard(brought):
+    page, panel = brought_to(brought, "coin_flips")
     panel.locator("#coin_flips-n input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     panel.locator(".notice .lines", has_text="2 heads in 5 flips").wait_for()
@@ -230,7 +235,7 @@ def test_values_by_keyboard(page, url):
     panel.locator(".notice .lines", has_text="2 heads in 1000 flips").wait_for()
     page.keyboard.press("Home")
     panel.locator(".notice .lines", has_text="2 heads in 1 flip").wait_for()
-    panel = opened(page, url, "resizing")
+    page, panel = brought_to(brought, "resizing")
     view = panel.locator(".weights")
     view.focus()
     page.keyboard.press("ArrowDown")

@@ -21,8 +21,8 @@ def cells(page, board):
 
 
 @pytest.fixture
-def deck(page, url):
-    page.goto(f"{url}?tab=convolution")
+def deck(brought):
+    page = brought(tab="convolution")
     page.locator(".windows:visible figure").nth(2).wait_for()
     page.wait_for_function("document.querySelector('.windows .transport-step').textContent === 'step 4 / 4'")
     return page
@@ -65,10 +65,8 @@ def test_hovering_shows_where_a_number_comes_from_and_goes_to(deck):
         ("transposed_convolution", 2, "output[0, 1]: the sum of 4 stamps, of input[0, 1] to [1, 2]", 4),
     ],
 )
-def test_where_a_number_goes_to_is_shown_by_keyboard_too(page, url, tab, cell, said, frames):
-    preset = "" if tab == "convolution" else "&s=1"
-    page.goto(f"{url}?tab={tab}{preset}")
-    page.wait_for_selector(f"#tab-{tab} .badge.ok")
+def test_where_a_number_goes_to_is_shown_by_keyboard_too(brought, tab, cell, said, frames):
+    page = brought(tab=tab, **({} if tab == "convolution" else {"s": 1}))
     title = said[: said.index("[")].strip() + (", stamp by stamp" if cell else "")
     player = page.locator(f"#tab-{tab} .windows", has=page.get_by_text(title, exact=True))
     board, other = (player.locator("svg.cells").nth(i) for i in (cell, 2 - cell))
@@ -181,9 +179,9 @@ def test_channels_stand_where_their_cells_are_largest(deck):
     assert deck.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_out_padding_that_pytorch_refuses_is_said(page, url):
-    page.goto(f"{url}?tab=transposed_convolution&v=framework&s=2")
-    page.wait_for_function("document.querySelectorAll('.windows .boards svg').length === 6")
+def test_out_padding_that_pytorch_refuses_is_said(brought):
+    page = brought(tab="transposed_convolution", v="framework", s=2)
+    page.wait_for_function("document.querySelectorAll('#tab-transposed_convolution .windows .boards svg').length === 6")
     before = cells(page, 2)
     slide(page, "#transposed_convolution-output_padding", 2)
     page.locator("#transposed_convolution-output_padding").get_by_text("at most 1 would fit").wait_for()
@@ -204,20 +202,19 @@ def test_rows_that_no_window_reads_are_crossed_out(deck):
     assert "crossed out" in source.locator("figcaption").text_content()
 
 
-def test_stamps_add_up(page, url):
-    page.goto(f"{url}?tab=transposed_convolution&v=framework&s=1")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.windows .transport-step')].some(n => n.textContent === 'step 9 / 9')"
-    )
+def test_stamps_add_up(brought):
+    page = brought(tab="transposed_convolution", v="framework", s=1)
+    steps = "[...document.querySelectorAll('#tab-transposed_convolution .windows .transport-step')]"
+    page.wait_for_function(f"{steps}.some(n => n.textContent === 'step 9 / 9')")
     assert cells(page, 2)[5:7] == ["0.5", "0.5"]
     page.locator(".windows:visible").first.focus()
     page.keyboard.press("Home")
     assert cells(page, 2)[:6] == ["0.25", "0.25", "0", "0", "0.25", "0.25"]
 
 
-def test_the_two_ways_to_one_output_follow_each_other(page, url):
-    page.goto(f"{url}?tab=transposed_convolution")
-    page.wait_for_function("document.querySelectorAll('.windows .boards svg').length === 6")
+def test_the_two_ways_to_one_output_follow_each_other(brought):
+    page = brought(tab="transposed_convolution")
+    page.wait_for_function("document.querySelectorAll('#tab-transposed_convolution .windows .boards svg').length === 6")
     windows, stamps = (page.locator(".windows:visible").nth(i) for i in range(2))
     stamps.focus()
     page.keyboard.press("Home")
@@ -272,9 +269,9 @@ def test_cells_are_painted_typed_and_read_from_a_picture(deck, tmp_path):
         assert set(shown.all_text_contents()) == {cell}
 
 
-def test_an_own_picture_is_stamped(page, url, tmp_path):
+def test_an_own_picture_is_stamped(brought, tmp_path):
     """Transposed convolution reads and refuses files as convolution does."""
-    page.goto(f"{url}?tab=transposed_convolution")
+    page = brought(tab="transposed_convolution")
     page.wait_for_function("document.querySelectorAll('#tab-transposed_convolution .windows .boards svg').length === 6")
     picture = page.locator("#transposed_convolution-image")
     sides, shown = picture.locator("output").all_text_contents()[:2], picture.locator(".paint-board text")
@@ -304,10 +301,9 @@ def test_each_view_shows_its_own_pieces_and_controls(deck):
 
 
 @pytest.mark.parametrize("name", ["convolution", "transposed_convolution"])
-def test_every_control_is_reached_and_moved_by_keyboard_alone(page, url, name):
-    page.goto(f"{url}?tab={name}")
-    page.wait_for_selector(f"#tab-{name} .badge.ok")
-    page.wait_for_function("document.querySelector('.windows .boards svg')")
+def test_every_control_is_reached_and_moved_by_keyboard_alone(brought, name):
+    page = brought(tab=name)
+    page.locator(f"#tab-{name} .windows .boards svg").first.wait_for()
     page.locator(f"#tab-{name} .copy-link").focus()
     reached: set[str] = set()
     for _ in range(150):

@@ -4,12 +4,19 @@ import io
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from explorer.tabs.samplers.settings import DRAWN
 
 TAB = "#tab-samplers"
 CAPTION = f"document.querySelector('{TAB} .transport-label').textContent"
+
+
+@pytest.fixture
+def page(reused):
+    """One for all of these tests: each loads it anew."""
+    return reused
 
 
 def shot(page, index=0):

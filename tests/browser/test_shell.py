@@ -25,26 +25,26 @@ def slide(page, label, value):
 
 
 @pytest.mark.parametrize("name", [name for name in TABS if name != "text_to_image"])
-def test_every_tab_opens_with_a_picture_and_a_green_badge(page, url, name):
-    page.goto(f"{url}?tab={name}")
-    page.wait_for_selector(SHOWN.format(name))
-    panel = page.locator(f"#tab-{name}")
+def test_every_tab_opens_with_a_picture_and_a_green_badge(reused, url, name):
+    reused.goto(f"{url}?tab={name}")
+    reused.wait_for_selector(SHOWN.format(name))
+    panel = reused.locator(f"#tab-{name}")
     assert panel.get_by_role("heading", level=2).inner_text() == import_module(f"explorer.tabs.{name}").TITLE
     panel.locator("canvas, svg").first.wait_for()
     panel.locator(".formula .katex").first.wait_for()
 
 
-def test_all_tabs_in_turn_and_back(page, url):
-    page.goto(url)
-    page.wait_for_selector(SHOWN.format(TABS[0]))
+def test_all_tabs_in_turn_and_back(reused, url):
+    reused.goto(url)
+    reused.wait_for_selector(SHOWN.format(TABS[0]))
     for name in TABS:
-        page.locator(f"#tab-{name}-button").click()
-        page.wait_for_selector(f"#tab-{name} .badge")
-        page.wait_for_function("name => new URLSearchParams(location.search).get('tab') === name", arg=name)
+        reused.locator(f"#tab-{name}-button").click()
+        reused.wait_for_selector(f"#tab-{name} .badge")
+        reused.wait_for_function("name => new URLSearchParams(location.search).get('tab') === name", arg=name)
     for name in reversed(TABS[:-1]):
-        page.go_back()
-        page.wait_for_selector(f"#tab-{name} .badge:visible")
-        assert parse_qs(urlsplit(page.url).query)["tab"] == [name]
+        reused.go_back()
+        reused.wait_for_selector(f"#tab-{name} .badge:visible")
+        assert parse_qs(urlsplit(reused.url).query)["tab"] == [name]
 
 
 def test_the_tab_asked_for_is_computed_and_no_other(page, url):
@@ -101,21 +101,21 @@ def test_a_link_is_shown_where_it_cannot_be_copied(page, url):
     assert told == [("The link to this screen", page.url)]
 
 
-def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(page, url):
-    page.set_viewport_size({"width": 375, "height": 800})
-    page.goto(f"{url}?tab={TABS[1]}")
-    page.wait_for_selector(SHOWN.format(TABS[1]))
-    page.locator(f"#tab-{TABS[0]}-button").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector(SHOWN.format(TABS[0]))
-    assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[0]]
-    page.get_by_role("button", name="More tabs").click()
-    page.locator(".overflow-dropdown").get_by_role("button", name="Schedules", exact=True).click()
-    page.wait_for_selector(SHOWN.format("schedules"))
-    assert parse_qs(urlsplit(page.url).query)["tab"] == ["schedules"]
+def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(reused, url):
+    reused.set_viewport_size({"width": 375, "height": 800})
+    reused.goto(f"{url}?tab={TABS[1]}")
+    reused.wait_for_selector(SHOWN.format(TABS[1]))
+    reused.locator(f"#tab-{TABS[0]}-button").focus()
+    reused.keyboard.press("Enter")
+    reused.wait_for_selector(SHOWN.format(TABS[0]))
+    assert parse_qs(urlsplit(reused.url).query)["tab"] == [TABS[0]]
+    reused.get_by_role("button", name="More tabs").click()
+    reused.locator(".overflow-dropdown").get_by_role("button", name="Schedules", exact=True).click()
+    reused.wait_for_selector(SHOWN.format("schedules"))
+    assert parse_qs(urlsplit(reused.url).query)["tab"] == ["schedules"]
     for name in (TABS[0], TABS[1]):
-        page.go_back()
-        page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{name}'")
+        reused.go_back()
+        reused.wait_for_function(f"{IN_VIEW}.join() === 'tab-{name}'")
 
 
 # How far a thing reaches out of what it stands in: to a side, and above or below.
@@ -127,32 +127,32 @@ OUT = """(one, selector) => {
 
 
 @pytest.mark.parametrize("width", [375, 1280])
-def test_what_is_chosen_is_in_sight(page, url, width):
+def test_what_is_chosen_is_in_sight(reused, url, width):
     """The chosen tab's whole name, and the last of more presets than find room."""
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{url}?tab={TABS[0]}")
-    page.wait_for_selector(SHOWN.format(TABS[0]))
+    reused.set_viewport_size({"width": width, "height": 900})
+    reused.goto(f"{url}?tab={TABS[0]}")
+    reused.wait_for_selector(SHOWN.format(TABS[0]))
     for name in ("transposed_convolution", "samplers"):
         module = import_module(f"explorer.tabs.{name}")
         title, settings = list(module.PRESETS.items())[-1]
-        page.evaluate("query => window.explorer.go(query)", address_of(module, settings))
-        chip = page.locator(f"#tab-{name} .chip[aria-pressed=true]").get_by_text(title, exact=True)
+        reused.evaluate("query => window.explorer.go(query)", address_of(module, settings))
+        chip = reused.locator(f"#tab-{name} .chip[aria-pressed=true]").get_by_text(title, exact=True)
         chip.wait_for()
         assert max(chip.evaluate(OUT, ".chips")) < 1
-        aside, below = page.locator(f"#tab-{name}-button:visible").evaluate(OUT, ".tab-container")
+        aside, below = reused.locator(f"#tab-{name}-button:visible").evaluate(OUT, ".tab-container")
         assert aside < 1 and below <= 1  # its underline lies on the row's own line, one pixel
 
 
-def test_a_slider_changes_formula_badge_code_and_address(page, url):
-    page.goto(f"{url}?tab=coin_flips")
-    page.wait_for_selector(SHOWN.format("coin_flips"))
-    page.locator("#tab-coin_flips").get_by_label("Flips n, number").fill("10")
-    page.wait_for_function("new URLSearchParams(location.search).get('n') === '10'")
-    page.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('10 flips')")
-    slide(page, "range slider for Chance of heads p", 0.25)
-    page.wait_for_function("new URLSearchParams(location.search).get('p') === '0.25'")
-    page.get_by_role("button", name="Python for this screen").click()
-    page.locator("#tab-coin_flips .prose.code", has_text="n, p, k = 10, 0.25, 2").wait_for()
+def test_a_slider_changes_formula_badge_code_and_address(reused, url):
+    reused.goto(f"{url}?tab=coin_flips")
+    reused.wait_for_selector(SHOWN.format("coin_flips"))
+    reused.locator("#tab-coin_flips").get_by_label("Flips n, number").fill("10")
+    reused.wait_for_function("new URLSearchParams(location.search).get('n') === '10'")
+    reused.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('10 flips')")
+    slide(reused, "range slider for Chance of heads p", 0.25)
+    reused.wait_for_function("new URLSearchParams(location.search).get('p') === '0.25'")
+    reused.get_by_role("button", name="Python for this screen").click()
+    reused.locator("#tab-coin_flips .prose.code", has_text="n, p, k = 10, 0.25, 2").wait_for()
 
 
 # Every text in turn as the formula of the coins' tab: whether there stands then what KaTeX makes of the text.
@@ -176,10 +176,10 @@ SET = """async (texts) => {
 }"""  # noqa: E501
 
 
-def test_a_formula_whose_numbers_move_is_what_katex_makes_of_it(page, url):
+def test_a_formula_whose_numbers_move_is_what_katex_makes_of_it(reused, url):
     """Of every preset of seven tabs: then with other numbers, one digit more or less in most; and with those again."""
-    page.goto(f"{url}?tab=coin_flips")
-    page.locator("#tab-coin_flips .formula .katex").first.wait_for()
+    reused.goto(f"{url}?tab=coin_flips")
+    reused.locator("#tab-coin_flips .formula .katex").first.wait_for()
     slow = {"start", "denoising", "samplers", "text_to_image"}  # an update there is a whole walk
     tabs = [import_module(f"explorer.tabs.{name}") for name in TABS if name not in slow]
     formulas = {tab.update(settings).formula for tab in tabs for settings in tab.PRESETS.values()}
@@ -187,50 +187,50 @@ def test_a_formula_whose_numbers_move_is_what_katex_makes_of_it(page, url):
     moved = [re.sub(r"\d+", lambda _: str(random.choice((0, 3, 8, 12, 640, 1007))), formula) for formula in formulas]
     texts = [text for pair in zip(formulas, moved, formulas, strict=True) for text in pair]
     assert len(formulas) > 50
-    assert [text for text, same in zip(texts, page.evaluate(SET, texts), strict=True) if not same] == []
+    assert [text for text, same in zip(texts, reused.evaluate(SET, texts), strict=True) if not same] == []
 
 
-def test_on_a_phone_a_long_formula_is_scrolled_within_its_place(page, url):
-    page.set_viewport_size({"width": 375, "height": 800})
-    page.goto(f"{url}?tab=coin_flips&n=100&p=0.42&k=45")
-    formula = page.locator("#tab-coin_flips .strip > .formula")
+def test_on_a_phone_a_long_formula_is_scrolled_within_its_place(reused, url):
+    reused.set_viewport_size({"width": 375, "height": 800})
+    reused.goto(f"{url}?tab=coin_flips&n=100&p=0.42&k=45")
+    formula = reused.locator("#tab-coin_flips .strip > .formula")
     formula.locator(".katex").first.wait_for()
     inside, wide, right = formula.evaluate(
         "(one) => [one.clientWidth, one.scrollWidth, one.getBoundingClientRect().right]"
     )
     assert inside < 350 < wide and right <= 375 - 12
     formula.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#tab-coin_flips .strip > .formula').scrollLeft > 0")
+    reused.keyboard.press("ArrowRight")
+    reused.wait_for_function("document.querySelector('#tab-coin_flips .strip > .formula').scrollLeft > 0")
 
 
-def test_a_number_left_out_of_its_range_counts_as_what_it_becomes(page, url):
+def test_a_number_left_out_of_its_range_counts_as_what_it_becomes(reused, url):
     """Also where the answer that refuses it comes after it was left."""
-    page.goto(f"{url}?tab=coin_flips&n=20")
-    page.wait_for_selector(SHOWN.format("coin_flips"))
-    panel = page.locator("#tab-coin_flips")
+    reused.goto(f"{url}?tab=coin_flips&n=20")
+    reused.wait_for_selector(SHOWN.format("coin_flips"))
+    panel = reused.locator("#tab-coin_flips")
     p = panel.get_by_label("number input for Chance of heads p")
     asked = []
 
     def late(route):
         asked.append(route)
-        page.wait_for_timeout(300)
+        reused.wait_for_timeout(300)
         route.continue_()
 
-    page.route("**/component_server/**", late)
+    reused.route("**/component_server/**", late)
     p.fill("5")
     p.press("Tab")
-    page.wait_for_function("location.search.includes('p=1')")
+    reused.wait_for_function("location.search.includes('p=1')")
     assert p.input_value() == "1"
     panel.get_by_label("Heads k, number").fill("3")
-    page.wait_for_function("location.search.includes('k=3')")
-    assert "p=1" in page.url and asked
+    reused.wait_for_function("location.search.includes('k=3')")
+    assert "p=1" in reused.url and asked
 
 
-def test_the_address_restores_the_settings(page, url):
-    page.goto(f"{url}?tab=coin_flips&n=20&p=0.1")
-    page.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
-    panel = page.locator("#tab-coin_flips")
+def test_the_address_restores_the_settings(reused, url):
+    reused.goto(f"{url}?tab=coin_flips&n=20&p=0.1")
+    reused.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
+    panel = reused.locator("#tab-coin_flips")
     assert panel.get_by_label("Flips n, number").input_value() == "20"
     assert panel.get_by_label("number input for Chance of heads p").input_value() == "0.1"
     assert panel.get_by_role("button", name="a loaded coin").get_attribute("aria-pressed") == "true"
@@ -255,42 +255,58 @@ def test_an_address_opens_though_no_frame_is_drawn_for_long(page, url):
     page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
 
 
-def test_a_bad_address_says_so_and_shows_the_default(page, url):
+def test_a_bad_address_says_so_and_shows_the_default(reused, url):
+    reused.goto(f"{url}?tab=coin_flips&n=elephant")
+    reused.wait_for_selector(SHOWN.format("coin_flips"))
+    assert "got 'elephant'" in reused.locator("#tab-coin_flips .message").first.inner_text()
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_what_a_link_cannot_have_is_said_in_sight(page, url, width):
+    """Without scrolling, and without a jump; once pressed it goes to its place under the controls."""
+    page.set_viewport_size({"width": width, "height": 600})
     page.goto(f"{url}?tab=coin_flips&n=elephant")
     page.wait_for_selector(SHOWN.format("coin_flips"))
-    assert "got 'elephant'" in page.locator("#tab-coin_flips .message").first.inner_text()
+    said = page.locator("#tab-coin_flips .controls .message.unseen", has_text="got 'elephant'")
+    said.wait_for()
+    box, stage = said.bounding_box(), page.locator("#tab-coin_flips .stage")
+    assert box["y"] > 0 and box["y"] + box["height"] <= 600 and 0 < box["x"] < box["x"] + box["width"] <= width
+    before = stage.bounding_box()
+    said.click()
+    place = page.locator("#tab-coin_flips .controls .message .message", has_text="got 'elephant'")
+    assert stage.bounding_box() == before and place.bounding_box()["y"] > 600
 
 
-def test_presets_by_keyboard(page, url):
+def test_presets_by_keyboard(reused, url):
     from explorer.settings import to_query
     from explorer.tabs.coin_flips import PRESETS
 
     name = list(PRESETS)[1]
-    page.goto(f"{url}?tab=coin_flips")
-    page.wait_for_selector(SHOWN.format("coin_flips"))
-    chip = page.get_by_role("button", name=name, exact=True)
+    reused.goto(f"{url}?tab=coin_flips")
+    reused.wait_for_selector(SHOWN.format("coin_flips"))
+    chip = reused.get_by_role("button", name=name, exact=True)
     chip.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_function(
+    reused.keyboard.press("Enter")
+    reused.wait_for_function(
         "wanted => Object.entries(wanted).every(([k, v]) => new URLSearchParams(location.search).get(k) === v)",
         arg=to_query(PRESETS[name]),
     )
     assert chip.get_attribute("aria-pressed") == "true"
 
 
-def test_a_plot_keeps_its_zoom_while_settings_move(page, url):
-    page.goto(f"{url}?tab=coin_flips")
-    page.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
-    plot = page.locator("#tab-coin_flips .live-plot").first
+def test_a_plot_keeps_its_zoom_while_settings_move(reused, url):
+    reused.goto(f"{url}?tab=coin_flips")
+    reused.wait_for_selector("#tab-coin_flips .live-plot .main-svg")
+    plot = reused.locator("#tab-coin_flips .live-plot").first
     box = plot.locator(".nsewdrag").first.bounding_box()
-    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
-    page.mouse.up()
+    reused.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
+    reused.mouse.down()
+    reused.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+    reused.mouse.up()
     zoomed = plot.evaluate("div => div.layout.xaxis.range")
     assert zoomed[1] - zoomed[0] < 2.5
-    slide(page, "range slider for Chance of heads p", 0.25)
-    page.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('54/256')")
+    slide(reused, "range slider for Chance of heads p", 0.25)
+    reused.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('54/256')")
     assert plot.evaluate("div => div.layout.xaxis.range") == zoomed
 
 

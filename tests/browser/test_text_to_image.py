@@ -13,10 +13,10 @@ PLAYER = f"{PANEL} .player[aria-label^='Noise turning']"
 
 
 @pytest.fixture
-def drawing(page, url):
-    page.goto(f"{url}?tab=text_to_image&n=4")
-    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
-    return page
+def drawing(reused, url):
+    reused.goto(f"{url}?tab=text_to_image&n=4")
+    reused.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+    return reused
 
 
 def saved(page) -> Image.Image:
@@ -37,16 +37,16 @@ def agreement(pixels: np.ndarray) -> float:
     return float(np.corrcoef(pixels[:, 1:].ravel(), pixels[:, :-1].ravel())[0, 1])
 
 
-def test_a_typed_prompt_becomes_a_picture_that_is_not_noise(page, url, embedded):
+def test_a_typed_prompt_becomes_a_picture_that_is_not_noise(reused, url, embedded):
     if not embedded:
         pytest.skip("the embedded model is not here yet: a random one draws no pictures")
-    page.goto(f"{url}?tab=text_to_image")
-    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
-    box = page.locator(PANEL).get_by_label("Prompt", exact=True)
-    ask(page, box, "blue heart")
-    page.wait_for_selector(f"{PANEL} .badge.waiting", timeout=30_000)
-    page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
-    picture = saved(page)
+    reused.goto(f"{url}?tab=text_to_image")
+    reused.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+    box = reused.locator(PANEL).get_by_label("Prompt", exact=True)
+    ask(reused, box, "blue heart")
+    reused.wait_for_selector(f"{PANEL} .badge.waiting", timeout=30_000)
+    reused.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
+    picture = saved(reused)
     assert picture.text["parameters"].startswith("blue heart\n")
     pixels = np.array(picture.convert("L"), dtype=float)
     noise = np.random.default_rng(0).normal(size=pixels.shape)
@@ -96,20 +96,20 @@ def test_an_animation_that_cannot_be_made_says_so_beneath_the_player(drawing):
     assert drawing.locator(f"{PLAYER} .gif-save").inner_text() == "GIF"
 
 
-def test_stop_leaves_what_was_done(page, url):
-    page.goto(f"{url}?tab=text_to_image&n=200")
-    page.wait_for_function(
+def test_stop_leaves_what_was_done(reused, url):
+    reused.goto(f"{url}?tab=text_to_image&n=200")
+    reused.wait_for_function(
         f"document.querySelector('{PANEL} .transport-step')?.innerText.match(/step [1-9]/)", timeout=60_000
     )
-    page.locator(PANEL).get_by_role("button", name="Stop").click()
-    page.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
-    page.wait_for_timeout(500)
-    step = page.locator(f"{PLAYER} .transport-step")
+    reused.locator(PANEL).get_by_role("button", name="Stop").click()
+    reused.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
+    reused.wait_for_timeout(500)
+    step = reused.locator(f"{PLAYER} .transport-step")
     stood = step.inner_text()
-    page.wait_for_timeout(1500)
+    reused.wait_for_timeout(1500)
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
-    page.locator(PANEL).get_by_role("button", name="Stop").click()
-    page.locator(f"{PANEL} .message", has_text="Nothing is running.").first.wait_for()
+    reused.locator(PANEL).get_by_role("button", name="Stop").click()
+    reused.locator(f"{PANEL} .message", has_text="Nothing is running.").first.wait_for()
 
 
 def test_coming_back_finds_the_tab_as_it_was_left(page, url):
