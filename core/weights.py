@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core import assets
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
 
@@ -85,11 +86,7 @@ class Card:
 
 def models() -> dict[str, Path]:
     """The models that come with this project, name -> folder."""
-    here = Path(__file__).parent
-    for assets in (here / "assets", here.parent / "assets"):  # in a wheel, in a checkout
-        if (assets / "models").is_dir():
-            return {path.name: path for path in sorted((assets / "models").iterdir()) if path.is_dir()}
-    return {}
+    return {path.name: path for path in sorted(assets.folder("models").glob("*")) if path.is_dir()}
 
 
 def resolve(name: str | Path, *, half: bool = False, report: Report | None = None) -> Path:

@@ -179,9 +179,8 @@ def warm_up() -> None:
     except ValueError as error:
         print(f"explorer: text to image will not work: {error}", file=sys.stderr)
     for module in (import_module(f"explorer.tabs.{name}") for name in TABS):
-        if hasattr(module, "update"):
-            with suppress(ValueError):  # said on that tab; the others are made ready all the same
-                module.update(module.Settings())
+        with suppress(ValueError):  # said on that tab; the others are made ready all the same
+            module.update(module.Settings())
     from core import pictures
 
     for name in pictures.NAMES:

@@ -24,6 +24,7 @@ from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.components.prose import Prose
+from explorer.formulas import sensible
 from explorer.settings import labelled, parse, readable, signature, specs, to_query, widgets
 
 # Bold, code and lines alone: a notice may hold a visitor's words, and those may hold a picture from elsewhere.
@@ -53,21 +54,20 @@ class View:
 def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Tab:
     """Lay out and wire one tab.
 
-    The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and either
+    The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and
+    update(settings) -> View: pure and quick, called for every move of a control, latest wins.
 
-    - update(settings) -> View: pure and quick, called for every move of a control, latest wins; or
-    - stream(settings) -> Iterator[View]: slow, queued, run by a button, stopped by another; such a module also has
-      endpoint(...), the annotated function behind /NAME, which for the others is made here. With seconds(settings),
-      which says how long one may take at the most, its runs borrow a GPU where one is lent.
-
-    or both: update() at every move, and for settings whose result takes long, stream(), which yields nothing for the
-    others. It runs by the button, a preset, the address, and the first field, which chooses the view; a move ends it.
-    A stream may also yield None where there is nothing new to show: it can be stopped at every yield.
+    Where the result takes long for some settings, it has stream(settings) -> Iterator[View] too, which yields nothing
+    for the others: queued, run by a button, a preset, the address, and the first field, which chooses the view; ended
+    by another button and by a move. It may also yield None where there is nothing new to show: it can be stopped at
+    every yield. Such a module has endpoint(...), too, the annotated function behind /NAME, which for the others is made
+    here. With seconds(settings), how long a run may take at the most, its runs borrow a GPU where one is lent.
 
     With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
     others too. Where update() takes seconds for some settings, `runs.at_length` stands around what does.
     """
     cls, presets = module.Settings, module.PRESETS
+    streams = hasattr(module, "stream")
     with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
         with gr.Row(elem_classes="heading"):
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
@@ -78,8 +78,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                 fields = widgets(cls)
                 for name, field in fields.items():
                     field.elem_id = f"{module.NAME}-{name}"
-                live = Live(module.NAME, fields.values(), keeps=not hasattr(module, "stream"))
-                with gr.Row(elem_classes="run", elem_id=f"{module.NAME}-run", visible=hasattr(module, "stream")):
+                live = Live(module.NAME, fields.values(), keeps=not streams)
+                with gr.Row(elem_classes="run", elem_id=f"{module.NAME}-run", visible=streams):
                     start = gr.Button(getattr(module, "START", "Generate"), variant="primary", elem_classes="start")
                     stop = gr.Button("Stop", elem_classes="stop")
                 message = gr.HTML("", elem_classes="message", container=False, js_on_load=script("message"))
@@ -90,47 +90,35 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                     piece.render()
         with gr.Row(elem_classes="strip"):
             formula = Formula()
-            formula.render()
             badge = Prose("badge-place")
-            badge.render()
         notice = Prose("notice")
-        notice.render()
         with gr.Accordion("Python for this screen", open=False, elem_classes=["fold", "python"]):
             notebook = Notebook(module.NAME, module.TITLE, module.QUESTION)
             code = gr.Markdown(elem_classes="code", container=False)
         with gr.Accordion("Where this comes from", open=False, elem_classes=["fold", "source"]):
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
-    both = hasattr(module, "update") and hasattr(module, "stream")
-    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update)) if hasattr(module, "update") else None
-    stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
+    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update))
+    stream: Any = runs.observed(module.NAME, "run", module.stream) if streams else None
     inputs = list(fields.values())
     picture = [*stage, formula, badge, notice]
-    about = [code, notebook, address, chips, message]
-    shown, ran = [*picture, *about], [*picture, message]
+    ran, shown = [*picture, message], [*picture, code, notebook, address, chips, message]
 
     def picture_of(view: View) -> list[Any]:
         stage_values = (gr.skip() if value is None else value for value in view.stage)
         return [*stage_values, view.formula, badge_html(view.check), notice_html(view.notice)]
 
-    def about_of(settings: Any) -> list[Any]:
+    def screen_of(settings: Any) -> list[Any]:
         preset = next((name for name, known in presets.items() if known == settings), "")
         program = module.code(settings).strip()
-        return [f"```python\n{program}\n```", program, address_of(module, settings), preset, ""]
+        about = [f"```python\n{program}\n```", program, address_of(module, settings), preset, ""]
+        return [*picture_of(update(settings)), *about]
 
-    def refused(error: ValueError) -> list[Any]:
-        return [*[gr.skip()] * (len(shown) - 1), errors.message(error)]
+    def refused(error: ValueError, before: int = 0) -> list[Any]:
+        return [*[gr.skip()] * (before + len(shown) - 1), errors.message(error)]
 
     def settings_from(values: Sequence[Any]) -> Any:
         return parse(cls, dict(zip(fields, values, strict=True)), labels=True)
-
-    def read(query: str) -> tuple[Any, list[str]]:
-        """The settings an address names, and what is said of those that cannot be read: their defaults are taken."""
-        settings, wrong = readable(cls, dict(parse_qsl(query, keep_blank_values=True)))
-        return settings, [f"{one}; its default was taken" for one in wrong]
-
-    def screen_of(settings: Any) -> list[Any]:
-        return [*picture_of(update(settings)), *about_of(settings)]
 
     def show(settings: Any) -> list[Any]:
         try:
@@ -149,20 +137,22 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
             settings = follow(settings_from(values))
             return [*values_of(settings), *show(settings)]
         except ValueError as error:
-            return [*[gr.skip()] * len(inputs), *refused(error)]
+            return refused(error, len(inputs))
 
     def chosen(name: str) -> list[Any]:
         settings = presets.get(name, cls())
         return [*values_of(settings), *show(settings)]
 
     def opened(query: str) -> list[Any]:
-        settings, said = read(query)
+        """What an address names; of what cannot be read or is refused, the defaults, and what is said of it."""
+        settings, wrong = readable(cls, dict(parse_qsl(query, keep_blank_values=True)))
+        said = [f"{one}; its default was taken" for one in wrong]
         try:
             screen = screen_of(settings)
         except ValueError as error:  # nothing stands yet that could stay
             settings, screen, which = nearest(settings)
             said.append(f"{error}; {which} taken")
-        return [*values_of(settings), *screen[:-1], told(said)]
+        return [*values_of(settings), *screen[:-1], errors.message(ValueError("; ".join(said)))]
 
     def nearest(settings: Any) -> tuple[Any, list[Any], str]:
         """Of settings that are refused together: all but one, if that will do, with its screen and what was taken."""
@@ -173,23 +163,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                     return tried, screen_of(tried), f"the default of {labelled(spec)} was"
         return cls(), screen_of(cls()), "the defaults were"
 
-    def told(said: list[str]) -> str:
-        return errors.message(ValueError("; ".join(said)))
-
-    def set_moved(*values: Any) -> list[Any]:
-        try:
-            return about_of(settings_from(values))
-        except ValueError as error:
-            return [*[gr.skip()] * (len(about) - 1), errors.message(error)]
-
-    def set_chosen(name: str) -> list[Any]:
-        settings = presets.get(name, cls())
-        return [*values_of(settings), *about_of(settings)]
-
-    def set_opened(query: str) -> list[Any]:
-        settings, said = read(query)
-        return [*values_of(settings), *about_of(settings)[:-1], told(said)]
-
     def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
         """The screens of a run; with ``known``, the last one alone if these settings have just been run.
 
@@ -199,8 +172,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         try:
             settings = settings_from(values)
             said = gr.skip() if known else ""  # what was said of a preset or an address stays
-            if both:
-                yield nothing  # a stream without a step would empty the screen
+            yield nothing  # a stream without a step would empty the screen
             kept = runs.KEPT.last if known else runs.KEPT.anew
             for view in kept((module.NAME, settings), lambda: runs.timely(stream(settings))):
                 if view is None:  # nothing new to show; at every yield the run can be stopped
@@ -212,11 +184,6 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         except ValueError as error:
             yield [*nothing[:-1], errors.message(error)]
 
-    if hasattr(module, "update"):
-        react, choose, open_, answer = moved, chosen, opened, shown
-    else:
-        react, choose, open_, answer = set_moved, set_chosen, set_opened, about
-
     def rerun(*values: Any) -> Iterator[list[Any]]:
         yield from run(*values, known=True)
 
@@ -225,40 +192,40 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
-    running: list[Any] = [start.click(run, inputs, ran, **queued)] if hasattr(module, "stream") else []
+    running: list[Any] = []
     endings: list[Any] = []
-    if both:  # before those that start the next run: listeners are called in the order of their making
+    if streams:  # before those that start the next run: listeners are called in the order of their making
+        running.append(start.click(run, inputs, ran, **queued))
         # The others' own events end runs, too: for what `cancels` makes, the page looks for all its controls, twice.
         changes = [inputs[0].input, chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
         endings = list(Context.root_block.fns.values())[-1:]  # type: ignore[union-attr]
     followed = getattr(module, "FOLLOWED", {})
-    moved_alone = [field for name, field in fields.items() if name not in followed][both:]
-    endings += live.on(moved_alone, react, inputs, answer)
+    moved_alone = [field for name, field in fields.items() if name not in followed][streams:]
+    endings += live.on(moved_alone, moved, inputs, shown)
     for name, follow in followed.items():
-        endings += live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *answer], sets=True)
+        endings += live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *shown], sets=True)
     comes = f"() => window.explorer.comes({module.NAME!r})"
     page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
     opens = f"() => [window.explorer.query({module.NAME!r})]"
-    if not hasattr(module, "stream"):
-        live.on([chips], choose, [chips], [*inputs, *answer], js=live.overtaken, sets=True)
-        live.on([address], open_, [address], [*inputs, *answer], js=opens, sets=True)
+    if not streams:
+        live.on([chips], chosen, [chips], [*inputs, *shown], js=live.overtaken, sets=True)
+        live.on([address], opened, [address], [*inputs, *shown], js=opens, sets=True)
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
-    by_preset = chips.input(choose, [chips], [*inputs, *answer], js=live.setting, **LIGHT)
-    by_address = address.input(open_, [address], [*inputs, *answer], js=opens, **LIGHT)
+    by_preset = chips.input(chosen, [chips], [*inputs, *shown], js=live.setting, **LIGHT)
+    by_address = address.input(opened, [address], [*inputs, *shown], js=opens, **LIGHT)
+    by_first = inputs[0].input(moved, inputs, shown, js=live.chosen, **LIGHT)
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     by_preset.then(None, inputs, js=live.set, **quiet)
     by_address.then(None, inputs, js=live.put, **quiet)
+    by_first.then(None, None, js=live.answered, **quiet)
     running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
-    if both:
-        by_first = inputs[0].input(react, inputs, answer, js=live.chosen, **LIGHT)
-        by_first.then(None, None, js=live.answered, **quiet)
-        running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
-        for one in endings:
-            one.cancels = [run["id"] for run in running]
+    running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
+    for one in endings:
+        one.cancels = [run["id"] for run in running]
     stopped = "Stopped. What was done so far stays and can be scrubbed."
     # Asked of the page, which shows how the run fares until the server has ended it.
     status = f"#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide, :has(.error))"
@@ -342,27 +309,3 @@ def badge_html(check: Check | None) -> str:
         f'<p class="badge wrong"><span aria-hidden="true">✗</span> not true here: {html.escape(check.claim)}; '
         f"{residual}, allowed {sensible(check.tolerance)}</p>"
     )
-
-
-def sensible(value: float) -> str:
-    """A number as one reads it: 0, 0.375, 1234, 2.2e-16."""
-    if 999.5 <= abs(value) < 1e5:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.1e}"
-
-
-def counted(many: int, what: str) -> str:
-    """0 steps, 1 step, 2 steps."""
-    return f"{many} {what}{'' if many == 1 else 's'}"
-
-
-def percent(share: float) -> str:
-    """A share as one reads it: 0 %, 5e-05 %, 0.74 %, 12 %, 99.96 %, 180 %."""
-    value = 100 * abs(share)
-    if 99 < value < 100:  # how much is missing says more than that it is nearly all
-        digits = f"{100 - float(f'{100 - value:.1g}'):.12g}"
-    elif 100 <= value < 1e5:
-        digits = f"{value:.0f}"
-    else:
-        digits = f"{value:.2g}" if value == 0 or 0.01 <= value < 100 else f"{value:.0e}"
-    return f"{'-' * (share < 0)}{digits} %"

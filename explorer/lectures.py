@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from core import assets
 from explorer.frame import address_of
 from explorer.settings import from_query, specs
 
@@ -55,10 +56,8 @@ class Lecture:
 
 def course() -> tuple[Lecture, ...]:
     """The lectures that come with this project."""
-    here = Path(__file__).resolve().parents[1]
-    found = (assets / "lectures" for assets in (here / "core" / "assets", here / "assets"))  # a wheel, a checkout
-    folder = next((folder for folder in found if folder.is_dir()), None)
-    return tuple(read(folder / f"{name}.md") for name in COURSE) if folder else ()
+    folder = assets.folder("lectures")
+    return tuple(read(folder / f"{name}.md") for name in COURSE) if folder.is_dir() else ()
 
 
 def offered(own: Path | None = None) -> tuple[Lecture, ...]:

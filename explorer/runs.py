@@ -1,6 +1,7 @@
 """What every run keeps to: it is written down, it ends in time, and what was just computed is not computed again."""
 
 import logging
+import math
 import os
 import time
 from collections import OrderedDict, deque
@@ -24,6 +25,7 @@ T = TypeVar("T")
 LOG = logging.getLogger("explorer")  # `explorer.server.write_log` says where it goes
 DEADLINE = 600.0  # seconds that one run may take, unless `limit` says otherwise
 MOST_KEPT = 64_000_000  # bytes of finished results
+BETWEEN = 1 / 15  # seconds from one screen of a run to the next, at least
 _deadline = DEADLINE
 
 
@@ -44,6 +46,28 @@ def timely(steps: Iterable[T], seconds: float | None = None) -> Iterator[T]:
         yield step
         if time.monotonic() > end:
             raise ValueError(f"this run took more than {most:g} seconds and was ended; fewer steps would fit")
+
+
+class Pace:
+    """When a run that begins now is to show how far it is: at once, then after ``times`` BETWEEN or more."""
+
+    def __init__(self, times: float = 1) -> None:
+        self.began, self.apart, self._last = time.perf_counter(), times * BETWEEN, -math.inf
+
+    def due(self) -> bool:
+        """Whether it is time to show it; then it is shown."""
+        due = (now := time.perf_counter()) - self._last >= self.apart
+        self._last = now if due else self._last
+        return due
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.began
+
+    def left(self, done: int, total: int) -> float:
+        """Seconds until all is done, if the rest goes as fast."""
+        return self.spent / done * (total - done)
 
 
 class Turn:

@@ -68,7 +68,7 @@ POLICY = {
 }
 
 
-def headers(space: bool, share: bool = False) -> list[tuple[bytes, bytes]]:
+def headers(space: bool) -> list[tuple[bytes, bytes]]:
     """The security headers of every answer. A Space is shown inside a page of its host."""
     framed = "'self' https://huggingface.co https://*.huggingface.co" if space else "'self'"
     policy = POLICY | {"frame-ancestors": framed}

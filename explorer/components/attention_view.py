@@ -1,12 +1,11 @@
 """Where the picture looks for each word: the network's own attention as light on the picture, step by step."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,19 @@ def levels(maps: np.ndarray) -> np.ndarray:
 
 
 class AttentionView(Piece):
-    """Shows a `Looks`; ``height`` is the room kept for it."""
+    """Shows a `Looks`."""
 
-    def __init__(self, label: str, *, height: int = 620, value: Looks | None = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str):
         super().__init__(
-            f'<style>{style}</style><div class="player looks" tabindex="0" role="group" aria-label="{label}">'
+            f'{style("attention_view")}<div class="player looks" tabindex="0" role="group" aria-label="{label}">'
             '<div class="looks-tools"><label>Layer <select class="layer"></select></label>'
             '<label>Head <select class="head"></select></label>'
             '<button type="button" class="quiet bare">map alone</button></div>'
-            f'<div class="looks-sheet" style="min-height:{height - 160}px"><figure><canvas role="img" class="large">'
+            '<div class="looks-sheet" style="min-height:460px"><figure><canvas role="img" class="large">'
             '</canvas></figure><ol class="looks-words" aria-label="Tokens"></ol></div>'
             '<p class="looks-says" aria-live="polite"></p></div>',
             script("transport", "attention_view"),
             name="looks-piece",
-            value=value,
             label=label,
         )
 

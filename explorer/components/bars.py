@@ -41,15 +41,13 @@ class Bars:
 class BarsPlayer(Piece):
     """Shows `Bars`; `height` in CSS pixels is kept from the start."""
 
-    def __init__(self, label: str, *, height: int = 460, value: Bars | None = None, render: bool = False):
+    def __init__(self, label: str, *, height: int = 460):
         super().__init__(
             f'<div class="player bars" tabindex="0" role="group" aria-label="{label}">'
             f'<canvas role="img" aria-label="{label}" style="display:block;width:100%;height:{height}px"></canvas>'
             "</div>",
             script("transport", "bars"),
             name="bars-piece",
-            value=value,
-            render=render,
             label=label,
         )
 

@@ -1,4 +1,4 @@
-"""What the widgets share: a constant template, and a script made of the files beside this one."""
+"""What the widgets share: a constant template, a script and a style made of the files beside this one."""
 
 import base64
 import hashlib
@@ -17,6 +17,13 @@ import orjson
 def script(*names: str) -> str:
     """The named .js files of this folder joined; they run with `element`, `props`, `watch`, `trigger` in scope."""
     return "\n".join((Path(__file__).parent / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+@cache
+def style(*names: str) -> str:
+    """The named .css files of this folder, as an element of a template."""
+    files = (Path(__file__).parent / f"{name}.css" for name in names)
+    return f"<style>{''.join(file.read_text(encoding='utf-8') for file in files)}</style>"
 
 
 def packed(values: Any, dtype: str) -> str:

@@ -1,12 +1,11 @@
 """Several channels in, several out: every output cell adds up one window of every channel."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, payload, script
+from explorer.components.base import Piece, payload, script, style
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,12 @@ class ChannelsPlayer(Piece):
     """Shows `Channels`: a column (or a row) for each channel in, a row (column) of kernels for each one out, its output
     at the end."""
 
-    def __init__(self, label: str, *, height: int = 420, value: Channels | None = None, render: bool = False):
-        style = Path(__file__).with_name("window_player.css").read_text("utf-8")
-        own = Path(__file__).with_suffix(".css").read_text("utf-8")
+    def __init__(self, label: str):
         super().__init__(
-            f'<div class="player channels" tabindex="0" role="group" aria-label="{label}"><style>{style}{own}</style>'
-            f'<div class="boards table" style="min-height:{height}px"></div></div>',
+            f'{style("window_player", "channels")}<div class="player channels" tabindex="0" role="group" '
+            f'aria-label="{label}"><div class="boards table" style="min-height:420px"></div></div>',
             script("transport", "cells", "board", "steps", "channels"),
             name="channels-piece",
-            value=value,
-            render=render,
             label=label,
         )
 

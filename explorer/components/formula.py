@@ -14,7 +14,8 @@ class Formula(Piece):
 
     def __init__(self) -> None:
         sources = f"const KATEX = {json.dumps(asset('auto-render-*.js'))}, STYLE = {json.dumps(asset('katex-*.css'))};"
-        super().__init__('<div class="lines"></div>', f"{sources}\n{script('become', 'formula')}", name="formula")
+        js = f"{sources}\n{script('become', 'formula')}"
+        super().__init__('<div class="lines"></div>', js, name="formula", render=True)
 
 
 @cache

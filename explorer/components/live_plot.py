@@ -14,15 +14,13 @@ class LivePlot(Piece):
     half: two of these in a row share a line of the stage where there is room.
     """
 
-    def __init__(self, label: str, *, height: int = 380, value: Any = None, render: bool = False, half: bool = False):
+    def __init__(self, label: str, *, height: int = 380, half: bool = False):
         source = json.dumps("plotly.min.js")  # `explorer.server` has it, relative to the app's root
         super().__init__(
             f'<div class="live-plot" role="img" aria-label="{label}" style="height:{height}px"></div>',
             f"const PLOTLY = {source}, ON_DARK = {json.dumps(ON_DARK)}, TEXT_ON_LIGHT = {json.dumps(TEXT_ON_LIGHT)};\n"
             + script("plot_moves", "live_plot"),
             name="plot-piece",
-            value=value,
-            render=render,
             label=label,
         )
         if half:

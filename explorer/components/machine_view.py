@@ -1,12 +1,11 @@
 """The whole machine: a box for each part, with the tensor in it; a box opens the view that explains it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,14 @@ class Machine:
 
 
 class MachineView(Piece):
-    """Shows a `Machine` of the tab ``tab``; ``height`` is the room kept for it."""
+    """Shows a `Machine` of the tab ``tab``."""
 
-    def __init__(self, label: str, tab: str, *, height: int = 520, value: Machine | None = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str, tab: str):
         super().__init__(
-            f'<style>{style}</style><div class="player machine" tabindex="0" role="group" aria-label="{label}">'
-            f'<div class="machine-sheet" style="min-height:{height}px"></div></div>',
+            f'{style("machine_view")}<div class="player machine" tabindex="0" role="group" aria-label="{label}">'
+            '<div class="machine-sheet" style="min-height:520px"></div></div>',
             f"const TAB = {tab!r};\n" + script("transport", "machine_view"),
             name="machine-piece",
-            value=value,
             label=label,
         )
 

@@ -1,4 +1,5 @@
-// What cannot be done is said at the control that was moved last; after a preset or an address, under all controls.
+// What cannot be done is said at the control that was moved last; after a preset or an address, under all controls, and
+// where that place is out of sight, at the foot of the window until it is pressed or something else is said.
 const panel = element.closest('[id^="tab-"]'), note = Object.assign(document.createElement('p'), { className: 'message' });
 note.setAttribute('role', 'alert');
 let last = null;
@@ -42,4 +43,10 @@ watch('value', () => {
   element.style.display = there ? 'none' : '';
   if (there) last.append(note);
   else note.remove();
+  element.classList.remove('unseen');
+  requestAnimationFrame(() => {
+    const { top, bottom } = element.getBoundingClientRect();
+    element.classList.toggle('unseen', Boolean(props.value) && (bottom > innerHeight || bottom <= 0) && bottom > top);
+  });
 });
+element.addEventListener('click', () => element.classList.remove('unseen'));

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, script, style
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,11 @@ class Reading:
 class Meter(Piece):
     """Shows a sequence of `Reading`, from 0.001 to 1; ``marks`` are shares where the verdict changes."""
 
-    def __init__(self, label: str, *, marks: Sequence[float], height: int = 110, value: Any = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str, *, marks: Sequence[float]):
         super().__init__(
-            f'<style>{style}</style><div class="meter" role="group" aria-label="{label}" style="min-height:{height}px">'
-            "</div>",
+            f'{style("meter")}<div class="meter" role="group" aria-label="{label}" style="min-height:110px"></div>',
             f"const MARKS = {list(marks)};\n" + script("meter"),
             name="meter-piece",
-            value=value,
             label=label,
         )
 

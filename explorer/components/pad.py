@@ -1,7 +1,5 @@
 """Bars to draw with the pointer or the arrow keys: the widget of a `grid` of one row."""
 
-from typing import Any
-
 from explorer.components.table import Table
 from explorer.settings import Spec
 
@@ -9,9 +7,9 @@ from explorer.settings import Spec
 class Pad(Table):
     """Its value is a list of one row of numbers between ``spec.low`` and ``spec.high``."""
 
-    def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
+    def __init__(self, spec: Spec):
         board = (
             '<div class="pad-board" tabindex="0" role="application" aria-roledescription="bars to draw"></div>'
             '<output class="hint reading"></output>'
         )
-        super().__init__(spec, "pad", board, axes={"columns": "bars"}, least=2, value=value, render=render)
+        super().__init__(spec, "pad", board, axes={"columns": "bars"}, least=2)

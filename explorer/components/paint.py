@@ -15,7 +15,7 @@ from explorer.uploads import MOST_BYTES, ONE_AT_A_TIME, read_picture, received, 
 class PaintInput(Table):
     """Cells of a picture, coloured by their value."""
 
-    def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
+    def __init__(self, spec: Spec):
         self.most = spec.max_side
         over = spec.look == "brush"
         start = min(spec.high, 3) if over else 1
@@ -31,8 +31,6 @@ class PaintInput(Table):
             tools=ink
             + (f"{wide}<option selected>3</option><option>5</option></select></label>" if over else own)
             + '<output class="reading"></output>',
-            value=value,
-            render=render,
             scripts=("upload",),
             BYTES=MOST_BYTES,
             OVER=over,

@@ -1,12 +1,11 @@
 """A picture chosen by its name, or one's own: the widget of a `choice` with ``own``."""
 
 import html
-from pathlib import Path
 from typing import Any
 
 from gradio.components.base import server
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, script, style
 from explorer.settings import Spec
 from explorer.uploads import MOST_BYTES, data_address, own_square, received
 
@@ -14,18 +13,17 @@ from explorer.uploads import MOST_BYTES, data_address, own_square, received
 class PictureInput(Piece):
     """Its value is one of the names, or the data address of a PNG file: the middle square of the visitor's picture."""
 
-    def __init__(self, spec: Spec, *, value: Any = None, render: bool = True):
-        style = Path(__file__).with_name("table.css").read_text(encoding="utf-8")
+    def __init__(self, spec: Spec):
         names = "".join(f"<option>{html.escape(name)}</option>" for name in spec.options)
         super().__init__(
-            f'<style>{style}</style><fieldset class="grid-input own-picture"><legend>{spec.label}</legend>'
+            f'{style("table")}<fieldset class="grid-input own-picture"><legend>{spec.label}</legend>'
             f'<select aria-label="{spec.label}">{names}<option value="data:" hidden>your own</option></select>'
             '<button type="button" class="wide">Own picture …</button><input type="file" accept="image/*" hidden>'
             '<p class="told" role="status"></p></fieldset>',
             f"const BYTES = {MOST_BYTES};\n" + script("upload", "picture_input"),
             name="picture-piece",
-            value=spec.default if value is None else value,
-            render=render,
+            value=spec.default,
+            render=True,
             label=spec.label,
         )
 

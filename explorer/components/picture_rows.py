@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,14 @@ class Rows:
 
 
 class PictureRows(Piece):
-    """Shows `Rows`; ``height`` is the room kept for them."""
+    """Shows `Rows`."""
 
-    def __init__(self, label: str, *, height: int = 600, value: Rows | None = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str):
         super().__init__(
-            f'<style>{style}</style><table class="picture-rows" aria-label="{label}" style="min-height:{height}px">'
+            f'{style("picture_rows")}<table class="picture-rows" aria-label="{label}" style="min-height:600px">'
             "<thead></thead><tbody></tbody></table>",
             script("transport", "picture_rows"),
             name="rows-piece",
-            value=value,
             label=label,
         )
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, as_text, digest, packed, script
+from explorer.components.base import Piece, as_text, digest, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,15 @@ class Pictures(Piece):
 
     holds = True
 
-    def __init__(self, label: str, *, columns: int = 4, side: int = 240, height: int = 420, value: Any = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str, *, columns: int = 4, side: int = 240, height: int = 420):
         super().__init__(
-            f'<style>{style}</style><div class="pictures" tabindex="0" role="group" aria-label="{label}">'
+            f'{style("pictures")}<div class="pictures" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="sheet" style="min-height:{height}px"></div>'
             '<p class="pictures-hint"><button type="button" class="quiet"></button> '
             "Point at a picture, or press the arrow keys, to see the same place of all of them larger; Escape to stop."
             "</p></div>",
             f"const COLUMNS = {columns}, SIDE = {side};\n" + script("transport", "pictures"),
             name="pictures-piece",
-            value=value,
             label=label,
         )
 

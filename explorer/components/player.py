@@ -12,18 +12,12 @@ import numpy as np
 from gradio.components.base import server
 from PIL import Image
 
-from explorer.components.base import Piece, as_text, digest, packed, script
+from explorer.components.base import Piece, as_text, digest, packed, script, style
 
-# One more button in the transport bar.
-SIX = (
-    ".transport:has(.gif-save) { grid-template-columns: auto minmax(120px, 1fr) auto auto auto auto !important; } "
-    "@media (max-width: 560px) { .transport:has(.gif-save) { grid-template-columns: auto 1fr auto !important; } "
-    ".transport:has(.gif-save) .transport-step { grid-column: 1 / 3 !important; } "
-    ".transport .gif-save { grid-column: 3; grid-row: 3; } }"
-)
 MOST_FRAMES = 5_000_000  # bytes of pictures that are made into an animation: in base64 they fit into one request
 ANIMATING = Lock()  # one at a time: each may take seconds and hundreds of megabytes
 MOST_STEPS, MOST_PANELS = 1000, 24  # of an animation; the page's own have 301 and 2 at the most
+SIDE = 320  # pixels up to which a panel of an animation is enlarged
 LONGEST = 65_535  # pixels of a GIF's side, which it has two bytes for
 MOST_DRAWN = 300_000_000  # pixels of all its pictures, enlarged, a byte each: 200 steps of 12 panels of 28 x 28 fit
 
@@ -69,18 +63,13 @@ class Player(Piece):
 
     holds = True
 
-    def __init__(
-        self, label: str, *, height: int = 320, value: Trajectory | None = None, saves: str = "", render: bool = False
-    ):
-        six = f"<style>{SIX}</style>" if saves else ""
+    def __init__(self, label: str, *, height: int = 320, saves: str = ""):
         super().__init__(
-            f'{six}<div class="player" tabindex="0" role="group" aria-label="{label}">'
+            f'{style("player") if saves else ""}<div class="player" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="panels" style="min-height:{height}px"></div></div>',
             f"const HEIGHT = {height}, SAVES = {saves!r}, BYTES = {MOST_FRAMES};\n"
             + script("transport", "cells", "player"),
             name="player-piece",
-            value=value,
-            render=render,
             label=label,
         )
 
@@ -109,15 +98,15 @@ class Player(Piece):
             return {"error": str(error)}
 
 
-def animation(frames: np.ndarray, *, side: int = 320) -> bytes:
-    """Bytes (steps, panels, H, W, 1 or 3) as a GIF, the panels side by side, at a whole-number zoom up to ``side``.
+def animation(frames: np.ndarray) -> bytes:
+    """Bytes (steps, panels, H, W, 1 or 3) as a GIF, the panels side by side, at a whole-number zoom up to `SIDE`.
 
     As long as the player takes: eight seconds, at most 0.7 s a step; the last picture stays for two more.
 
     Raises: ValueError if it would have too many steps, panels or pixels, before any is drawn.
     """
     steps, panels, height, width, _ = frames.shape
-    zoom = max(1, side // max(height, width))
+    zoom = max(1, SIDE // max(height, width))
     if steps > MOST_STEPS or panels > MOST_PANELS:
         raise ValueError(
             f"an animation may have at most {MOST_STEPS} steps and {MOST_PANELS} panels, got {steps} and {panels}"

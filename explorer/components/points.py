@@ -54,14 +54,12 @@ class Cloud:
 class Points(Piece):
     """Shows a `Cloud`; `height` is the room kept for the picture."""
 
-    def __init__(self, label: str, *, height: int = 420, value: Cloud | None = None, render: bool = False):
+    def __init__(self, label: str, *, height: int = 420):
         super().__init__(
             f'<div class="player points" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="panels" style="min-height:{height}px"></div></div>',
             f"const HEIGHT = {height};\n" + script("transport", "points"),
             name="points-piece",
-            value=value,
-            render=render,
             label=label,
         )
 

@@ -19,13 +19,12 @@ class Progress:
 class ProgressBar(Piece):
     """Shows a `Progress`; its place is kept while nothing runs."""
 
-    def __init__(self, label: str, *, render: bool = False):
+    def __init__(self, label: str):
         super().__init__(
             f'<div class="progress"><div class="progress-bar" role="progressbar" aria-label="{label}" '
             'aria-valuemin="0" aria-valuemax="100"><div></div></div><p class="progress-text"></p></div>',
             script("progress"),
             name="progress-piece",
-            render=render,
             label=label,
         )
 

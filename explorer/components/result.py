@@ -3,14 +3,15 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gradio.components.base import server
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, script, style
 from explorer.components.player import Trajectory, payload
 from explorer.uploads import MOST_BYTES, received
+
+MOST = 24  # pictures kept for a visit
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,18 @@ class ResultPiece(Piece):
     or dropped on the tab.
     """
 
-    def __init__(
-        self,
-        label: str,
-        *,
-        reader: Callable[[bytes], dict[str, str]] | None = None,
-        most: int = 24,
-        render: bool = False,
-    ):
+    def __init__(self, label: str, *, reader: Callable[[bytes], dict[str, str]] | None = None):
         self.reader = reader
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         opens = '<button type="button" class="quiet wide">Open a PNG …</button><input type="file" accept=".png" hidden>'
         super().__init__(
-            f'<style>{style}</style><div class="result" role="group" aria-label="{label}">'
+            f'{style("result")}<div class="result" role="group" aria-label="{label}">'
             '<ol class="tokens" aria-label="Tokens"></ol><div class="take">'
             '<a class="quiet download" role="link" aria-disabled="true">Download PNG</a>'
             f'{opens if reader else ""}</div><p class="told" role="status"></p><div class="files"></div>'
             '<p class="made-title" hidden>Made in this visit: press one to have it back</p>'
             '<ol class="made" aria-label="Pictures made in this visit"></ol></div>',
-            f"const BYTES = {MOST_BYTES}, MOST = {most};\n" + script("transport", "upload", "result"),
+            f"const BYTES = {MOST_BYTES}, MOST = {MOST};\n" + script("transport", "upload", "result"),
             name="result-piece",
-            render=render,
             label=label,
         )
 

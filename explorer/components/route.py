@@ -1,10 +1,9 @@
 """Which steps of a plan are walked: one cell a step, those left out struck through."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, script, style
 
 
 @dataclass(frozen=True)
@@ -19,10 +18,8 @@ class RouteTable(Piece):
     """Shows a `Route`."""
 
     def __init__(self, label: str):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
         super().__init__(
-            f'<style>{style}</style><div class="route"><p class="route-caption"></p>'
-            f'<ol aria-label="{label}"></ol></div>',
+            f'{style("route")}<div class="route"><p class="route-caption"></p><ol aria-label="{label}"></ol></div>',
             script("route"),
             name="route-piece",
             label=label,

@@ -1,12 +1,11 @@
 """A table of pictures, one setting across and another down: the widget of an X/Y grid."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, packed, script
+from explorer.components.base import Piece, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,9 @@ class Sheet:
 class SheetPiece(Piece):
     """Shows a `Sheet`; a press on a picture opens its settings."""
 
-    def __init__(self, label: str, *, height: int = 420):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str):
         super().__init__(
-            f'<style>{style}</style><div class="xy" role="group" aria-label="{label}" style="min-height:{height}px">'
+            f'{style("sheet")}<div class="xy" role="group" aria-label="{label}" style="min-height:420px">'
             '<p class="xy-title"></p><div class="xy-scroll" tabindex="0" role="region" aria-label="The grid"><table>'
             '</table></div><p class="xy-hint"><button type="button" class="quiet"></button> '
             "Press a picture to open its settings.</p></div>",

@@ -2,10 +2,9 @@
 
 import html
 import json
-from pathlib import Path
 from typing import Any
 
-from explorer.components.base import Piece, Rows, script
+from explorer.components.base import Piece, Rows, script, style
 from explorer.settings import Spec
 
 
@@ -23,15 +22,12 @@ class Table(Rows, Piece):
         kind: str,
         board: str,
         *,
-        value: Any,
-        render: bool,
         axes: dict[str, str] | None = None,
         least: int = 1,
         tools: str = "",
         scripts: tuple[str, ...] = (),
         **constants: Any,
     ):
-        style = Path(__file__).with_name("table.css").read_text(encoding="utf-8")
         names = "".join(f"<option>{html.escape(name)}</option>" for name, _ in spec.fills)
         own = '<option value="">your own</option>'
         fill = f'<select aria-label="Fill the {spec.label.lower()} with">{own}{names}</select>'
@@ -44,13 +40,13 @@ class Table(Rows, Piece):
         )
         known = {"MOST": spec.max_side, "LEAST": least, "LOW": spec.low, "HIGH": spec.high, "FILLS": dict(spec.fills)}
         super().__init__(
-            f'<style>{style}</style><fieldset class="grid-input {kind}"><legend>{spec.label}</legend>'
+            f'{style("table")}<fieldset class="grid-input {kind}"><legend>{spec.label}</legend>'
             f'{fill if spec.fills else ""}{hint}{board}<div class="table-tools">{steppers}{tools}</div>'
             f'<p class="told" role="status"></p></fieldset>',
             "".join(f"const {name} = {json.dumps(value)};\n" for name, value in (known | constants).items())
             + script("cells", "table", *scripts, kind),
             name=f"{kind}-piece",
-            value=spec.default if value is None else value,
-            render=render,
+            value=spec.default,
+            render=True,
             label=spec.label,
         )

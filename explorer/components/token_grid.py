@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from explorer.components.base import Piece, script
+from explorer.components.base import Piece, script, style
 
 
 @dataclass(frozen=True)
@@ -21,15 +20,13 @@ class Place:
 class TokenGrid(Piece):
     """Shows a sequence of `Place`; ``height`` is the room kept for them."""
 
-    def __init__(self, label: str, *, height: int = 300, value: Any = None):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str, *, height: int):
         super().__init__(
-            f'<style>{style}</style><div class="token-grid" style="min-height:{height}px">'
+            f'{style("token_grid")}<div class="token-grid" style="min-height:{height}px">'
             f'<ol class="places" start="0" aria-label="{label}"></ol><p class="cut-title" hidden></p>'
             '<ol class="places lost" aria-label="Words that were cut" hidden></ol></div>',
             script("token_grid"),
             name="token-grid-piece",
-            value=value,
             label=label,
         )
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.components.base import Piece, as_text, digest, packed, script
+from explorer.components.base import Piece, as_text, digest, packed, script, style
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,14 @@ class Resampling:
 
 
 class WeightsView(Piece):
-    """Shows a `Resampling`; `height` is the room kept before the first one arrives."""
+    """Shows a `Resampling`."""
 
     holds = True
 
-    def __init__(self, label: str, *, height: int = 600, value: Resampling | None = None, render: bool = False):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str):
         super().__init__(
-            f'<style>{style}</style><div class="weights" tabindex="0" role="group" aria-label="{label}">'
-            f'<div class="sheet" style="min-height:{height}px"><div class="parts">'
+            f'{style("weights_view")}<div class="weights" tabindex="0" role="group" aria-label="{label}">'
+            '<div class="sheet" style="min-height:600px"><div class="parts">'
             '<figure><figcaption></figcaption><canvas role="img" aria-label="before" class="source"></canvas></figure>'
             '<figure><figcaption>weights</figcaption><div class="taps"></div></figure></div>'
             '<figure><figcaption></figcaption><canvas role="img" aria-label="after" class="target"></canvas></figure>'
@@ -52,8 +50,6 @@ class WeightsView(Piece):
             '<p class="weights-says" aria-live="polite"></p></div>',
             script("transport", "cells", "weights_view"),
             name="weights-piece",
-            value=value,
-            render=render,
             label=label,
         )
 

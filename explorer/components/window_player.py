@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from core.convolution import Pair, ScatterStep, WindowStep
-from explorer.components.base import Piece, payload, script
+from explorer.components.base import Piece, payload, script, style
 
 
 @dataclass(frozen=True)
@@ -131,15 +130,12 @@ def scatter(
 class WindowPlayer(Piece):
     """Shows a `Windows`; `height` is the room kept for the grids."""
 
-    def __init__(self, label: str, *, height: int = 280, value: Windows | None = None, render: bool = False):
-        style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+    def __init__(self, label: str, *, height: int = 280):
         super().__init__(
-            f'<div class="player windows" tabindex="0" role="group" aria-label="{label}"><style>{style}</style>'
+            f'{style("window_player")}<div class="player windows" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="boards" style="min-height:{height}px"></div></div>',
             script("transport", "cells", "board", "steps", "window_player"),
             name="windows-piece",
-            value=value,
-            render=render,
             label=label,
         )
 

@@ -22,18 +22,17 @@ def curves(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     log_x: bool = False,
-    log_y: bool = True,
 ) -> go.Figure:
     """Curves over x with a line at ``at``.
 
-    lines: name -> (values, colour, dash). y_range: powers of ten where the axis is logarithmic.
+    lines: name -> (values, colour, dash). y_range: powers of ten.
     """
     fig = style.figure(x=x_name, y=y_name, x_range=x_range, y_range=y_range, margin=MARGIN)
     for name, (values, colour, dash) in lines.items():
         y = np.asarray(values, dtype=float)
         fig.add_scatter(
             x=list(x)[: len(y)],
-            y=np.where(y > 0, y, np.nan) if log_y else y,
+            y=np.where(y > 0, y, np.nan),
             mode="lines+markers" if len(y) < 40 else "lines",
             line={"color": colour, "width": 3, "dash": dash},
             marker={"size": 6},
@@ -44,7 +43,7 @@ def curves(
     key(fig, *((name, colour) for name, (_, colour, _) in lines.items()), **MARGIN)
     if log_x:
         fig.update_xaxes(type="log", exponentformat="power")
-    fig.update_yaxes(type="log" if log_y else "linear", exponentformat="power", nticks=6)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=6)
     return fig
 
 

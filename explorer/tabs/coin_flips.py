@@ -18,7 +18,7 @@ from explorer.components.points import Cloud, Points
 from explorer.components.views import Showing, Views
 from explorer.figures import coin_flips as figures
 from explorer.figures import style
-from explorer.formulas import tex
+from explorer.formulas import counted, percent, sensible, tex
 from explorer.frame import View
 from explorer.settings import choice, grid, number
 
@@ -186,7 +186,7 @@ def pmf_line(s: Settings, numbers: dict) -> str:
 
 
 def bell_line(s: Settings, numbers: dict) -> str:
-    k, mean, std = s.k, f"{numbers['mean']:.6g}", frame.sensible(numbers["std"])
+    k, mean, std = s.k, f"{numbers['mean']:.6g}", sensible(numbers["std"])
     if numbers["z"] is None:
         return (
             rf"z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{{k}-{mean}}}{{0}}\quad\text{{has no value: no chance left}}"
@@ -214,29 +214,29 @@ def stirling_line(n: int, numbers: dict) -> str:
 
 
 def bars_notice(s: Settings, numbers: dict) -> str:
-    n, k, heads = s.n, s.k, frame.counted(s.k, "head")
+    n, k, heads = s.n, s.k, counted(s.k, "head")
     chance, height, apart = numbers["probability"], numbers["bell"], numbers["total_variation"]
     if k > n:
         return (
-            f"You asked for **{heads}** in **{frame.counted(n, 'flip')}**: that cannot happen, the bar is missing.\n"
-            f"The bell does not know it and still gives {frame.sensible(height)}."
+            f"You asked for **{heads}** in **{counted(n, 'flip')}**: that cannot happen, the bar is missing.\n"
+            f"The bell does not know it and still gives {sensible(height)}."
         )
     if numbers["z"] is None:
         return no_chance(s)
     short = numbers["fraction"]
-    says = f"**{short} = {chance:.4g}**" if short else f"**{frame.sensible(chance) if chance else LEAST}**"
+    says = f"**{short} = {chance:.4g}**" if short else f"**{sensible(chance) if chance else LEAST}**"
     off = (
-        f"{frame.percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
+        f"{percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
         if chance > 0
         else "too high"
         if height
         else "which is as little"
     )
     return (
-        f"{heads} in {frame.counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
-        f"**{frame.sensible(height)}**, {off}.\n"
+        f"{heads} in {counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
+        f"**{sensible(height)}**, {off}.\n"
         "Over all counts, with the bell scaled to add up to 1, the two disagree on "
-        f"**{frame.percent(apart)}** of the probability{more_flips(s, apart)}."
+        f"**{percent(apart)}** of the probability{more_flips(s, apart)}."
     )
 
 
@@ -245,7 +245,7 @@ def more_flips(s: Settings, apart: float) -> str:
     if s.n >= 100 and apart < 0.02:
         return ": with this many flips they can hardly be told apart"
     more = disagreement(4 * s.n, s.p)
-    return f"; four times the flips make it **{frame.percent(more)}**{': it grows before it shrinks' * (more > apart)}"
+    return f"; four times the flips make it **{percent(more)}**{': it grows before it shrinks' * (more > apart)}"
 
 
 def tail(s: Settings) -> View:
@@ -263,7 +263,7 @@ def tail(s: Settings) -> View:
         "mean": mean,
         "std": std,
     }
-    at = f"{mean:.6g}", frame.sensible(std)
+    at = f"{mean:.6g}", sensible(std)
     forms = [
         rf"P(X\ge {k})=\sum_{{j={k}}}^{{{n}}}\binom{{{n}}}{{j}}\,{{{p:g}}}^j\,{{{1 - p:.12g}}}^{{{n}-j}}={tex(sure)}"
     ]
@@ -274,12 +274,12 @@ def tail(s: Settings) -> View:
         ]
 
     def off(value: float) -> str:
-        relative = f" ({'+' * (value > sure)}{frame.percent(value / sure - 1)})" if sure > 0 else ""
-        return f"**{frame.sensible(value)}**{relative}"
+        relative = f" ({'+' * (value > sure)}{percent(value / sure - 1)})" if sure > 0 else ""
+        return f"**{sensible(value)}**{relative}"
 
-    chance = frame.sensible(sure) if sure or k > n else LEAST
+    chance = sensible(sure) if sure or k > n else LEAST
     says = (
-        f"{frame.counted(k, 'head')} or more in {frame.counted(n, 'flip')}: **{chance}**. Cut at the "
+        f"{counted(k, 'head')} or more in {counted(n, 'flip')}: **{chance}**. Cut at the "
         f"edge of k's bar, at k − ½, the bell gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide "
         "and half of k's stands left of k: that half is what the **continuity correction** adds."
     )
@@ -366,7 +366,7 @@ def one_bell(s: Settings) -> View:
     }
     shown = Bars(
         frames,
-        tuple(f"n = {size}: the bars are {frame.sensible(1 / math.sqrt(size * p * (1 - p)))} wide" for size in sizes),
+        tuple(f"n = {size}: the bars are {sensible(1 / math.sqrt(size * p * (1 - p)))} wide" for size in sizes),
         (-4.5, 4.5),
         (0, 0.55),
         "z",
@@ -378,7 +378,7 @@ def one_bell(s: Settings) -> View:
     return screen(
         s,
         {1: shown},
-        rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{n * p:.6g}}}{{{frame.sensible(std)}}}\qquad "
+        rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{n * p:.6g}}}{{{sensible(std)}}}\qquad "
         rf"P(X=k)\,\sqrt{{np(1-p)}}\;\to\;\frac{{e^{{-z^2/2}}}}{{\sqrt{{2\pi}}}}$$",
         frame.weakest(
             checks.binomial(bars, n, p),
@@ -387,8 +387,8 @@ def one_bell(s: Settings) -> View:
             checks.z_score(numbers["z"], here, n * p, std),
             checks.gaussian(shown.curve[1], shown.curve[0], 0, 1),  # type: ignore[index]
         ),
-        f"In units of the deviation, **{frame.sensible(std)}** heads here, the {n + 1} bars of n = {n} stand under a "
-        f"bell that does not depend on n; they disagree with it on **{frame.percent(apart_here)}**"
+        f"In units of the deviation, **{sensible(std)}** heads here, the {n + 1} bars of n = {n} stand under a "
+        f"bell that does not depend on n; they disagree with it on **{percent(apart_here)}**"
         f"{more_flips(s, apart_here)}.\n"
         f"Play: from 1 flip to 1000 the bars grow narrower and settle on it{skew(p)}.",
         numbers,
@@ -429,7 +429,7 @@ def how_fast(s: Settings) -> View:
         s,
         {0: figures.convergence(SIZES, drawn, n, dict(zip(names, values, strict=True)))},
         rf"$$\sup_x|F_n(x)-\Phi(x)|={tex(gap)}\;\le\;0.4748\,\frac{{p^2+q^2}}{{\sqrt{{npq}}}}"
-        rf"=0.4748\,\frac{{{p**2 + (1 - p) ** 2:.4g}}}{{{frame.sensible(math.sqrt(n * p * (1 - p)))}}}={tex(bound)}$$"
+        rf"=0.4748\,\frac{{{p**2 + (1 - p) ** 2:.4g}}}{{{sensible(math.sqrt(n * p * (1 - p)))}}}={tex(bound)}$$"
         "\n\n"
         rf"$$\tfrac12\sum_k|P(X=k)-\mathcal N(k)|={tex(apart)}$$",
         frame.weakest(
@@ -439,8 +439,8 @@ def how_fast(s: Settings) -> View:
             checks.berry_esseen_bound(bound, n, p),
             checks.berry_esseen(pmf, n, p),
         ),
-        f"At n = {n} bars and bell disagree on **{frame.percent(apart)}** of the probability, and their sums are never "
-        f"more than **{frame.sensible(gap)}** apart; the bound allows {frame.sensible(bound)}.\nFor p = {p:g} the blue "
+        f"At n = {n} bars and bell disagree on **{percent(apart)}** of the probability, and their sums are never "
+        f"more than **{sensible(gap)}** apart; the bound allows {sensible(bound)}.\nFor p = {p:g} the blue "
         f"line falls like **{fall}**: "
         + (
             "four times the flips, a quarter of the distance. It leans to no side, so half a power of n faster than "
@@ -481,8 +481,8 @@ def real_coins(s: Settings) -> View:
         "p_value": fit.p_value,
     }
     labels = tuple(
-        f"{m:,} trial{'' if m == 1 else 's'}: the last has {frame.counted(end, 'head')}"
-        + (f"; χ² = {fit.statistic:.3g} on {frame.counted(fit.degrees, 'degree')}" if fit.degrees else "")
+        f"{m:,} trial{'' if m == 1 else 's'}: the last has {counted(end, 'head')}"
+        + (f"; χ² = {fit.statistic:.3g} on {counted(fit.degrees, 'degree')}" if fit.degrees else "")
         for m, end, fit in zip(so_far, ends, fits, strict=True)
     )
     shares, top = counts / so_far[:, None], style.ceiling(1.35 * pmf.max())
@@ -505,9 +505,9 @@ def real_coins(s: Settings) -> View:
     ]
     if n * p * (1 - p) * trials >= 100:  # below, five standard errors are no rare event
         found.append(checks.coin_flips(heads, n, p))
-    freedom = f"{frame.counted(fit.degrees, 'degree')} of freedom"
+    freedom = f"{counted(fit.degrees, 'degree')} of freedom"
     if fit.degrees:
-        chance = f"**{frame.percent(fit.p_value)}**"
+        chance = f"**{percent(fit.p_value)}**"
         verdict = (
             f"χ² = **{fit.statistic:.3g}** on {freedom}: honest coins stray this far or further "
             f"in {chance} of all such runs."
@@ -522,7 +522,7 @@ def real_coins(s: Settings) -> View:
         {1: shown},
         rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{freedom}}},\quad P={tex(fit.p_value)}$$",
         frame.weakest(*found),
-        f"{trials:,} trial{'s' * (trials > 1)} of {frame.counted(n, 'flip')}, each really flipped: "
+        f"{trials:,} trial{'s' * (trials > 1)} of {counted(n, 'flip')}, each really flipped: "
         f"**{numbers['mean']:.4g}** heads on average, {n * p:.4g} expected; the stepped line is the exact chance of "
         f"each count.{pegs}\n{verdict}",
         numbers,
@@ -573,10 +573,7 @@ def any_steps(s: Settings) -> View:
     }
     shown = Bars(
         frames,
-        tuple(
-            f"sum of {frame.counted(n, 'step')}: bars and bell disagree on {frame.percent(tv)}"
-            for n, tv in enumerate(apart, 1)
-        ),
+        tuple(f"sum of {counted(n, 'step')}: bars and bell disagree on {percent(tv)}" for n, tv in enumerate(apart, 1)),
         (-4.5, 4.5),
         (0, max(0.8, style.ceiling(1.05 * max(float(heights.max()) for _, _, heights in frames)))),
         "z",
@@ -584,12 +581,12 @@ def any_steps(s: Settings) -> View:
         curve=bell_over_z(),
     )
     half = apart[TIMES // 4 - 1]
-    one = f"One step looks nothing like a bell, it disagrees on **{frame.percent(apart[0])}**"
+    one = f"One step looks nothing like a bell, it disagrees on **{percent(apart[0])}**"
     if apart[0] < 0.1:
-        one = f"One step is near a bell already, it disagrees on **{frame.percent(apart[0])}**"
+        one = f"One step is near a bell already, it disagrees on **{percent(apart[0])}**"
     if len(step) == 2:
-        meets = "on the bell by chance" if apart[0] < 0.01 else f"off the bell by **{frame.percent(apart[0])}**"
-        one = f"One step is two bars, {meets}; two steps disagree on **{frame.percent(apart[1])}**"
+        meets = "on the bell by chance" if apart[0] < 0.01 else f"off the bell by **{percent(apart[0])}**"
+        one = f"One step is two bars, {meets}; two steps disagree on **{percent(apart[1])}**"
     if apart[-1] < 0.05:
         end = "Only the step's mean and deviation are left: "
     else:
@@ -607,7 +604,7 @@ def any_steps(s: Settings) -> View:
             checks.total_variation(apart[-1], sums[-1], bell / bell.sum()),  # type: ignore[possibly-undefined]
             checks.z_score(z, np.arange(len(sums[-1])), TIMES * mean, wide),  # type: ignore[possibly-undefined]
         ),
-        f"{one}; after {TIMES // 4} steps it is {frame.percent(half)}, after {TIMES} **{frame.percent(apart[-1])}**.\n"
+        f"{one}; after {TIMES // 4} steps it is {percent(half)}, after {TIMES} **{percent(apart[-1])}**.\n"
         f"{end}this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
         numbers,
         ("step", *(["p"] if s.step == COIN else []), *(["drawn"] if s.step == DRAWN else [])),
@@ -665,7 +662,7 @@ def code_bars(s: Settings) -> str:
     names = ["binomial_pmf", "de_moivre_laplace", "log_stirling", "total_variation"]
     names += [*(() if flat else ("gaussian_pdf", "z_score")), *(("stirling",) if small else ())]
     a, b = Fraction(s.p).limit_denominator(100).as_integer_ratio()
-    counted = f'f"{{math.comb(n, k) * {a}**k * {b - a}**(n - k)}}/{{{b}**n}}"' if exact(s.n, s.p, s.k) else None
+    fraction = f'f"{{math.comb(n, k) * {a}**k * {b - a}**(n - k)}}/{{{b}**n}}"' if exact(s.n, s.p, s.k) else None
     return f"""
 import math
 
@@ -677,7 +674,7 @@ pmf, bell = binomial_pmf(n, p), de_moivre_laplace(n, p)
 probability = {chance}
 
 print("probability =", float(probability))
-print("fraction =", repr({counted}))
+print("fraction =", repr({fraction}))
 print("mean =", mean)
 print("std =", std)
 print("z =", {"None" if flat else "float(z_score(k, mean, std))"})

@@ -29,6 +29,7 @@ from explorer.components.channels import Channels, ChannelsPlayer
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, gather, placed, windows_of
+from explorer.formulas import counted, sensible
 from explorer.frame import View
 from explorer.settings import Grid, choice, flag, grid, number
 
@@ -331,7 +332,7 @@ def several_channels(s: Settings) -> View:
             *left_out_checks,
         ),
         f"{into} channel{'s' * (into > 1)} in, {out} out: **{out} × {into} kernels** of {rows} × {cols}, together "
-        f"{frame.counted(parameters, 'parameter')} (a network adds {'1 bias' if out == 1 else f'{out} biases'}) and "
+        f"{counted(parameters, 'parameter')} (a network adds {'1 bias' if out == 1 else f'{out} biases'}) and "
         f"{multiplies:,} multiplication{'s' * (multiplies > 1)}.\nEvery "
         "output looks at **all** channels at one place: it answers to what they do together, here "
         + " and ".join(mixture(row) for row in s.mix)
@@ -432,17 +433,17 @@ def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[s
 def products(step: dict, settings: Settings, kernel: np.ndarray) -> str:
     """The sum behind one output cell in TeX; when products are many, those that are 0 go, then those in the middle."""
     written = [
-        rf"{frame.sensible(value / tap)}\cdot{bracketed(tap)}" if tap else "0"
+        rf"{sensible(value / tap)}\cdot{bracketed(tap)}" if tap else "0"
         for value, tap in zip(np.ravel(step["products"]), kernel.ravel(), strict=True)
         if value or kernel.size <= 4
     ]
     if len(written) > 5:
         written[2:-1] = [r"\dots"]
-    return "=".join(["+".join(written)] * bool(written) + [frame.sensible(step["value"])])
+    return "=".join(["+".join(written)] * bool(written) + [sensible(step["value"])])
 
 
 def bracketed(value: float) -> str:
-    return f"({frame.sensible(value)})" if value < 0 else frame.sensible(value)
+    return f"({sensible(value)})" if value < 0 else sensible(value)
 
 
 def shape(rows: Grid) -> tuple[int, int]:
@@ -453,7 +454,7 @@ def notice(settings: Settings, numbers: dict) -> str:
     (high, wide), taps = numbers["output_size"], len(settings.kernel) * len(settings.kernel[0])
     stops = (
         f"The window stops at {high} × {wide} places: **{high * wide} step{'s' * (high * wide > 1)}**, "
-        f"{frame.counted(taps, 'product')} each"
+        f"{counted(taps, 'product')} each"
     )
     rows, columns = numbers["never_read"]["rows"], numbers["never_read"]["columns"]
     left_out = " and ".join(
@@ -471,7 +472,7 @@ def brightness(s: Settings) -> str:
         return "The kernel adds up to **0**: flat areas give 0, and only changes answer."
     if abs(total - 1) < 1e-9:
         return "The kernel adds up to **1**: flat areas keep their brightness."
-    return f"The kernel adds up to **{frame.sensible(total)}**: flat areas are multiplied by that."
+    return f"The kernel adds up to **{sensible(total)}**: flat areas are multiplied by that."
 
 
 def word(s: Settings) -> str:

@@ -34,7 +34,7 @@ from explorer.components.live_plot import LivePlot
 from explorer.components.pictures import Picture, Pictures
 from explorer.figures import style
 from explorer.figures.deconvolution import gains
-from explorer.formulas import tex
+from explorer.formulas import percent, tex
 from explorer.frame import View
 from explorer.settings import choice, kept, number
 from explorer.uploads import in_code, pictured
@@ -120,7 +120,7 @@ def update(settings: Settings) -> View:
         for name, title in ANSWERS.items()
     ]
     if known.lost is not None:
-        share = f"{frame.percent(numbers['lost_share'])} of x"
+        share = f"{percent(numbers['lost_share'])} of x"
         pictures.append(Picture(0.5 + known.lost.numpy(), "never seen (grey is 0)", share))
     levels = {
         "√λ: below, Wiener lets go": (math.sqrt(s.regularisation), style.GUIDANCE),
@@ -271,7 +271,7 @@ def notice(s: Settings, numbers: dict) -> str:
         )
     lost = (
         f"{numbers['unknowns'] - numbers['rank']} of {numbers['unknowns']} patterns are never seen "
-        f"(**{frame.percent(numbers['lost_share'])}** of this picture), with or without noise"
+        f"(**{percent(numbers['lost_share'])}** of this picture), with or without noise"
     )
     if s.noise == 0:
         return (

@@ -23,7 +23,7 @@ from explorer.components.player import Player, Trajectory, shades
 from explorer.components.points import Cloud, Points
 from explorer.components.views import Showing, Views
 from explorer.figures import forward_noise as figures
-from explorer.formulas import tex
+from explorer.formulas import counted, percent, sensible, tex
 from explorer.frame import View
 from explorer.settings import choice, flag, is_own, number
 from explorer.uploads import in_code, pictured
@@ -273,7 +273,7 @@ def play_notice(s: Settings, numbers: dict) -> str:
     if t == 0:
         return "At t = 0 nothing has happened yet: both histograms are the picture's own.\nRaise t, or press play."
     step = (
-        f"Step {t} takes {frame.percent(1 - (1 - numbers['beta']) ** 0.5)} off the mean and adds noise of spread "
+        f"Step {t} takes {percent(1 - (1 - numbers['beta']) ** 0.5)} off the mean and adds noise of spread "
         f"√β = **{numbers['beta'] ** 0.5:.4f}**; over the picture's pixels it was {numbers['added_std']:.4f}, with the "
         f"mean {numbers['added_mean']:.4f}."
     ).replace("-", "−")
@@ -283,7 +283,7 @@ def play_notice(s: Settings, numbers: dict) -> str:
             f"amplitude at the end, so a sampler must not start from pure noise here.\n{step}"
         )
     return (
-        f"After {t} of {T} steps **{frame.percent(numbers['alpha_bar'])}** of the variance is the picture's. The two "
+        f"After {t} of {T} steps **{percent(numbers['alpha_bar'])}** of the variance is the picture's. The two "
         f"noisy pictures differ, for their noise does, but both are draws of one distribution: see “{PROOF}”.\n{step}"
     )
 
@@ -361,7 +361,7 @@ def proof_notice(s: Settings, numbers: dict, spread: float) -> str:
     if s.t == 0:
         return "At t = 0 every draw is the picture itself: the variance is 0.\nRaise t."
     return (
-        f"{s.draws} jumps and {s.draws} chains of {frame.counted(s.t, 'step')}, for each of {SIDE * SIDE} pixels: "
+        f"{s.draws} jumps and {s.draws} chains of {counted(s.t, 'step')}, for each of {SIDE * SIDE} pixels: "
         f"their means miss √ᾱ x₀ by **{numbers['jump_mean_off']:.4f}** and **{numbers['chain_mean_off']:.4f}** on "
         f"average (root mean square), where {numbers['standard_error_of_a_mean']:.4f} is due to chance.\n"
         f"Their variances are **{numbers['jump_variance']:.4f}** and **{numbers['chain_variance']:.4f}**, and should "
@@ -415,7 +415,7 @@ def log_times(T: int) -> list[int]:
 
 def signal_left(schedule: NoiseSchedule, t: int) -> str:
     left = float(schedule.alpha_bar[t])
-    return f"ᾱ = {left:.4f}" if left >= 1e-3 else f"ᾱ = {frame.sensible(left)}"
+    return f"ᾱ = {left:.4f}" if left >= 1e-3 else f"ᾱ = {sensible(left)}"
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:
@@ -439,7 +439,7 @@ def table(s: Settings) -> View:
         off.append(float((x - sides).abs().max()))
         noises.append([float(eps.mean()), float(eps.std())])
         found.append(checks.jump(x, x0, eps, t, s.T, s.schedule))
-        equation = f"{schedule.signal[t]:.3f} x₀ + {schedule.noise[t]:.3f} ε\nthe same to {frame.sensible(off[-1])}"
+        equation = f"{schedule.signal[t]:.3f} x₀ + {schedule.noise[t]:.3f} ε\nthe same to {sensible(off[-1])}"
         rows.append((str(t), pixels(x), pixels(eps), equation))
     numbers = {
         "amounts": times,
@@ -458,7 +458,7 @@ def table(s: Settings) -> View:
         notice=(
             f"Each row is one training example: the network sees the noisy picture and the amount, and is to name the "
             f"noise. {'The amounts are the lecture’s' if s.rows == 0 else 'The amounts were drawn at random'}, of "
-            f"{s.T} steps.\nIn every row the noisy picture equals its sum to **{frame.sensible(max(off))}** at most: "
+            f"{s.T} steps.\nIn every row the noisy picture equals its sum to **{sensible(max(off))}** at most: "
             "rounding, and nothing else."
         ),
         numbers=numbers,

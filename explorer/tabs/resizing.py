@@ -17,7 +17,7 @@ from explorer import frame
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
 from explorer.components.weights_view import Resampling, WeightsView
-from explorer.formulas import plus, tex
+from explorer.formulas import plus, sensible, tex
 from explorer.frame import View
 from explorer.settings import choice, flag, kept, number
 from explorer.uploads import in_code, pictured
@@ -185,7 +185,7 @@ FILTERS = {
 
 def formula(s: Settings, numbers: dict) -> str:
     row, col = numbers["pixel"]
-    value = frame.sensible(sum(numbers["value"]) / 3)
+    value = sensible(sum(numbers["value"]) / 3)
     mean = rf"y[{row},{col}]=\sum_{{i,j}} w_i\,v_j\;x[i,j]={value}\ \text{{(mean of the colours)}}"
     lines = [mean, rf"w=({listed(numbers['row_weights'])})"]
     lines += where(s, row)
@@ -207,7 +207,7 @@ def where(s: Settings, row: int) -> list[str]:
     else:
         centre = rf"c=({row}+\tfrac12)\cdot\tfrac{{{n}}}{{{m}}}-\tfrac12={(row + 0.5) * n / m - 0.5:.6g}"
     wide = s.antialias and n > m
-    weight = rf"w_i=h\!\left(\tfrac{{i-c}}{{{frame.sensible(n / m)}}}\right)" if wide else "w_i=h(i-c)"
+    weight = rf"w_i=h\!\left(\tfrac{{i-c}}{{{sensible(n / m)}}}\right)" if wide else "w_i=h(i-c)"
     h = FILTERS.get(s.method) or bicubic(float(s.a))
     return [rf"{n}\to{m}:\quad {centre}\qquad {weight}", h]
 
@@ -255,7 +255,7 @@ def pixel_notice(s: Settings, numbers: dict) -> str:
 
 
 def tex_plain(value: float) -> str:
-    return frame.sensible(value).replace("-", "−")
+    return sensible(value).replace("-", "−")
 
 
 # Side by side
@@ -448,7 +448,7 @@ def reason(s: Settings, library: str, largest: float | None) -> str:
         return f"has no {s.method}" if s.method == "lanczos" else "averages whole blocks only"
     if largest < 1e-6:
         return "the same"
-    size = f"up to {frame.sensible(largest)}"
+    size = f"up to {sensible(largest)}"
     if s.align_corners and library != "torch":
         return f"{size}: has no align_corners"
     if library == "torch" and s.method == "nearest":
@@ -493,8 +493,8 @@ def library_notice(s: Settings, numbers: dict, white: float) -> str:
         return f"{agree}{lacks}.\nWith these settings the name {s.method} means one thing."
     worst = max(other, key=lambda name: other[name])
     return (
-        f"{agree}{lacks}. **{worst}** differs by up to **{frame.sensible(other[worst])}**, "
-        f"{255 * other[worst]:.0f} of 255 grey levels (white in the differences is {frame.sensible(white)}).\n"
+        f"{agree}{lacks}. **{worst}** differs by up to **{sensible(other[worst])}**, "
+        f"{255 * other[worst]:.0f} of 255 grey levels (white in the differences is {sensible(white)}).\n"
         f"One name, {s.method}, and more than one meaning: say which library resized a picture."
     )
 

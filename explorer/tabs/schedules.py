@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from explorer import frame
 from explorer.components.live_plot import LivePlot
 from explorer.components.meter import Meter, Reading
 from explorer.components.points import Cloud, Points
-from explorer.components.views import Showing, Views
+from explorer.components.views import Views
 from explorer.figures import style
 from explorer.figures.schedules import Line, over_time
-from explorer.formulas import tex
+from explorer.formulas import percent, tex
 from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.settings import choice, flag, number, specs
 
 NAME = "schedules"
@@ -51,6 +53,7 @@ CURVES, START = "the curves", "the start of sampling"
 NOTHING, BEFORE = "nothing", "itself, not shifted, not repaired"
 MUCH, LITTLE = 0.1, 0.02  # of the amplitude at T: too much, and little enough
 N, DATA = 500, 1000
+PLACES = 7  # pieces of the stage
 # The controls of each schedule's end points: field -> its name in core.
 ENDS: dict[str, dict[str, str]] = {
     "linear": {"beta_1": "beta_1", "beta_T": "beta_T"},
@@ -154,17 +157,14 @@ def posterior_variances(schedule: NoiseSchedule) -> torch.Tensor:
 
 def update(settings: Settings) -> View:
     try:
-        return {CURVES: curves, START: starts}[settings.view](settings)
+        return TAB.update(settings)
     except ValueError as error:  # what core calls alpha_bar and betas
         raise ValueError(str(error).replace("alpha_bar", "ᾱ").replace("smaller betas", "a smaller β")) from error
 
 
-def screen(s: Settings, shown: Mapping[int, Any], uses: tuple[str, ...], **texts: Any) -> View:
-    """A view of its pieces (place in the stage: value), the controls it reads, and the chosen schedule's ends."""
-    shared = {"view", "schedule", "T", "shift", "repair", *ENDS[s.schedule]}
-    hidden = tuple(name for name in Settings.__dataclass_fields__ if name not in {*shared, *uses})
-    stage = tuple(shown.get(place) for place in range(7))
-    return View((*stage, Showing(tuple(shown), hidden)), **texts)
+def screen(shown: Mapping[int, Any], **texts: Any) -> View:
+    """A view of its pieces: place in the stage -> value."""
+    return View((*map(shown.get, range(PLACES)), None), **texts)
 
 
 # The curves
@@ -177,9 +177,7 @@ def curves(s: Settings) -> View:
     if other is not None:
         numbers["other"] = readings(other, t) | {"curves": whole(other)}
     return screen(
-        s,
         {0: meter(s, schedule, other), **dict(enumerate(figures(s, schedule, other, t), start=1))},
-        ("other", "t"),
         formula=formula(s, schedule, t, numbers),
         check=check_of(s, schedule, other),
         notice=notice(s, schedule, other, numbers),
@@ -336,7 +334,7 @@ def notice(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, nu
             "read a picture's brightness from it, and finds the wrong one in pure noise: tick the repair."
         )
     elif left:
-        end = f"At T **{frame.percent(left)}** of the amplitude is left: sampling may start from pure noise."
+        end = f"At T **{percent(left)}** of the amplitude is left: sampling may start from pure noise."
     else:
         end = (
             "At T **nothing** is left, and the noise says nothing about the picture: a network must not be trained to "
@@ -400,9 +398,7 @@ def starts(s: Settings) -> View:
         "distance_of_a_fresh_draw": floor,
     }
     return screen(
-        s,
         {0: meter(s, schedule, None), 6: cloud(s, run, apart)},
-        ("points", "away", "steps", "seed"),
         formula=start_formula(s, schedule, mean),
         check=start_check(s, run),
         notice=start_notice(numbers),
@@ -494,10 +490,6 @@ def start_notice(numbers: dict) -> str:
 
 
 # The code pane
-
-
-def code(settings: Settings) -> str:
-    return {CURVES: curves_code, START: starts_code}[settings.view](settings)
 
 
 def made(s: Settings) -> str:
@@ -599,6 +591,18 @@ print("distance_of_a_fresh_draw =", float(torch.cdist(fresh, fresh).mean()) * (1
 """
 
 
+OF_ALL = ("schedule", "T", *chain(*ENDS.values()), "shift", "repair")
+TAB = Ideas(
+    {
+        CURVES: Idea((*range(6),), (*OF_ALL, "other", "t"), curves_code, show=curves),
+        START: Idea((0, 6), (*OF_ALL, "points", "away", "steps", "seed"), starts_code, show=starts),
+    },
+    PLACES,
+    idle=lambda s, idea: {*chain(*ENDS.values())} - {*ENDS[s.schedule]},
+)
+code = TAB.code
+
+
 def build() -> None:
     halves = ("Signal's share over time", "Amplitudes over time", "Signal-to-noise ratio", "Noise added", "Posterior")
     frame.tab(
@@ -607,10 +611,6 @@ def build() -> None:
             Meter("Signal that is left at the end", marks=(LITTLE, MUCH)),
             *(LivePlot(label, height=280, half=True) for label in halves),
             Points("Three walks: from pure noise, from noised data, and repaired", height=360),
-            Views(NAME, Showing((*range(6),), hidden_at_first())),
+            Views(NAME, TAB.showing(Settings())),
         ],
     )
-
-
-def hidden_at_first() -> tuple[str, ...]:
-    return update(Settings()).stage[-1].hidden

@@ -122,8 +122,7 @@ def test_a_model_that_cannot_be_read_keeps_no_tab_from_being_ready(monkeypatch, 
     monkeypatch.setattr(pictures, "picture", lambda name, size, **options: drawn.append(name))
     for name in TABS:
         module = import_module(f"explorer.tabs.{name}")
-        if hasattr(module, "update"):
-            monkeypatch.setattr(module, "update", lambda settings, module=module: drawn.append(module.NAME))
+        monkeypatch.setattr(module, "update", lambda settings, module=module: drawn.append(module.NAME))
     warm_up()
     assert {"coin_flips", "samplers", f"{pictures.MODEL}red apple"} <= {*drawn} and "beach" not in drawn
     assert "text to image will not work: no such folder" in capsys.readouterr().err

@@ -562,7 +562,7 @@ def bomb():
 def test_files_that_cannot_be_read_say_why(data, message):
     with pytest.raises(ValueError, match=message):
         read_picture(data)
-    piece = PaintInput(specs(convolution.Settings)["image"], render=False)
+    piece = PaintInput(specs(convolution.Settings)["image"])
     answer = piece.reduce(asked(base64.b64encode(data).decode(), 4, 4))
     assert answer["error"]
 
@@ -581,7 +581,7 @@ def test_transparency_and_16_bits_are_read_and_said():
 
 def test_an_own_picture_is_averaged_into_the_chosen_cells():
     pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
-    piece = PaintInput(specs(convolution.Settings)["image"], render=False)
+    piece = PaintInput(specs(convolution.Settings)["image"])
     answer = piece.reduce(asked(base64.b64encode(saved(Image.fromarray(pixels))).decode(), 3, 2))
     expected = (pixels / 255).reshape(3, 2, 2, 4).mean((1, 3))
     np.testing.assert_allclose(answer["cells"], expected, atol=0.0051)

@@ -288,10 +288,10 @@ def flipped(right, *a, **o):
         (INSIDE, UNet, "forward", lambda right, *a, skips=True, **o: right(*a, **o)),
         (AMOUNT, layers, "timestep_embedding", lambda right, t, dim: right(t, dim).flip(1)),
         (NORM, inspection, "group_norm", lambda right, x, groups: right(x, 2 * groups)),
-        (NORM, inspection, "slope", lambda right, *a: right(*a) + 0.01),
+        (NORM, inspection, "derivative", lambda right, *a: right(*a) + 0.01),
         (STEP, step, "moved", lambda right, network, way, by: right(network, way, -by)),
         (STEP, step.torch.autograd, "grad", lambda right, *a, **o: [2 * g for g in right(*a, **o)]),
-        (LEARN, points, "loss_of", lambda right, d, *a: right(d, *a) / (1 + 9 * ("network" in d.__qualname__))),
+        (LEARN, points, "loss_of", lambda right, d, *a: right(d, *a) / (1 + 9 * ("unconditional" in d.__qualname__))),
         (LEARN, network_of_points, "timestep_embedding", lambda right, t, dim: right(t + 1, dim)),
     ],
 )

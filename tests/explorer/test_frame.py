@@ -30,7 +30,7 @@ from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
 from explorer.components.points import Cloud, Points
-from explorer.formulas import tex
+from explorer.formulas import counted, percent, sensible, tex
 from explorer.settings import number, text
 
 
@@ -127,17 +127,17 @@ def test_a_notice_is_markdown_with_typeset_numbers_and_no_html_of_its_own(said, 
     ],
 )
 def test_a_share_as_one_reads_it(share, said):
-    assert frame.percent(share) == said
+    assert percent(share) == said
 
 
 def test_numbers_as_one_reads_them():
-    assert [frame.sensible(value) for value in (0, 0.375, 999.4, 999.9, 1234, 2.2e-16)] == [
+    assert [sensible(value) for value in (0, 0.375, 999.4, 999.9, 1234, 2.2e-16)] == [
         *("0", "0.375", "999", "1000", "1234", "2.2e-16"),
     ]
     assert [tex(value) for value in (0, -0.25, 0.00021, 9999, 12345, -250000, math.inf)] == [
         *("0", "-0.25", r"2.1\cdot10^{-4}", "9999", r"1.234\cdot10^{4}", r"-2.5\cdot10^{5}", "inf"),
     ]
-    assert [frame.counted(n, "step") for n in range(3)] == ["0 steps", "1 step", "2 steps"]
+    assert [counted(n, "step") for n in range(3)] == ["0 steps", "1 step", "2 steps"]
 
 
 def test_plot_is_plotly_json():
@@ -368,7 +368,20 @@ def test_the_turn_comes_in_the_order_of_asking():
     assert order == list(range(20)) and turn.acquire(timeout=0)
 
 
-def test_a_tab_with_both_reacts_at_once_and_streams_where_it_takes_long(small_tab):
+def test_a_run_shows_how_far_it_is_at_once_and_then_now_and_then(monkeypatch):
+    """Steps of a quarter of a second, of ten; shown every half second or more."""
+    now = 100.0
+    monkeypatch.setattr(runs, "BETWEEN", 0.25)
+    monkeypatch.setattr(runs.time, "perf_counter", lambda: now)
+    pace, shown = runs.Pace(2), []
+    for done in range(1, 7):
+        now += 0.25 if done < 5 else 0.75
+        shown.append(pace.due())
+    assert shown == [True, False, True, False, True, True] and pace.spent == 2.5
+    assert pace.left(6, 10) == pytest.approx(2.5 * 4 / 6)
+
+
+def test_a_tab_with_runs_reacts_at_once_and_streams_where_it_takes_long(small_tab):
     def stream(settings):
         if settings.n > 5:
             yield small_tab.update(settings)

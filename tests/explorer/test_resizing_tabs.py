@@ -384,7 +384,7 @@ def test_an_own_picture_is_computed_with_but_not_part_of_the_address(tab, tmp_pa
     data = saved(coloured(70, 90))
     (tmp_path / "picture.png").write_bytes(data)
     monkeypatch.chdir(tmp_path)
-    piece = PictureInput(specs(tab.Settings)["picture"], render=False)
+    piece = PictureInput(specs(tab.Settings)["picture"])
     answer = piece.reduce({"file": base64.b64encode(data).decode()})
     assert (answer["side"], answer["note"]) == (210, "")
     views = {"view": specs(tab.Settings)["view"].options} if tab is resizing else {"side": (20,)}
@@ -434,9 +434,7 @@ def bomb():
 )
 @pytest.mark.parametrize("tab", TABS)
 def test_files_that_cannot_be_read_say_why(tab, data, message):
-    answer = PictureInput(specs(tab.Settings)["picture"], render=False).reduce(
-        {"file": base64.b64encode(data).decode()}
-    )
+    answer = PictureInput(specs(tab.Settings)["picture"]).reduce({"file": base64.b64encode(data).decode()})
     assert answer.keys() == {"error"} and re.search(message, answer["error"])
     with pytest.raises(ValueError, match=message):
         tab.update(parse(tab.Settings, {"picture": address(data)}))
@@ -507,7 +505,7 @@ def test_a_file_cut_anywhere_is_read_or_said_to_be_damaged(kind):
 
 @pytest.mark.parametrize("sent", [None, 7, "not base64!", "A" * 5_000_000])
 def test_what_is_no_file_is_refused(sent):
-    piece = PictureInput(specs(resizing.Settings)["picture"], render=False)
+    piece = PictureInput(specs(resizing.Settings)["picture"])
     assert piece.reduce({"file": sent}).keys() == {"error"}
 
 

@@ -65,7 +65,7 @@ def test_stream_ends_with_the_pipelines_picture(model, sampler):
 
 
 def test_the_pieces_of_a_stream_join_to_the_whole(model, monkeypatch):
-    monkeypatch.setattr(draw, "BETWEEN", 0.0)
+    monkeypatch.setattr(runs, "BETWEEN", 0.0)
     *pieces, whole = [piece(view, "player") for view in views(QUICK, model) if piece(view, "player")]
     assert [piece.start for piece in pieces] == [0, 1, 2, 3]
     assert np.array_equal(np.concatenate([piece.frames for piece in pieces]), whole.frames[:4])
@@ -550,7 +550,8 @@ def test_a_negative_prompt_of_unknown_words_steers_nothing(model):
 def test_another_model_brings_its_own_settings(model, tmp_path, monkeypatch):
     folder = tmp_path / "quick"  # its scheduler says what it is, not its name
     shutil.copytree(models.title(), folder)
-    change_json(folder / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler")
+    turbo = {"_class_name": "EulerDiscreteScheduler", "prediction_type": "epsilon"}  # "trailing" as the one copied
+    change_json(folder / "scheduler" / "scheduler_config.json", **turbo)
     monkeypatch.setattr(models, "_offer", models.Offer((models.title(), str(folder)), "cpu"))
     own = Settings(prompt="cat", guidance=3.0, steps=9, sampler="ddim", size="2", seed=4, model=str(folder))
     taken = tab.FOLLOWED["model"](own)
@@ -624,7 +625,8 @@ def test_the_tab_opens_with_what_its_model_wants(model, tmp_path, monkeypatch):
     assert models.defaults() == {"size": 64, "sampler": "dpmpp_2m", "steps": 25, "guidance": 7.5, "style": 0.0}
     folder = tmp_path / "sd-turbo"
     shutil.copytree(models.title(), folder)
-    change_json(folder / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler")
+    turbo = {"_class_name": "EulerDiscreteScheduler", "prediction_type": "epsilon"}  # "trailing" as the one copied
+    change_json(folder / "scheduler" / "scheduler_config.json", **turbo)
     monkeypatch.setattr(models, "_offer", models.Offer((str(folder), models.title()), "cpu"))
     wants = models.defaults()
     assert (wants["sampler"], wants["steps"], wants["guidance"], wants["size"]) == ("euler", 1, 1.0, 64)

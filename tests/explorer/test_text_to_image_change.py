@@ -186,7 +186,7 @@ def test_a_mask_lives_in_the_address_and_bad_ones_are_refused():
         parse(Settings, {"mask": [[0.0, math.nan]]})
     with pytest.raises(ValueError, match="at most 16 x 16"):
         parse(Settings, {"mask": [[0.0] * 17]})
-    piece = PaintInput(specs(Settings)["mask"], render=False)
+    piece = PaintInput(specs(Settings)["mask"])
     assert json.loads(piece.postprocess(settings.mask))[0] == [1.0] * 16
 
 

@@ -94,6 +94,17 @@ def test_presets_open_every_view():
     assert {settings.view for settings in PRESETS.values()} >= set(INSIDE)
 
 
+def test_each_plot_says_what_it_shows_to_those_who_do_not_see_it(model):
+    """No two the same, each with a word of those at its axes."""
+    plots = [piece(tab.result(of(view)), "plot") for view in (TOKENS, TEXT, OVER_TIME)]
+    plots += [piece(tab.result(of(view, **FEW.get(view, {}), moves=5)), "plot") for view in (JOINT, SEARCH, TOWARD)]
+    names = [plot.layout["meta"] for plot in plots]
+    assert len(set(names)) == len(names)
+    for plot in plots[1:]:  # tokens stand at both axes of the first
+        words = re.findall(r"[a-z]{4,}", " ".join(plot.layout[axis]["title"]["text"] for axis in ("xaxis", "yaxis")))
+        assert any(word in plot.layout["meta"].lower() for word in words)
+
+
 # Tokens
 
 
@@ -246,8 +257,8 @@ def test_a_muted_token_is_what_a_run_without_its_state_draws(model):
 
 
 def test_the_badge_sees_attention_that_is_not_scaled(model, monkeypatch):
-    def unscaled(q, k, v, heads, seen=None):
-        return right(q * 3, k, v, heads, seen)
+    def unscaled(q, k, v, heads, mask=None):
+        return right(q * 3, k, v, heads, mask)
 
     right = layers.attend
     monkeypatch.setattr(layers, "attend", unscaled)
@@ -255,8 +266,8 @@ def test_the_badge_sees_attention_that_is_not_scaled(model, monkeypatch):
 
 
 def test_the_badge_sees_rows_that_are_no_shares(model, monkeypatch):
-    def more(q, k, v, heads, seen=None):
-        out, weights = right(q, k, v, heads, seen)
+    def more(q, k, v, heads, mask=None):
+        out, weights = right(q, k, v, heads, mask)
         return out, weights * 1.001
 
     right = layers.attend
@@ -476,13 +487,13 @@ def test_every_canvas_is_moved_as_its_snippet_says(model, changed):
 
 
 def test_the_badge_sees_a_way_that_goes_back(model, monkeypatch):
-    right = clip.toward
+    right = clip.ascend
 
-    def other(towers, sentence, canvas, **more):
-        first, *rest = right(towers, sentence, canvas, **more)
-        yield from (first, *(dataclasses.replace(one, numbers=2 * first.numbers - one.numbers) for one in rest))
+    def other(towers, sentence, parametrisation, **more):
+        first, *rest = right(towers, sentence, parametrisation, **more)
+        yield from (first, *(dataclasses.replace(x, parameters=2 * first.parameters - x.parameters) for x in rest))
 
-    monkeypatch.setattr(clip, "toward", other)
+    monkeypatch.setattr(clip, "ascend", other)
     assert not tab.result(of(TOWARD, prompt="red apple", moves=5)).check.ok
 
 

@@ -21,7 +21,6 @@ FASHION, HALF_NOISE = "fashion", "fashion-oneshot"  # the models' names; tests p
 BAR, PLAYER, SHEET, CLOUD, LEFT, RIGHT = range(6)  # places in the stage
 TIMES = 24  # the players' times; what travels with every move stays small
 SHOWN = 2.5  # noise of this size is drawn white, of minus this size black
-BETWEEN = 1 / 12  # seconds from one update of the screen to the next, at least
 LABELS: dict[int | None, str] = {None: ANY, **dict(enumerate(FASHION_CLASSES))}
 LOADING = Lock()
 

@@ -1,6 +1,5 @@
 """From pure noise to pictures: in one shot, step by step, and with the exact denoiser of a data set."""
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,10 +19,10 @@ from explorer.components.progress import Progress
 from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     BAR,
-    BETWEEN,
     PLAYER,
     SHEET,
     bright,
@@ -134,18 +133,16 @@ def walked(steps: list[Step]) -> tuple[list[Tensor], list[Tensor], list[int]]:
 
 def walking(s: Settings, walk, whole: ClassToImage, steps: list[Step], panels, titles) -> Iterator[dict]:
     """Fill ``steps`` with the walk; yields, not too often, what the player and the bar show by then."""
-    began, shown, sent = time.perf_counter(), -BETWEEN, 0
+    pace, sent = Pace(), 0
     for step in walk:
         steps.append(step)
-        now, done = time.perf_counter(), len(steps)
-        if now - shown < BETWEEN and done > 1:
+        if not pace.due():
             continue
-        shown = now
+        done = len(steps)
         fresh = [panels(one) for one in steps[sent:]]
         names = labelled(steps, whole)[sent:done]
-        left = (now - began) / done * (s.steps - done)
         yield {
-            BAR: Progress(done, s.steps, f"step {done} of {s.steps}", left),
+            BAR: Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
             PLAYER: trajectory(fresh, names, titles, at=done - 1, start=sent),
         }
         sent = done

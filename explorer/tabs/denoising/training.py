@@ -1,7 +1,6 @@
 """How a network learns: one training step taken apart, and a small network trained while one watches."""
 
 import math
-import time
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -27,10 +26,10 @@ from explorer.figures import style
 from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
     BAR,
-    BETWEEN,
     CLOUD,
     LEFT,
     RIGHT,
@@ -248,7 +247,7 @@ def learn(s: Settings) -> Iterator[View]:
     steps: list[int] = []
     losses: list[float] = []
     frames, labels = [torch.stack([start, true])], ["before the first step: noise"]
-    began, shown, progress = time.perf_counter(), -BETWEEN, None
+    pace, progress = Pace(2), None
     for progress in points.learn(data, SCHEDULE, prediction=prediction, width=s.width, steps=s.training, seed=s.seed):
         if progress.step % max(1, s.training // 150) == 0 or progress.step == 1:
             steps.append(progress.step)
@@ -257,10 +256,8 @@ def learn(s: Settings) -> Iterator[View]:
         if drawn:
             frames.append(torch.stack([draw(progress.network, prediction, start), true]))
             labels.append(f"after {counted(progress.step, 'step')}: loss {progress.loss:.3f}")
-        now = time.perf_counter()
-        if drawn or now - shown > 2 * BETWEEN:
-            shown = now
-            left = (now - began) / progress.step * (s.training - progress.step)
+        if pace.due() or drawn:
+            left = pace.left(progress.step, s.training)
             shows = {
                 BAR: Progress(progress.step, s.training, f"step {progress.step} of {s.training}", left),
                 LEFT: curve_of(steps, losses, s.training, floor),
@@ -281,7 +278,7 @@ def learn(s: Settings) -> Iterator[View]:
     }
     yield screen(
         {
-            BAR: Progress(1, 1, f"{s.training} steps in {time.perf_counter() - began:.1f} s"),
+            BAR: Progress(1, 1, f"{s.training} steps in {pace.spent:.1f} s"),
             LEFT: curve_of(steps, losses, s.training, floor),
             CLOUD: cloud(frames, labels),
         },

@@ -1,6 +1,5 @@
 """What a denoiser call buys: error against calls for every sampler, in the plane and on the embedded picture model."""
 
-import time
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -24,6 +23,7 @@ from explorer.figures import samplers as figures
 from explorer.formulas import sensible
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.samplers.settings import (
     DATA,
     DRAWN,
@@ -41,7 +41,6 @@ from explorer.tabs.samplers.settings import (
 STEPS, FEW = (5, 10, 20, 40, 80, 160), 64  # steps of the walks; particles that are compared one by one
 MODEL, PICTURE_STEPS, SEEDS, REFERENCE_STEPS = "emoji", (5, 10, 20), 2, 100
 ON_PICTURES = ("euler", "heun", "dpmpp_2m", "unipc")
-BETWEEN = 0.1  # seconds from one update of the screen to the next, at least
 
 
 # ---- in the plane
@@ -95,7 +94,7 @@ def cost(s: Settings) -> Iterator[View]:
     goal, found = fresh(points), list[checks.Check]()
     x, end = ends(s, points) if exact else (torch.zeros(0, 2), torch.zeros(0, 2))
     curves = {name: [] for name in names}
-    last, shown_at = goal, 0.0
+    last, pace = goal, Pace()
     for i, name in enumerate(names):
         for n in STEPS:
             called, steps = race(s, points, name, n)
@@ -103,8 +102,7 @@ def cost(s: Settings) -> Iterator[View]:
             curves[name].append((called, distance(last, end) if exact else energy_distance(last, goal)))
             if n == 20:
                 found.append(in_the_plane(s, points, steps, name))
-        if time.perf_counter() - shown_at > BETWEEN and i + 1 < len(names):
-            shown_at = time.perf_counter()
+        if i + 1 < len(names) and pace.due():
             doing = Progress(i + 1, len(names), f"{SAMPLERS[name].title} is done")
             yield screen({0: doing, 3: picture(s, curves, None)}, formula(s, curves), None, "", {})
     least = None if exact else float(torch.cdist(goal, goal).mean()) * (1 / N + 1 / DATA)
@@ -256,7 +254,7 @@ def pictures(s: Settings) -> Iterator[View]:
     yield screen({0: Progress(0, total, "reading the model")}, pictures_formula(), None, "", {})
     model = models.loaded(MODEL)
     counted, x = Counted(denoiser_of(model, s)), noise_of(model, s)
-    began, shown_at = time.perf_counter(), 0.0
+    pace = Pace()
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in ON_PICTURES}
     shown: dict[str, list[Picture]] = {name: [] for name in ON_PICTURES}
     found: list[checks.Check] = []
@@ -266,10 +264,8 @@ def pictures(s: Settings) -> Iterator[View]:
         title = SAMPLERS[name].title
         for step in SAMPLERS[name](counted, model.schedule, x, model.schedule.times(n, s.spacing)):
             steps.append(step)
-            now = time.perf_counter()
-            if now - shown_at > BETWEEN:
-                shown_at = now
-                left = (now - began) / counted.calls * (total - counted.calls)
+            if pace.due():
+                left = pace.left(counted.calls, total)
                 doing = Progress(counted.calls, total, f"{title}, step {len(steps)} of {n}", left)
                 rows = {2: sheet(exact, shown), 3: pictures_figure(curves)} if len(steps) == 1 and exact.title else {}
                 yield screen({0: doing, **rows}, pictures_formula(), None, "", {})
@@ -284,10 +280,9 @@ def pictures(s: Settings) -> Iterator[View]:
         times = [steps[0].t, *(st.t_next for st in steps)]
         found.append(checks.denoising(states, guesses, times, model.schedule.alpha_bar, name))
     numbers = summary(curves) | {"model": model.card.name, "seeds": [s.seed + i for i in range(SEEDS)]}
-    seconds = time.perf_counter() - began
     yield screen(
         {
-            0: Progress(1, 1, f"{counted.calls} network calls for {SEEDS} pictures each, in {seconds:.0f} s"),
+            0: Progress(1, 1, f"{counted.calls} network calls for {SEEDS} pictures each, in {pace.spent:.0f} s"),
             2: sheet(exact, shown),
             3: pictures_figure(curves),
         },

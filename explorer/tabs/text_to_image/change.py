@@ -1,7 +1,6 @@
 """From a picture instead of from noise: how much of the way is walked again, and in which part of the picture."""
 
 import hashlib
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from explorer.settings import Grid, is_own
 from explorer.tabs.text_to_image import draw
 from explorer.tabs.text_to_image.records import address, parameters, to_png, whole
 from explorer.tabs.text_to_image.settings import (
-    BETWEEN,
     CHANGE,
     OWN,
     PAINT,
@@ -37,6 +35,7 @@ from explorer.tabs.text_to_image.settings import (
     checked,
     ended,
     file_name,
+    followed,
     head,
     noise_at,
     pictures,
@@ -138,42 +137,6 @@ def anew(mask: Tensor, side: int) -> Tensor:
 # The walk
 
 
-def followed(
-    model: "TextToImage",
-    steps: Iterator[Step],
-    total: int,
-    titles: tuple[str, ...],
-    panels: Callable[[Step], np.ndarray],
-    formula: Callable[[Step], str],
-    label: Callable[[Step], str],
-) -> Generator[View | None, None, tuple[list[Step], list[np.ndarray], list[str], float]]:
-    """Show a walk as it goes, a View a step or fewer; returns the steps, their frames, their labels, the seconds."""
-    walked: list[Step] = []
-    frames: list[np.ndarray] = []
-    labels: list[str] = []
-    sent, shown_at, began = 0, -BETWEEN, time.perf_counter()
-    for step in steps:
-        walked.append(step)
-        frames.append(panels(step))
-        labels.append(label(step))
-        now, done = time.perf_counter(), len(walked)
-        if now - shown_at < BETWEEN:
-            yield None
-            continue
-        shown_at = now
-        left = (now - began) / done * (total - done)
-        yield screen(
-            formula(step),
-            None,
-            f"Step **{done}** of {total}.",
-            {},
-            progress=Progress(done, total, f"step {done} of {total}", left),
-            player=Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent),
-        )
-        sent = done
-    return walked, frames, labels, time.perf_counter() - began
-
-
 def plan(s: Settings, model: "TextToImage") -> tuple[list[int], int]:
     """All times of the walk from noise, and how many of its steps are walked: the last int(steps x strength)."""
     times, _ = model.plan(s.steps, s.sampler)
@@ -207,7 +170,6 @@ def stream(s: Settings) -> Iterator[View | None]:
         result=Result(shown(tokens)),
     )
     walked, frames, labels, seconds = yield from followed(
-        model,
         walk(model, s, image=image, strength=s.strength, mask=mask),
         kept,
         (draw.NOISY, draw.GUESS),

@@ -13,16 +13,17 @@ from torch import Tensor
 from core import checks, weights
 from core.clip import CLIP, Iterate, Parametrisation, ascend, codes, pixels, spectrum
 from explorer import frame, models
+from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import conditioning as figures
 from explorer.figures.style import thinned
-from explorer.formulas import tex
+from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.text_to_image.settings import (
-    BETWEEN,
     CODES,
     JOINT,
     PIXELS,
@@ -76,12 +77,10 @@ def drawn(
     model: "TextToImage", sentence: str, seed: int, view: View, steps: int | None = None
 ) -> Generator[View | None, None, Tensor]:
     """The picture (1, 3, H, W) as the model's card wants it; until it is there, ``view`` now and then."""
-    at, drawing = -BETWEEN, []
+    pace, drawing = Pace(), []
     for step in model.stream(model.text.heard(sentence), seed=seed, steps=steps):
         drawing.append(step)
-        told = time.perf_counter() - at >= BETWEEN
-        at = time.perf_counter() if told else at
-        yield view if told else None
+        yield view if pace.due() else None
     return model.decode(drawing[-1].x_next).clamp(-1, 1).cpu()
 
 
@@ -89,9 +88,9 @@ def each(
     model: "TextToImage", said: Sequence[str], seed: int, formula: str, notice: str, steps: int | None = None
 ) -> Generator[View | None, None, Tensor]:
     """A picture of every sentence, (B, 3, H, W); until they are there, how far it is."""
-    began, made = time.perf_counter(), []
+    pace, made = Pace(), []
     for i, sentence in enumerate(said):
-        left = (time.perf_counter() - began) / i * (len(said) - i) if i else None
+        left = pace.left(i, len(said)) if i else None
         doing = Progress(i, len(said), f"picture {i + 1} of {len(said)}", left)
         wait = screen(formula, None, notice, {}, progress=doing)
         made.append((yield from drawn(model, sentence, seed, wait, steps)))
@@ -144,8 +143,11 @@ def joint(s: Settings) -> Iterator[View | None]:
         frame.weakest(checks.shared_space(cosines, said, x, clip), checks.competing(shares, clip.scale * cosines)),
         unheard(model, said) + joint_notice(numbers),
         numbers,
-        progress=ended(embedded(s), model, frame.counted(len(said), "picture"), time.perf_counter() - began),
-        plot=figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
+        progress=ended(embedded(s), model, counted(len(said), "picture"), time.perf_counter() - began),
+        plot=named(
+            "Likeness of pictures and sentences",
+            figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
+        ),
         pictures=[
             Picture(unit(picture), sentence, f"nearest: {said[int(column.argmax())]}, {float(column.max()):.2f}")
             for picture, sentence, column in zip(x, said, cosines.T, strict=True)
@@ -252,8 +254,11 @@ def search(s: Settings) -> Iterator[View | None]:
         checks.shared_space(cosines, asked, x, clip),
         unheard(model, [s.prompt]) + search_notice(numbers),
         numbers,
-        progress=ended(embedded(s), model, frame.counted(len(THINGS), "picture"), time.perf_counter() - began),
-        plot=figures.likeness(cosines[:, first].numpy(), shown, [THINGS[i] for i in first], x="picture of", y="words"),
+        progress=ended(embedded(s), model, counted(len(THINGS), "picture"), time.perf_counter() - began),
+        plot=named(
+            "Likeness of pictures and words",
+            figures.likeness(cosines[:, first].numpy(), shown, [THINGS[i] for i in first], x="picture of", y="words"),
+        ),
         pictures=[
             Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}")
             for place, i in enumerate(first, start=1)
@@ -349,7 +354,7 @@ def moving(s: Settings) -> Iterator[View | None]:
     begun: list[Iterate] = []  # the first two
     frames: list[np.ndarray] = []
     labels: list[str] = []
-    sent, began, at, last = 0, time.perf_counter(), -BETWEEN, picture
+    sent, pace, last = 0, Pace(), picture
     beside, by = picture[0].permute(1, 2, 0).numpy(), parametrisation(s, generator)
     for iterate in ascend(clip, s.prompt, by, moves=s.moves, crops=s.crops, generator=generator):
         if len(likeness) in kept:
@@ -359,12 +364,11 @@ def moving(s: Settings) -> Iterator[View | None]:
         last = iterate.picture
         likeness.append(iterate.likeness)
         seen.append(iterate.objective)
-        now, done = time.perf_counter(), len(likeness) - 1
-        if now - at < BETWEEN or not labels[sent:]:
+        done = len(likeness) - 1
+        if not labels[sent:] or not pace.due():
             yield None
             continue
-        at = now
-        left = (now - began) / done * (s.moves - done) if done else None
+        left = pace.left(done, s.moves) if done else None
         yield screen(
             moving_formula(s),
             None,
@@ -377,7 +381,7 @@ def moving(s: Settings) -> Iterator[View | None]:
     mean = last[0].double().mean((1, 2)).tolist()
     numbers = {"likeness": likeness, "seen": seen, "drawn": of_drawn, "mean": mean}
     ends, both = torch.cat([last, picture]), torch.tensor([[likeness[-1], of_drawn]])
-    did = f"{frame.counted(s.moves, 'move')} on the CPU, and a picture to compare,"
+    did = f"{counted(s.moves, 'move')} on the CPU, and a picture to compare,"
     yield screen(
         moving_formula(s, numbers),
         frame.weakest(
@@ -388,7 +392,10 @@ def moving(s: Settings) -> Iterator[View | None]:
         numbers,
         progress=ended(embedded(s), model, did, time.perf_counter() - started),
         moved=Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
-        plot=figures.ascent(likeness, seen if s.crops else None, of_drawn),
+        plot=named(
+            "Likeness of the picture to the sentence at every move",
+            figures.ascent(likeness, seen if s.crops else None, of_drawn),
+        ),
     )
 
 

@@ -23,10 +23,10 @@ from explorer.components.result import Result
 from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.settings import parse, signature
 from explorer.tabs.text_to_image.records import address, parameters, to_png, whole
 from explorer.tabs.text_to_image.settings import (
-    BETWEEN,
     DRAW,
     LAST_SEED,
     OF_MODEL,
@@ -74,26 +74,24 @@ def stream(settings: Settings) -> Iterator[View | None]:
     follow(settings)
     began = time.perf_counter()
     drawer = yield from read(settings, formula(settings))
-    loaded_at = time.perf_counter()
+    pace = Pace()
     tokens, side = drawer.text.tokens(settings.prompt), pixels_of(drawer, settings)
     alpha_bar = drawer.schedule.alpha_bar
     every = 1 if side <= FRAME else math.ceil(settings.steps / FRAMES)
     steps: list[Step] = []
     frames: list[np.ndarray] = []
     labels: list[str] = []
-    sent, shown_at = 0, -BETWEEN
+    sent = 0
     for step in walk(hurried(drawer), settings, batch=settings.batch, size=side):
         if len(steps) % every == 0:
             seen = drawer.decode(torch.cat([step.x, step.prediction.x0])).chunk(2)
             frames.append(np.stack([sheet(one) for one in seen]))
             labels.append(noise_at(drawer, step.t))
         steps.append(step)
-        now = time.perf_counter()
-        if now - shown_at < BETWEEN:
+        if not pace.due():
             yield None
             continue
-        shown_at, done = now, len(steps)
-        left = (now - loaded_at) / done * (settings.steps - done)
+        done, total = len(steps), settings.steps
         labelled = tuple(labels[sent:])
         fresh = (
             Trajectory(np.stack(frames[sent:]), (NOISY, GUESS), labelled, at=len(frames) - 1, start=sent)
@@ -103,16 +101,16 @@ def stream(settings: Settings) -> Iterator[View | None]:
         yield screen(
             formula(settings, step.t, float(alpha_bar[step.t])),
             None,
-            on_the_way(done, settings.steps, frames[-1][1]),
+            on_the_way(done, total, frames[-1][1]),
             {},
-            progress=Progress(done, settings.steps, f"step {done} of {settings.steps}", left),
+            progress=Progress(done, total, f"step {done} of {total}", pace.left(done, total)),
             player=fresh,
             result=Result(shown(tokens)),
         )
         sent = len(frames)
     walked_at = time.perf_counter()
     decoded = drawer.decode(steps[-1].x_next)
-    seconds = {"load": loaded_at - began, "steps": walked_at - loaded_at, "decode": time.perf_counter() - walked_at}
+    seconds = {"load": pace.began - began, "steps": walked_at - pace.began, "decode": time.perf_counter() - walked_at}
     finished = finish(settings, drawer, np.stack([to_bytes(one) for one in decoded]), tokens, seconds)
     last = sheet(decoded)
     told = f"t = {steps[-1].t_next}: the finished picture"
@@ -121,9 +119,7 @@ def stream(settings: Settings) -> Iterator[View | None]:
         checked(drawer, steps, settings.sampler),
         notice(settings, drawer, tokens, frames, last),
         finished.numbers,
-        progress=ended(
-            settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", walked_at - loaded_at
-        ),
+        progress=ended(settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", seconds["steps"]),
         player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
         result=Result(
             shown(tokens),

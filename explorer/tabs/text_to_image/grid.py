@@ -17,11 +17,11 @@ from explorer.components.sheet import Cell, Sheet
 from explorer.formulas import counted
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.settings import parse
 from explorer.tabs.text_to_image import draw
 from explorer.tabs.text_to_image.records import address, sampler
 from explorer.tabs.text_to_image.settings import (
-    BETWEEN,
     DRAW,
     GRID,
     WORD,
@@ -132,7 +132,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     side = min(draw.pixels_of(model, s), draw.FRAME)
     head = {"across": (s.x, tuple(map(legible, across))), "down": (s.y, tuple(map(legible, down))), "side": side}
     yield screen(formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head))
-    began = shown_at = time.perf_counter()
+    pace = Pace()
     made: list[Square] = []
     cells: list[Cell] = []
     for i, cell in enumerate(table):
@@ -141,14 +141,13 @@ def stream(s: Settings) -> Iterator[View | None]:
         for step in walk(model, cell, size=draw.pixels_of(model, cell)):
             steps.append(step)
             done += 1
-            if (now := time.perf_counter()) - shown_at < BETWEEN:
+            if not pace.due():
                 yield None
                 continue
-            shown_at = now
             doing = f"picture {i + 1} of {len(table)}, step {len(steps)} of {cell.steps}"
             yield screen(
                 formula(s), None, waiting(s, len(table)), {},
-                progress=Progress(done, total, doing, (now - began) / done * (total - done)),
+                progress=Progress(done, total, doing, pace.left(done, total)),
             )  # fmt: skip
         picture = model.decode(steps[-1].x_next)
         seconds = time.perf_counter() - cell_began
@@ -157,20 +156,17 @@ def stream(s: Settings) -> Iterator[View | None]:
         note = f"{s.x} {legible(across[i % len(across)])}, {s.y} {legible(down[i // len(across)])}"
         cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), note))
         if i + 1 < len(table):
-            now = time.perf_counter()
-            left = (now - began) / max(done, 1) * (total - done)
             yield screen(
                 formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head, cells=(cells[-1],), start=i),
-                progress=Progress(done, total, f"picture {i + 1} of {len(table)}", left),
+                progress=Progress(done, total, f"picture {i + 1} of {len(table)}", pace.left(done, total)),
             )  # fmt: skip
     numbers = measured(s, model, made, across, down)
-    took = time.perf_counter() - began
     yield screen(
         formula(s),
         frame.weakest(*(one.check for one in made)),
         notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", took),
+        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", pace.spent),
         sheet=Sheet(**head, cells=tuple(cells)),
     )
 

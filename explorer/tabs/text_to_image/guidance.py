@@ -1,6 +1,5 @@
 """Guidance from inside: what the network says with and without the words, at one step, at many scales, over time."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,8 @@ from explorer.figures import conditioning as figures
 from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.text_to_image.settings import (
-    BETWEEN,
     OVER_TIME,
     RUN,
     SCALES,
@@ -30,6 +29,7 @@ from explorer.tabs.text_to_image.settings import (
     away,
     checked,
     ended,
+    followed,
     head,
     pictures,
     places,
@@ -83,38 +83,30 @@ def text(s: Settings) -> Iterator[View | None]:
     """A run, and at every step of it what the network says without the words, with them, and guided."""
     model = yield from read(s, text_formula(s))
     dtype, network = model.unet.conv_in.weight.dtype, apart(model, s)[: 4 if pressed(s) else 2]
-    titles = AWAY if away(s) else PANELS
-    steps: list[Step] = []
-    frames: list[np.ndarray] = []
-    labels: list[str] = []
     guess: list[float] = []
     noise: list[float] = []
     found: list[checks.Check] = []
-    sent, began, at = 0, time.perf_counter(), -BETWEEN
-    for step in walk(model, s):
+
+    def panels(step: Step) -> np.ndarray:
         said = [ask(step.x, step.t) for ask in network]
         cond, uncond = said[:2]
-        steps.append(step)
         guess.append(pull(cond.x0, uncond.x0))
         noise.append(pull(cond.eps, uncond.eps))
-        found += weighed(step, said, s, s.guidance, dtype)
+        found.extend(weighed(step, said, s, s.guidance, dtype))
         three = pictures(model, torch.cat([uncond.x0, cond.x0, step.prediction.x0]))
-        frames.append(np.concatenate([three, (three[1:2] - three[:1]) / 2]))
-        labels.append(f"t = {step.t}: the words pull the guess by {guess[-1]:.3g}")
-        now = time.perf_counter()
-        if now - at < BETWEEN:
-            yield None
-            continue
-        at, done = now, len(steps)
-        yield screen(
-            text_formula(s, step.t, guess[-1], noise[-1]),
-            None,
-            f"Step **{done}** of {s.steps}: one noisy picture, asked about {len(network)} times.",
-            {},
-            progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
-            panels=Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent),
-        )
-        sent = done
+        return np.concatenate([three, (three[1:2] - three[:1]) / 2])
+
+    titles = AWAY if away(s) else PANELS
+    steps, frames, labels, seconds = yield from followed(
+        walk(model, s),
+        s.steps,
+        titles,
+        panels,
+        lambda step: text_formula(s, step.t, guess[-1], noise[-1]),
+        lambda step: f"t = {step.t}: the words pull the guess by {guess[-1]:.3g}",
+        place="panels",
+        notice=f": one noisy picture, asked about {len(network)} times.",
+    )
     times = [step.t for step in steps]
     most = int(np.argmax(guess))
     numbers = {
@@ -131,12 +123,7 @@ def text(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         text_notice(s, numbers),
         numbers,
-        progress=ended(
-            s,
-            model,
-            f"{counted(len(steps), 'step')}, asked {len(network) + 1} ways,",
-            time.perf_counter() - began,
-        ),
+        progress=ended(s, model, f"{counted(len(steps), 'step')}, asked {len(network) + 1} ways,", seconds),
         panels=Trajectory(np.stack(frames), titles, tuple(labels), at=most),
         plot=named("Pull of the words at every step", figures.pull(times, guess, noise, model.schedule.T)),
     )
@@ -221,15 +208,14 @@ def scales(s: Settings) -> Iterator[View | None]:
     model = yield from read(s, scales_formula(s))
     runs: dict[float, list[Step]] = {}
     shown: list[torch.Tensor] = []
-    began = at = time.perf_counter()
+    pace = Pace()
     for scale in every:
         runs[scale] = []
         for step in walk(model, s, guidance=scale):
             runs[scale].append(step)
-            if time.perf_counter() - at < BETWEEN:
+            if not pace.due():
                 yield None
             else:
-                at = time.perf_counter()
                 doing = f"step {len(runs[scale])} of {s.steps} at s = {scale:g}"
                 now = Progress(sum(map(len, runs.values())), len(every) * s.steps, doing)
                 yield screen(scales_formula(s), None, "All of them start from the same noise.", {}, progress=now)
@@ -237,13 +223,12 @@ def scales(s: Settings) -> Iterator[View | None]:
             shown = list(model.decode(runs[scale][0].x.repeat(len(every), 1, 1, 1)).cpu())
         done = len(runs)
         shown[done - 1] = model.decode(runs[scale][-1].x_next)[0].cpu()
-        left = (time.perf_counter() - began) / done * (len(every) - done)
         yield screen(
             scales_formula(s),
             None,
             f"s = **{scale:g}** is there; the others still show the noise that all of them start from.",
             {},
-            progress=Progress(done * s.steps, len(every) * s.steps, f"{done} of {len(every)} scales", left),
+            progress=Progress(done, len(every), f"{done} of {len(every)} scales", pace.left(done, len(every))),
             pictures=[
                 titled(s, one, picture, done > i) for i, (one, picture) in enumerate(zip(every, shown, strict=True))
             ],
@@ -265,7 +250,7 @@ def scales(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found, *ends),
         scales_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
+        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", pace.spent),
         pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
     )
 
@@ -343,7 +328,7 @@ def over_time(s: Settings) -> Iterator[View | None]:
     used: dict[str, tuple[list[int], list[float]]] = {}
     found: list[checks.Check] = []
     calls: dict[str, int] = {}
-    began = at = time.perf_counter()
+    pace = Pace()
     shapes = courses(s, T)
     times = range(T, 0, -max(1, T // 400))
     curves = {name: (times, list(map(shape, times))) for name, shape in shapes.items()}
@@ -359,10 +344,10 @@ def over_time(s: Settings) -> Iterator[View | None]:
 
         for step in walk(model, s, guidance=scale):
             steps.append(step)
-            if time.perf_counter() - at < BETWEEN:
+            if not pace.due():
                 yield None
             else:
-                at, done = time.perf_counter(), len(drawn) * s.steps + len(steps)
+                done = len(drawn) * s.steps + len(steps)
                 yield screen(
                     over_formula(s), None, "", {}, progress=Progress(done, 4 * s.steps, f"{name}, t = {step.t}")
                 )
@@ -374,13 +359,12 @@ def over_time(s: Settings) -> Iterator[View | None]:
             said = [ask(look.x, look.t) for ask in network]
         found += weighed(look, said, s, course(look.t), dtype)
         done = len(drawn)
-        left = (time.perf_counter() - began) / done * (4 - done)
         yield screen(
             over_formula(s),
             None,
             f"**{name.capitalize()}** is there.",
             {},
-            progress=Progress(done * s.steps, 4 * s.steps, f"{done} of 4 courses", left),
+            progress=Progress(done, 4, f"{done} of 4 courses", pace.left(done, 4)),
             plot=plot,
             pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
         )
@@ -398,7 +382,7 @@ def over_time(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         over_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", time.perf_counter() - began),
+        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", pace.spent),
         plot=plot,
         pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
     )

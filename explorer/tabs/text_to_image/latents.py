@@ -1,6 +1,5 @@
 """Inside the VAE's compressed space: its four channels, a walk through it, ways between two pictures, a brush on it."""
 
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,10 @@ from explorer.components.progress import Progress
 from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.text_to_image.change import (
     FRESH,
     decibels,
-    followed,
     opening,
     ready,
     start_code,
@@ -34,7 +33,6 @@ from explorer.tabs.text_to_image.settings import (
     ALL,
     ALONG,
     ARC,
-    BETWEEN,
     ERASE,
     LATENT,
     PLAIN,
@@ -45,6 +43,7 @@ from explorer.tabs.text_to_image.settings import (
     asked,
     checked,
     ended,
+    followed,
     head,
     opens,
     pictures,
@@ -242,7 +241,6 @@ def along(s: Settings) -> Iterator[View | None]:
     count = model.unet.config.in_channels
     titles = ("xₜ decoded", "x̂₀ decoded", *(f"xₜ, channel {c}" for c in range(1, count + 1)))
     walked, frames, labels, seconds = yield from followed(
-        model,
         walk(model, s),
         s.steps,
         titles,
@@ -330,22 +328,20 @@ def between(s: Settings) -> Iterator[View | None]:
     a, b, one, two = ends(s, model)
     states = torch.cat([torch.lerp(a, b, share) for share in SHARES])
     noise = on_the_way(s, one, two) if s.ends == TWO_SEEDS else one
-    began = shown_at = time.perf_counter()
+    pace = Pace(2)
     steps: list[Step] = []
     for step in stream_from(model, states if s.ends != TWO_SEEDS else a, noise, **asked(model, s)):
         steps.append(step)
-        now, done = time.perf_counter(), len(steps)
-        if done > 1 and now - shown_at < 2 * BETWEEN:
+        if not pace.due():
             yield None
             continue
-        shown_at = now
-        left = (now - began) / done * (s.steps - done)
+        done, doing = len(steps), f"step {len(steps)} of {s.steps}, eight pictures at once"
         yield screen(
             between_formula(s, one, two),
             None,
             f"Step **{done}** of {s.steps}: the eight guesses so far.",
             {},
-            progress=Progress(done, s.steps, f"step {done} of {s.steps}, eight pictures at once", left),
+            progress=Progress(done, s.steps, doing, pace.left(done, s.steps)),
             pictures=row(s, pictures(model, step.prediction.x0)),
         )
     drawn = pictures(model, steps[-1].x_next)
@@ -371,7 +367,7 @@ def between(s: Settings) -> Iterator[View | None]:
         frame.weakest(*found),
         between_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", time.perf_counter() - began),
+        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", pace.spent),
         pictures=row(s, drawn),
     )
 

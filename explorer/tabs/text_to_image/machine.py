@@ -1,6 +1,5 @@
 """The whole machine on one picture, a tensor in every box; and two tables of the examples that it learned from."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ from explorer.components.progress import Progress
 from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.text_to_image.settings import (
     ALONG,
     ATTENTION,
-    BETWEEN,
     DRAW,
     EXAMPLES,
     LATENT,
@@ -99,21 +98,20 @@ def machine(s: Settings) -> Iterator[View | None]:
         calls.append(t)
         return s.guidance
 
-    began, at = time.perf_counter(), -BETWEEN
+    pace = Pace()
     for step in walk(model, s, guidance=scale):
         steps.append(step)
         inner.append(seen(model, step.x, step.prediction.eps, step.prediction.x0))
-        now = time.perf_counter()
-        if now - at < BETWEEN:
+        if not pace.due():
             yield None
             continue
-        at, done = now, len(steps)
+        done = len(steps)
         yield screen(
             machine_formula(s),
             None,
             f"Step **{done}**: the U-Net is asked about the latent, and the sampler takes some of what it says away.",
             {},
-            progress=Progress(done, s.steps, f"step {done} of {s.steps}", (now - began) / done * (s.steps - done)),
+            progress=Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
             machine=assembled(s, model, states, steps, inner[-1:], done),
         )
     end = steps[-1].x_next
@@ -136,7 +134,7 @@ def machine(s: Settings) -> Iterator[View | None]:
         frame.weakest(checked(model, steps, s.sampler), checks.tokens(kept, said)),
         machine_notice(s, numbers),
         numbers,
-        progress=ended(s, model, counted(len(steps), "step"), time.perf_counter() - began),
+        progress=ended(s, model, counted(len(steps), "step"), pace.spent),
         machine=assembled(s, model, states, steps, inner, None),
     )
 
@@ -240,13 +238,12 @@ def examples(s: Settings) -> Iterator[View | None]:
     """What a training example of these words would be: a picture, compressed, noised by the lecture's amounts."""
     model = yield from read(s, examples_formula(None))
     steps: list[Step] = []
-    began = at = time.perf_counter()
+    pace = Pace()
     for step in walk(model, s):
         steps.append(step)
-        if time.perf_counter() - at < BETWEEN:
+        if not pace.due():
             yield None
         else:
-            at = time.perf_counter()
             now = Progress(len(steps), s.steps, f"drawing a picture to learn from: step {len(steps)}")
             yield screen(examples_formula(None), None, "", {}, progress=now)
     picture = model.decode(steps[-1].x_next)
@@ -286,7 +283,7 @@ def examples(s: Settings) -> Iterator[View | None]:
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),
         examples_notice(numbers, model.scheduler.get("prediction_type", "epsilon")),
         numbers,
-        progress=ended(s, model, drawn, time.perf_counter() - began),
+        progress=ended(s, model, drawn, pace.spent),
         amounts=amounts,
         examples=told,
     )

@@ -15,10 +15,12 @@ from core.pictures import MODEL, NAMES
 from core.samplers import SAMPLERS, Step
 from core.style import style_of
 from explorer import models
+from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.formulas import counted, sensible
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.settings import Grid, choice, grid, number, offer, parse, text
 
 if TYPE_CHECKING:
@@ -69,7 +71,6 @@ STROKES = {
 }
 PIXELS, SPECTRUM, CODES = "its pixels", "its spectrum", "its latent"
 SIZES = ("0.5", "1", "1.5", "2")
-BETWEEN = 1 / 15  # seconds from one update of the screen to the next, at least
 # Pieces of the stage, in order; `screen` fills them by name.
 PLACES = (
     "progress",
@@ -357,6 +358,42 @@ def style_line(s: Settings, times: str = "", *, k: str = "") -> str:
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
     """The steps from noise to one picture of the model's own size; ``more`` goes to `TextToImage.stream`."""
     return model.stream(model.text.heard(s.prompt), **asked(model, s) | more)
+
+
+def followed(
+    steps: Iterator[Step],
+    total: int,
+    titles: tuple[str, ...],
+    panels: Callable[[Step], np.ndarray],
+    formula: Callable[[Step], str],
+    label: Callable[[Step], str],
+    *,
+    place: str = "player",
+    notice: str = ".",
+) -> Generator[View | None, None, tuple[list[Step], list[np.ndarray], list[str], float]]:
+    """Show a walk as it goes, a View a step or fewer; returns the steps, their frames, their labels, the seconds.
+
+    Of each step, in this order: panels, its frame; label; formula, where it is shown. notice: what follows its number.
+    """
+    walked: list[Step] = []
+    frames: list[np.ndarray] = []
+    labels: list[str] = []
+    sent, pace = 0, Pace()
+    for step in steps:
+        walked.append(step)
+        frames.append(panels(step))
+        labels.append(label(step))
+        if not pace.due():
+            yield None
+            continue
+        done = len(walked)
+        fresh = Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent)
+        progress = Progress(done, total, f"step {done} of {total}", pace.left(done, total))
+        yield screen(
+            formula(step), None, f"Step **{done}** of {total}{notice}", {}, progress=progress, **{place: fresh}
+        )
+        sent = done
+    return walked, frames, labels, pace.spent
 
 
 def checked(model: "TextToImage", steps: Sequence[Step], sampler: str) -> Check:

@@ -1,6 +1,5 @@
 """The words: the 77 places of a prompt and how alike their states are; where the picture looks for each of them."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,9 @@ from explorer.figures import style
 from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.runs import Pace
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
-    BETWEEN,
     PLAIN,
     TOKENS,
     Settings,
@@ -205,7 +204,7 @@ def attention(s: Settings) -> Iterator[View | None]:
     frames: list[np.ndarray] = []
     labels: list[str] = []
     seen: dict[str, list[np.ndarray]] = {}
-    began, at = time.perf_counter(), -BETWEEN
+    pace, seldom = Pace(), Pace(3)
     for step in walk(model, s, record=record):
         steps.append(step)
         way = way or fitting(record.attention, s.steps, len(kept) + behind)
@@ -215,12 +214,10 @@ def attention(s: Settings) -> Iterator[View | None]:
             seen.setdefault(name, []).append(map_)
         frames.append(small(pictures(model, step.prediction.x0)[0]))
         labels.append(noise_at(model, step.t if last_asked(s, step) else step.t_next))
-        now = time.perf_counter()
-        if now - at < BETWEEN:
+        if not pace.due():
             yield None
             continue
-        at, done = now, len(steps)
-        left = (now - began) / done * (2 * s.steps - done)
+        done = len(steps)
         last = {name: maps[-1][None] for name, maps in seen.items()}
         newest = Looks(frames[-1][None], last, words(names, behind), (labels[-1],), at=first)
         yield screen(
@@ -228,7 +225,7 @@ def attention(s: Settings) -> Iterator[View | None]:
             None,
             f"Step **{done}**: under the light is what the model would draw if it had to stop now.",
             {},
-            progress=Progress(done, 2 * s.steps, f"step {done}, looking", left),
+            progress=Progress(done, 2 * s.steps, f"step {done}, looking", pace.left(done, 2 * s.steps)),
             attention=newest,
         )
     assert way is not None
@@ -236,12 +233,11 @@ def attention(s: Settings) -> Iterator[View | None]:
     for step in walk(model, s, token_weights=factors):
         changed.append(step)
         i, done = len(changed), len(steps) + len(changed)
-        if time.perf_counter() - at < 3 * BETWEEN:
+        if not seldom.due():
             yield None
         else:
-            at = time.perf_counter()
             doing = f"step {i}, with the changed token"
-            left = (at - began) / done * max(0, 2 * len(steps) - done)
+            left = pace.left(done, max(done, 2 * len(steps)))
             yield screen(attention_formula(None), None, "", {}, progress=Progress(done, 2 * len(steps), doing, left))
     before, after = (model.decode(x)[0].cpu().clamp(-1, 1) for x in (steps[-1].x_next, changed[-1].x_next))
     numbers = attended(s, model, names, record, behind, before, after)
@@ -258,7 +254,7 @@ def attention(s: Settings) -> Iterator[View | None]:
         attention_check(s, model, steps[-1], record, furthest),
         attention_notice(s, numbers, model.text.config.zero_after_end),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", time.perf_counter() - began),
+        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", pace.spent),
         attention=looks,
         pictures=beside(s, numbers, before, after),
     )
