@@ -1,4 +1,5 @@
-"""The science of Diffusion Explorer; it never draws. One notation everywhere, but for z, which has two meanings:
+"""The science of Diffusion Explorer; it never draws. One notation everywhere, but for z, which has two meanings,
+and for a tensor called noise, which is a draw of eps:
 
 ===============  ===========================================  ============  ======================================
 symbol           meaning                                      shape         paper

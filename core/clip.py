@@ -152,8 +152,7 @@ def ascend(
     Raises: ValueError at the first if ``moves`` or ``crops`` is no whole number of at least 0.
     Source: Kingma & Ba (2015), arXiv 1412.6980, for the moves; crops as in Crowson et al. (2022), arXiv 2204.08583.
     """
-    for name, value in (("moves", moves), ("crops", crops)):
-        whole(name, value, 0)
+    moves, crops = whole("moves", moves, 0), whole("crops", crops, 0)
     with torch.no_grad():
         target = clip.words([sentence])[0]
     parameters = parametrisation.start.clone().requires_grad_()
@@ -185,9 +184,9 @@ def similarity(clip: CLIP, picture: Tensor, crops: Sequence[Crop], target: Tenso
 def random_crops(picture: Tensor, count: int, generator: torch.Generator | None = None) -> tuple[Crop, ...]:
     """Squares at random in a picture (..., H, W), with sides of six to ten tenths of its smaller side."""
     height, width = picture.shape[-2:]
-    whole, found = min(height, width), []
+    side, found = min(height, width), []
     for _ in range(count):
-        size = int(torch.randint(-(-6 * whole // 10), whole + 1, (), generator=generator))
+        size = int(torch.randint(-(-6 * side // 10), side + 1, (), generator=generator))
         top, left = (int(torch.randint(0, n - size + 1, (), generator=generator)) for n in (height, width))
         found.append((top, left, size))
     return tuple(found)

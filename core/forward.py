@@ -49,7 +49,7 @@ def forward_chain(
     Raises: ValueError if start lies outside 0..T, when the first step is asked for.
     Source: Ho et al. (2020), arXiv 2006.11239, equation 2.
     """
-    whole("start", start, 0, schedule.T)
+    start = whole("start", start, 0, schedule.T)
     x = x0
     for beta in schedule.beta[start + 1 :].tolist():
         x = (1 - beta) ** 0.5 * x + beta**0.5 * randn_like(x, generator)

@@ -329,10 +329,12 @@ class TextToImage:
         scale: Guidance = self.default("guidance") if guidance is None else guidance
         usual: float = self.default("style") if token_weights is None else 0.0
         press = usual if style is None else style
-        size = self.size if size is None else size
+        size = self.size if size is None else whole("size", size, 1)
         walk = named_sampler(self.default("sampler") if sampler is None else sampler)
         times, start_scale = self.plan(steps, sampler)
-        self._check(scale, press, seed, size, batch, image, strength, mask)
+        batch = whole("batch", batch, 1, 64)
+        seed = whole("seed", seed, 0, 2**63 - 1 - batch)
+        self._check(scale, press, size, batch, image, strength, mask)
 
         context, empty = self._words(prompt, negative, token_weights)
         denoiser = self.denoiser(
@@ -358,7 +360,6 @@ class TextToImage:
         self,
         guidance: Guidance,
         style: float,
-        seed: int,
         size: int,
         batch: int,
         image: Tensor | None,
@@ -371,9 +372,7 @@ class TextToImage:
             raise ValueError(f"guidance must be a finite number or a function of t, got {guidance!r}")
         if not (isinstance(style, int | float) and math.isfinite(style)):
             raise ValueError(f"style must be a finite number, got {style!r}")
-        whole("batch", batch, 1, 64)
-        whole("seed", seed, 0, 2**63 - 1 - batch)
-        if not isinstance(size, int) or size < unit or size % unit or size > 4096:
+        if size < unit or size % unit or size > 4096:
             raise ValueError(f"size must be a multiple of {unit} pixels from {unit} to 4096, got {size!r}")
         if not (isinstance(strength, int | float) and 0 <= strength <= 1):
             raise ValueError(f"strength must be in [0, 1], got {strength!r}")
@@ -430,7 +429,8 @@ class TextToImage:
 def inpainting(denoiser: Denoiser, z: Tensor, mask: Tensor, schedule: NoiseSchedule) -> Denoiser:
     """A denoiser that knows the latent ``z`` wherever ``mask`` is 0, so that only the rest is drawn.
 
-    Source: the guess is blended, as in Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779.
+    Source: Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779, blend the noised latents of a step;
+    here it is the guess of x0.
     """
 
     def known(x: Tensor, t: int) -> Prediction:

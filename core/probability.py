@@ -34,7 +34,7 @@ def binomial_pmf(n: int, p: float) -> Array:
     Raises: ValueError if n is not a whole number >= 0 or p is outside [0, 1].
     Source: Feller, An Introduction to Probability Theory I (1968), VI.2 and VI.3.
     """
-    _check_coin(n, p)
+    n = _check_coin(n, p)
     mode = min(n, math.floor((n + 1) * p))
     up, down = np.arange(mode, n), np.arange(mode, 0, -1)
     rising = np.cumprod((n - up) * p / ((up + 1) * (1 - p)))  # P(k + 1) / P(k) = (n - k) p / ((k + 1) (1 - p))
@@ -59,7 +59,7 @@ def de_moivre_laplace(n: int, p: float) -> Array:
     Raises: ValueError as `binomial_pmf` does.
     Source: Feller (1968), VII.3.
     """
-    _check_coin(n, p)
+    n = _check_coin(n, p)
     k, std = np.arange(n + 1), math.sqrt(n * p * (1 - p))
     return gaussian_pdf(k, n * p, std) if std > 0 else (k == n * p).astype(float)
 
@@ -124,8 +124,8 @@ def toss(n: int, p: float, trials: int, *, generator: np.random.Generator) -> It
     Yields: n times an array (trials,), True for heads.
     Raises: ValueError as `flip_coins` does, when the first flip is asked for.
     """
-    _check_coin(n, p)
-    whole("trials", trials, 0)
+    n = _check_coin(n, p)
+    trials = whole("trials", trials, 0)
     for _ in range(n):
         yield generator.random(trials) < p
 
@@ -179,7 +179,7 @@ def berry_esseen(n: int, p: float) -> float:
     Raises: ValueError as `binomial_pmf` does, or where no chance is left (n = 0, p = 0 or p = 1).
     Source: Shevtsova (2011), arXiv 1111.6554, with the third moment of one coin, p (1 - p) (p^2 + (1 - p)^2).
     """
-    _check_coin(n, p)
+    n = _check_coin(n, p)
     variance = n * p * (1 - p)
     if variance == 0:
         raise ValueError(f"the Berry-Esseen bound wants some chance: n >= 1 and 0 < p < 1, got n = {n}, p = {p}")
@@ -232,18 +232,19 @@ def normal_tail(n: int, p: float, k: int, *, continuity: bool = True) -> float:
     Raises: ValueError as `binomial_pmf` does.
     Source: Feller (1968), VII.3.
     """
-    _check_coin(n, p)
+    n = _check_coin(n, p)
     distance, std = k - continuity / 2 - n * p, math.sqrt(n * p * (1 - p))
     return math.erfc(distance / (std * math.sqrt(2))) / 2 if std > 0 else float(distance <= 0)
 
 
-def _check_coin(n: int, p: float) -> None:
-    whole("n", n, 0)
+def _check_coin(n: int, p: float) -> int:
+    n = whole("n", n, 0)
     if not 0 <= p <= 1:
         raise ValueError(f"p must be in [0, 1], got {p}")
+    return n
 
 
 def _positive(n: int) -> int:
-    if whole("n", n, 0) < 1:
+    if (n := whole("n", n, 0)) < 1:
         raise ValueError("Stirling's formula wants n of at least 1, got 0")
     return n

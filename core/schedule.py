@@ -98,8 +98,7 @@ class NoiseSchedule:
         Raises: ValueError for n outside 1..T or an unknown spacing.
         Source: Lin et al. (2023), arXiv 2305.08891, table 2; Karras et al. (2022), arXiv 2206.00364, equation 5.
         """
-        whole("steps n", n, 1, self.T)
-        T = self.T
+        n, T = whole("steps n", n, 1, self.T), self.T
         if spacing == "trailing":
             times = torch.from_numpy(np.arange(T, 0, -T / n)[:n])  # the very sums of diffusers: halves round as there
         elif spacing == "leading":
@@ -139,9 +138,7 @@ def at(values: torch.Tensor, t: int | torch.Tensor, x: torch.Tensor) -> torch.Te
     Raises: ValueError if t is no integer or lies outside 0..T.
     """
     if not isinstance(t, torch.Tensor) or t.ndim == 0:
-        t = int(t) if isinstance(t, torch.Tensor) and not t.is_floating_point() else t
-        whole("time t", t, 0, len(values) - 1)
-        return values[t]
+        return values[whole("time t", t, 0, len(values) - 1)]
     if t.is_floating_point() or t.dtype == torch.bool:
         raise ValueError(f"times t must be integers, got {t.dtype}")
     if t.shape != x.shape[:1]:
@@ -183,7 +180,7 @@ def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSc
     Raises: ValueError unless T is a whole number from 1 to 10^6 and 0 < beta_1 <= beta_T < 1.
     Source: Ho et al. (2020), arXiv 2006.11239, section 4.
     """
-    _betas(T, beta_1, beta_T)
+    T = _betas(T, beta_1, beta_T)
     return from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 
 
@@ -193,7 +190,7 @@ def scaled_linear(T: int = 1000, beta_1: float = 0.00085, beta_T: float = 0.012)
     Raises: ValueError as `linear`.
     Source: Rombach et al. (2022), arXiv 2112.10752, code.
     """
-    _betas(T, beta_1, beta_T)
+    T = _betas(T, beta_1, beta_T)
     return from_beta(torch.linspace(beta_1**0.5, beta_T**0.5, T, dtype=torch.float64) ** 2)
 
 
@@ -203,7 +200,7 @@ def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> NoiseSch
     Raises: ValueError for a T as in `linear`, s outside [0, 1), or beta_max outside (0, 1).
     Source: Nichol & Dhariwal (2021), arXiv 2102.09672, equation 17.
     """
-    whole("T", T, 1, MAX_T)
+    T = whole("T", T, 1, MAX_T)
     if not 0 <= s < 1 or not 0 < beta_max < 1:
         raise ValueError(f"wanted s in [0, 1) and beta_max in (0, 1), got s = {s} and beta_max = {beta_max}")
     u = torch.arange(T + 1, dtype=torch.float64) / T
@@ -217,7 +214,7 @@ def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0, tau: float = 1
     Raises: ValueError for a T as in `linear`, or unless start < end and tau > 0, all finite.
     Source: Chen (2023), arXiv 2301.10972, algorithm 1 (after Jabri et al. 2022).
     """
-    whole("T", T, 1, MAX_T)
+    T = whole("T", T, 1, MAX_T)
     if not (start < end and 0 < tau < float("inf") and end - start < float("inf")):
         raise ValueError(f"wanted finite start < end and tau > 0, got start {start}, end {end}, tau {tau}")
     u = torch.linspace(start, end, T + 1, dtype=torch.float64)
@@ -240,7 +237,7 @@ def karras(T: int = 1000, sigma_min: float = 0.002, sigma_max: float = 80.0, rho
     Raises: ValueError for a T as in `linear`, or unless 0 < sigma_min < sigma_max and rho > 0, all finite.
     Source: Karras et al. (2022), arXiv 2206.00364, equation 5 and table 1.
     """
-    whole("T", T, 1, MAX_T)
+    T = whole("T", T, 1, MAX_T)
     if not (0 < sigma_min < sigma_max < float("inf") and 0 < rho < float("inf")):
         raise ValueError(
             f"wanted 0 < sigma_min < sigma_max and rho > 0, all finite, got sigma_min = {sigma_min}, "
@@ -258,7 +255,7 @@ def flow(T: int = 1000) -> NoiseSchedule:
     Raises: ValueError for a T as in `linear`.
     Source: Lipman et al. (2023), arXiv 2210.02747; Liu et al. (2023), arXiv 2209.03003, equation 1.
     """
-    whole("T", T, 1, MAX_T)
+    T = whole("T", T, 1, MAX_T)
     u = torch.arange(1, T + 1, dtype=torch.float64) / T
     return from_sigma(u / (1 - u))
 
@@ -313,7 +310,8 @@ def named_schedule(name: str, **arguments) -> NoiseSchedule:
     return SCHEDULES[name](**arguments)
 
 
-def _betas(T, beta_1, beta_T) -> None:
-    whole("T", T, 1, MAX_T)
+def _betas(T, beta_1, beta_T) -> int:
+    T = whole("T", T, 1, MAX_T)
     if not 0 < beta_1 <= beta_T < 1:
         raise ValueError(f"wanted 0 < beta_1 <= beta_T < 1, got beta_1 = {beta_1} and beta_T = {beta_T}")
+    return T

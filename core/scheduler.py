@@ -26,6 +26,7 @@ class Scheduler:
         spacing: ``timestep_spacing`` where the file says nothing.
         sigmas: x is in units of its signal there: the walk starts from sigma_T times the noise, not from unit variance,
             unless the times are spaced "leading".
+        karras: it heeds ``use_karras_sigmas``.
         drops_last: the way is divided by steps + 1 and its last stretch left out, unless they are spaced "trailing".
         reads_end: the walk ends where ``set_alpha_to_one`` says; the others' on the clean picture.
 
@@ -33,17 +34,20 @@ class Scheduler:
     - its DDIM goes T // n back at every step, wherever the next time is. Here a step ends at the next time. That is the
       same with times spaced "leading", and "trailing" where n divides T; else samples differ by 0.01 and more;
     - its Eulers and Heun keep the fractions of times spaced "linspace", and all keep those of Karras' sigmas, where
-      times here are whole: samples differ by less than 0.005 (on random networks, relative);
+      times here are whole, and equal ones are walked once: samples differ by less than 0.005 (on random networks,
+      relative);
     - a single step spaced "linspace" starts at its clean end, here at T. And "trailing" it takes one step too many, at
       time -1, where float sums of T / n miss 0, as with n = 61;
-    - of pure noise at T (``rescale_betas_zero_snr``) its Eulers and multistep solvers leave a trace of signal.
+    - of pure noise at T (``rescale_betas_zero_snr``) its Eulers and multistep solvers leave a trace of signal, and
+      its Heun does not read that.
     Not read are other sigmas (exponential, beta, Lu's, or a last one above 0), orders and kinds of solver, and
-    ``clip_sample``, which latents do not stand.
+    ``clip_sample``, which latents do not stand, and DDPM's ``variance_type``: it is the smaller one.
     """
 
     name: str
     spacing: str = "linspace"
     sigmas: bool = False
+    karras: bool = False
     drops_last: bool = False
     reads_end: bool = False
 
@@ -52,11 +56,11 @@ class Scheduler:
 SCHEDULERS = {
     "ddpm": Scheduler("DDPMScheduler", "leading"),
     "ddim": Scheduler("DDIMScheduler", "leading", reads_end=True),
-    "euler": Scheduler("EulerDiscreteScheduler", sigmas=True),
+    "euler": Scheduler("EulerDiscreteScheduler", sigmas=True, karras=True),
     "euler_ancestral": Scheduler("EulerAncestralDiscreteScheduler", sigmas=True),
-    "heun": Scheduler("HeunDiscreteScheduler", sigmas=True),
-    "dpmpp_2m": Scheduler("DPMSolverMultistepScheduler", drops_last=True),
-    "unipc": Scheduler("UniPCMultistepScheduler", drops_last=True),
+    "heun": Scheduler("HeunDiscreteScheduler", sigmas=True, karras=True),
+    "dpmpp_2m": Scheduler("DPMSolverMultistepScheduler", karras=True, drops_last=True),
+    "unipc": Scheduler("UniPCMultistepScheduler", karras=True, drops_last=True),
 }
 # Schedulers that this project lacks, and the sampler that takes their place: one of few steps, or one that draws noise.
 SUBSTITUTES = {
@@ -101,7 +105,8 @@ def default_sampling(config: Mapping[str, Any], name: str = "") -> dict[str, Any
     turbo = not config and "turbo" in name.lower()
     sampler = sampler_of(config) or ("euler" if turbo else "dpmpp_2m")
     trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") != "v_prediction"
-    if turbo or (sampler.startswith("euler") and trailing):
+    named_euler = config.get("_class_name", "").removeprefix("Flax").startswith("Euler")  # and not one in its place
+    if turbo or (named_euler and trailing):
         return {"sampler": sampler, "steps": 1, "guidance": 1.0, "style": 0.0}
     return {"sampler": sampler, "steps": 25, "guidance": 7.5, "style": 0.0}
 
@@ -164,7 +169,7 @@ def sampling_plan(config: Mapping[str, Any], steps: int) -> tuple[Tensor, float]
     times = schedule.times(min(steps + beyond, schedule.T), SPACINGS[spacing])[: -2 if beyond else -1]
     if spacing == "leading":
         times = (times + config.get("steps_offset", 0)).clamp(max=schedule.T).unique().flip(0)
-    if config.get("use_karras_sigmas") and (kind.sigmas or kind.drops_last):
+    if config.get("use_karras_sigmas") and kind.karras:
         first, least = (int(times[0]), int(times[-1])) if kind.sigmas else (schedule.T, 1)
         times = schedule.karras_times(steps, first, least)
     last = 1 if kind.reads_end and not config.get("set_alpha_to_one", True) else 0

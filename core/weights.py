@@ -184,10 +184,10 @@ def weight_files(names: Iterable[str], where: Path | str, half: bool = False) ->
     plain = [name for name in names if name not in float16]
     for variant in (float16, plain) if half else (plain, float16):
         files = [n for n in variant if n.endswith(".safetensors") and n.replace(".fp16", "").count(".") == 1]
-        if index := [n for n in variant if ".safetensors." in n and n.endswith(".json")]:
+        if index := [n for n in variant if n.replace(".fp16", "").endswith(".safetensors.index.json")]:
             return [index[0], *files]
-        if files:
-            return files[:1]
+        if entire := [n for n in files if "-of-" not in n]:
+            return entire[:1]
     if any(name.endswith(PICKLED) for name in names):
         raise ValueError(
             f"{where} has {REFUSED}. diffusers writes them: "

@@ -26,7 +26,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
 class TimestepMLP(nn.Module):
     """Two linear layers from the sinusoidal features (B, dim_in) to the time embedding (B, dim_out).
 
-    Every residual block adds a linear map of it to all positions of its feature map.
+    Every residual block adds a linear map of its SiLU to all positions of its feature map.
     """
 
     def __init__(self, dim_in: int, dim_out: int):

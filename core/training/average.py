@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from core import weights
-from core.training.commands import Parser
+from core.training.commands import Parser, bounded
 from core.training.recipes import RECIPES
 from core.training.runs import prepare_run, write_picture
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     parser = Parser(prog="python -m core.training average", description=__doc__)
     parser.add_argument("first", type=Path, help="model folder that training went on from")
     parser.add_argument("second", type=Path, help="model folder that it wrote")
-    parser.add_argument("--share", type=float, default=0.5, help="of the second")
+    parser.add_argument("--share", type=bounded(float), default=0.5, help="of the second")
     parser.add_argument("--data", help="what `prepare` wrote")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/emoji-average"), help="model folder to write the U-Net into"

@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def bounded(kind: type, *, least: float = -math.inf, above: float = -math.inf) -> Callable[[str], Any]:
-    """argparse's ``type`` of a flag: a finite number of that kind, int or float, within its bound."""
+    """argparse's ``type`` of a flag: a finite number of that kind, int below 2^63 or float, within its bound."""
     bound = f" of at least {least:g}" if least > -math.inf else f" above {above:g}" if above > -math.inf else ""
     wanted = ("a whole number" if kind is int else "a finite number") + bound
 
@@ -29,7 +29,7 @@ def bounded(kind: type, *, least: float = -math.inf, above: float = -math.inf) -
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least <= value < math.inf and value > above):
+        if not (least <= value < (2**63 if kind is int else math.inf) and value > above):
             raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text}")
         return value
 

@@ -341,10 +341,11 @@ def training(recipe: str, data: str | None, folder: Path | None = None) -> Run:
 
 def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
     model, data = TextToImage.load(folder), datasets.emoji(options.data)
-    parts = {}
-    for part in ("vae", "clip"):
-        run = training(f"emoji-{part}", options.data, folder)
-        parts[f"{part}_on_unseen_pictures"] = run.measure(run.network.eval())
+    vae, _ = weights.load(f"{folder}/vae")
+    parts = {"vae_on_unseen_pictures": training("emoji-vae", options.data).measure(vae)}
+    if (folder / "image_encoder").is_dir():
+        run = training("emoji-clip", options.data, folder)
+        parts["clip_on_unseen_pictures"] = run.measure(run.network.eval())
     measured, picture = evaluate_emoji(model, judge, data, seeds=options.seeds or 20, every=options.every)
     return measured | parts, picture
 

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
 from core.denoiser import TARGETS
+from core.devices import usable
 from core.forward import add_noise, randn_like
 from core.schedule import NoiseSchedule
 
@@ -244,9 +245,9 @@ def bf16_units() -> bool:
 
 
 def device_of_this_process(wanted: str | None = None) -> torch.device:
-    """``wanted``, or this rank's GPU under ``torchrun``, or a GPU if there is one, else the CPU."""
+    """``wanted`` if it is usable, or this rank's GPU under ``torchrun``, or a GPU if there is one, else the CPU."""
     if wanted:
-        return torch.device(wanted)
+        return usable(wanted)
     return (
         torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
     )

@@ -1,5 +1,7 @@
 """Whole numbers are the same kind of thing for all of `core`."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -22,15 +24,24 @@ ASKED = {
 
 
 @pytest.mark.parametrize("asked", ASKED)
-@pytest.mark.parametrize("wrong", [True, 8.5, "9", None, -1, float("nan")], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [True, 8.5, "9", None, -1, float("nan"), torch.tensor(8.5), torch.tensor(True), torch.tensor([9, 9])],
+    ids=str,
+)
 def test_what_is_no_whole_number_is_refused_everywhere(asked, wrong):
-    with pytest.raises(ValueError, match=f"must be a whole number .*, got {wrong!r}"):
+    with pytest.raises(ValueError, match=f"must be a whole number .*, got {re.escape(repr(wrong))}"):
         ASKED[asked](wrong)
 
 
 @pytest.mark.parametrize("asked", [name for name in ASKED if name != "moves"])
-def test_numpys_whole_numbers_are_taken_everywhere(asked):
-    assert torch.equal(*(torch.as_tensor(ASKED[asked](n)) for n in (np.int64(9), 9)))
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, torch.tensor])
+def test_whole_numbers_of_other_libraries_are_taken_everywhere(asked, kind):
+    assert torch.equal(*(torch.as_tensor(ASKED[asked](n)) for n in (kind(9), 9)))
+
+
+def test_a_tensor_counts_steps_as_an_int_does():
+    assert all(torch.equal(linear(1000).times(torch.tensor(n)), linear(1000).times(n)) for n in (48, 96, 176, 192))
 
 
 def test_bounds_are_named():

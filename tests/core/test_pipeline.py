@@ -566,6 +566,7 @@ NAN, INF = math.nan, math.inf
         ({"style": "1"}, "style must be .* got '1'"),
         ({"seed": None}, "seed must be .* got None"),
         ({"seed": True}, "seed must be .* got True"),
+        ({"seed": torch.tensor(0.5)}, "seed must be .* got tensor"),
         ({"size": 15}, "size must be a multiple of 4 pixels from 4 to 4096, got 15"),
         ({"size": 0}, "size must be .* got 0"),
         ({"size": 5000}, "size must be .* got 5000"),

@@ -26,7 +26,7 @@ from core.networks.attention import Record
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
 from core.pipeline import TextToImage
-from core.scheduler import SCHEDULERS, sampling_plan, with_sampler
+from core.scheduler import SCHEDULERS, default_sampling, sampling_plan, with_sampler
 from core.text import TextConfig, TextEncoder, open_clip_names, tokenizer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -677,3 +677,20 @@ def test_the_networks_are_one_graph_each(pair, name):
         for network, given in ((ours.unet, (x, t, words)), (ours.vae.decoder, (x,))):
             whole = torch.compile(network, backend="aot_eager", fullgraph=True, dynamic=False)
             assert relative(whole(*given), network(*given)) < 1e-5
+
+
+def test_what_takes_a_schedulers_place_is_no_turbo():
+    for name in ("DPMSolverSDEScheduler", "KDPM2AncestralDiscreteScheduler"):
+        assert default_sampling({"_class_name": name, "timestep_spacing": "trailing"})["steps"] == 25
+
+
+@pytest.mark.parametrize("sampler", SCHEDULERS)
+def test_karras_sigmas_are_heeded_where_diffusers_does(sampler):
+    betas = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    own = diffusers.DPMSolverMultistepScheduler(use_karras_sigmas=True, timestep_spacing="trailing", **betas)
+    theirs = getattr(diffusers, SCHEDULERS[sampler].name).from_config(own.config)
+    theirs.set_timesteps(10)
+    said = {**own.config, "_class_name": "DPMSolverMultistepScheduler"}
+    times, _ = sampling_plan(with_sampler(said, sampler), 10)
+    wanted = sorted({float(t) for t in theirs.timesteps}, reverse=True)  # Heun names each twice
+    assert (times[:-1] - 1 - torch.tensor(wanted)).abs().max() < 1

@@ -1052,6 +1052,10 @@ def test_evaluate_measures_the_parts_too(trained, emoji_folder, tmp_path, monkey
     with pytest.raises(ValueError, match="other names or styles than these pictures have: train one on them"):
         command.main(["evaluate", "emoji", *where[2:], "--data", str(other)])
 
+    (folder / "image_encoder").rename(tmp_path / "image_encoder")
+    command.main(["evaluate", "emoji", *where, "--seeds", "1", "--every", "5"])  # a model needs none
+    assert "clip_on_unseen_pictures" not in weights.read_card(folder).measured
+
 
 def test_a_missing_judge_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -1085,6 +1089,8 @@ def test_a_missing_judge_is_asked_for(tmp_path, monkeypatch):
             (f"{line} --seed -1", "wanted a whole number of at least 0, got -1")
             for line in ("emoji-vae", "prepare", "compose")
         ),
+        ("average first second --share nan", "wanted a finite number, got nan"),
+        (f"emoji-vae --seed {2**63}", f"wanted a whole number of at least 0, got {2**63}"),
     ],
 )  # fmt: skip
 def test_flags_that_make_no_sense_are_refused_in_a_line(flags, wanted, capsys):

@@ -134,6 +134,24 @@ def test_shards_of_a_variant_saved_by_diffusers(tmp_path, legacy):
     same(half.state_dict(), theirs.half().state_dict())
 
 
+@pytest.mark.parametrize("variant", ["bf16", "non_ema"])
+def test_other_variants_are_passed_over(tmp_path, variant):
+    torch.manual_seed(0)
+    theirs, folder = diffusers.UNet2DConditionModel(**shared(UNET)), tmp_path / "unet"
+    theirs.save_pretrained(folder)
+    with torch.no_grad():
+        wanted = {key: value.clone() for key, value in theirs.state_dict().items()}
+        theirs.conv_in.bias += 1
+    theirs.save_pretrained(folder, max_shard_size="50KB", variant=variant)
+    assert (folder / f"diffusion_pytorch_model.safetensors.index.{variant}.json").is_file()
+    same(weights.load(folder)[0].state_dict(), wanted)
+
+
+def test_shards_without_their_index_give_way_to_whole_weights(tmp_path):
+    names = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16-00001-of-00002.safetensors"]
+    assert weights.weight_files(names, tmp_path, half=True) == names[:1]
+
+
 def test_a_vae_saved_by_diffusers(tmp_path):
     torch.manual_seed(0)
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
