@@ -115,6 +115,7 @@ window.explorer = (() => {
       if (shows.get(name) === wanted) return;
       explorer.moves.get(name)?.overtaken();
       shows.set(name, wanted);
+      document.getElementById(`tab-${name}`)?.dispatchEvent(new Event('addressed'));
       if (tabs.has(name)) tabs.get(name)();
       else due.add(name);
     },

@@ -76,6 +76,7 @@ let near = false, stale = true;
 function renew() {
   stale = true;
   if (near) draw();
+  else if (props.value) div.ariaLabel = JSON.parse(props.value).layout.meta ?? LABEL;
 }
 new IntersectionObserver((changes) => {
   near = changes.at(-1).isIntersecting;

@@ -1,8 +1,14 @@
 // What cannot be done is said at the control that was moved last; after a preset or an address, under all controls, and
-// where that place is out of sight, at the foot of the window until it is pressed or something else is said.
+// where that place is out of sight, as in a lecture, at the edge of the window until it is put away or seen in its place.
 const panel = element.closest('[id^="tab-"]'), note = Object.assign(document.createElement('p'), { className: 'message' });
 note.setAttribute('role', 'alert');
 let last = null;
+const toast = Object.assign(document.createElement('div'), { className: 'toast', innerHTML: '<span></span><button type="button" aria-label="Put away">×</button>' });
+const away = () => toast.remove();
+toast.lastChild.addEventListener('click', away);
+document.addEventListener('keydown', ({ key }) => key === 'Escape' && away());
+new IntersectionObserver((changes) => changes.at(-1).isIntersecting && away()).observe(element);
+panel.addEventListener('addressed', () => (last = null));
 // What may be wider than its place can be scrolled by keys too: the formula, and the Python once it is unfolded.
 function reach() {
   for (const [wide, name] of [['.formula', 'Formula'], ['.code', 'Python']]) {
@@ -43,10 +49,11 @@ watch('value', () => {
   element.style.display = there ? 'none' : '';
   if (there) last.append(note);
   else note.remove();
-  element.classList.remove('unseen');
-  requestAnimationFrame(() => {
+  away();
+  if (props.value && !there) requestAnimationFrame(() => {
     const { top, bottom } = element.getBoundingClientRect();
-    element.classList.toggle('unseen', Boolean(props.value) && (bottom > innerHeight || bottom <= 0) && bottom > top);
+    if (top >= 0 && bottom <= innerHeight && bottom > top) return;
+    toast.firstChild.innerHTML = props.value;
+    panel.append(toast);
   });
 });
-element.addEventListener('click', () => element.classList.remove('unseen'));

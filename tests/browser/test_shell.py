@@ -261,20 +261,45 @@ def test_a_bad_address_says_so_and_shows_the_default(reused, url):
     assert "got 'elephant'" in reused.locator("#tab-coin_flips .message").first.inner_text()
 
 
-@pytest.mark.parametrize("width", [375, 1280])
-def test_what_a_link_cannot_have_is_said_in_sight(page, url, width):
-    """Without scrolling, and without a jump; once pressed it goes to its place under the controls."""
+TOAST = "#tab-coin_flips > .toast, #tab-coin_flips .toast"
+
+
+@pytest.mark.parametrize("width, lecture", [(375, ""), (1280, ""), (1280, "&lecture=1")])
+def test_what_a_link_cannot_have_is_said_in_sight(page, url, width, lecture):
+    """Without scrolling, and without a jump, until it is put away; in a lecture, where its place is hidden, too."""
     page.set_viewport_size({"width": width, "height": 600})
-    page.goto(f"{url}?tab=coin_flips&n=elephant")
-    page.wait_for_selector(SHOWN.format("coin_flips"))
-    said = page.locator("#tab-coin_flips .controls .message.unseen", has_text="got 'elephant'")
+    page.goto(f"{url}?tab=coin_flips&n=elephant{lecture}")
+    page.wait_for_selector(SHOWN.format("coin_flips"), state="attached")
+    said = page.locator(TOAST, has_text="got 'elephant'")
     said.wait_for()
     box, stage = said.bounding_box(), page.locator("#tab-coin_flips .stage")
     assert box["y"] > 0 and box["y"] + box["height"] <= 600 and 0 < box["x"] < box["x"] + box["width"] <= width
     before = stage.bounding_box()
-    said.click()
-    place = page.locator("#tab-coin_flips .controls .message .message", has_text="got 'elephant'")
-    assert stage.bounding_box() == before and place.bounding_box()["y"] > 600
+    if lecture:
+        page.keyboard.press("Escape")
+    else:
+        said.get_by_role("button", name="Put away").click()
+    said.wait_for(state="detached")
+    assert stage.bounding_box() == before
+    assert "got 'elephant'" in page.locator("#tab-coin_flips .controls .message").first.text_content()
+
+
+def test_what_is_said_goes_once_its_place_is_in_sight(page, url):
+    page.set_viewport_size({"width": 375, "height": 600})
+    page.goto(f"{url}?tab=coin_flips&n=elephant")
+    page.locator(TOAST).wait_for()
+    page.locator("#tab-coin_flips .controls .message").first.scroll_into_view_if_needed()
+    page.locator(TOAST).wait_for(state="detached")
+
+
+def test_a_link_followed_after_a_move_is_answered_under_all_controls(page, url):
+    page.goto(f"{url}?tab=coin_flips")
+    page.wait_for_selector(SHOWN.format("coin_flips"))
+    page.locator("#tab-coin_flips").get_by_label("Flips n, number").fill("10")
+    page.wait_for_function("new URLSearchParams(location.search).get('n') === '10'")
+    page.evaluate("explorer.go('tab=coin_flips&n=elephant')")
+    page.locator("#tab-coin_flips .controls .message", has_text="got 'elephant'").first.wait_for()
+    assert page.locator("#coin_flips-n .message").count() == 0
 
 
 def test_presets_by_keyboard(reused, url):

@@ -440,7 +440,7 @@ def test_the_nearest_pictures_come_first_and_are_drawn_once(model, monkeypatch):
     assert found == [f"{place}. {name}" for place, name in enumerate(got["nearest"], start=1)]
     assert f"finds **{got['nearest'][0]}** first" in view.notice
     assert "“french” alone finds" in view.notice and "(french fries)" in view.notice
-    towers, x = clip.towers(), clip.COLLECTIONS[0]
+    towers, x = clip.towers(), torch.cat([clip.COLLECTIONS[0][thing] for thing in THINGS])
     with torch.no_grad():
         alike = torch.nn.functional.cosine_similarity(towers.words(["french cat"]), towers.pictures(x)).tolist()
     wanted = sorted(zip(THINGS, alike, strict=True), key=lambda one: -one[1])
@@ -450,6 +450,38 @@ def test_the_nearest_pictures_come_first_and_are_drawn_once(model, monkeypatch):
     single = tab.result(of(SEARCH, prompt="cat"))
     assert single.numbers["words"] == [] and "“cat” stands in" in single.notice
     assert "no word** was seen in training" in tab.result(of(SEARCH, prompt="zzkrjj")).notice
+
+
+@pytest.mark.parametrize(
+    "query, words, said",
+    [
+        ("cat cat", ["cat"], "“cat” alone finds"),
+        ("(Cat), cat!", ["cat"], "“cat” alone finds"),
+        ("Cat", [], "“Cat” stands in 1"),
+        ("blood", [], "“blood” stands in 5 of the 1,379 names"),
+        ("", [], "“” stands in none of the 1,379 names"),
+        ("hot cat red black pizza fries", ["hot", "cat", "red", "black", "pizza"], "“pizza” alone finds"),
+    ],
+)
+def test_words_are_told_apart_from_signs_and_counted_once(model, query, words, said):
+    view = tab.result(of(SEARCH, prompt=query))
+    assert view.check.ok and view.numbers["words"] == words and said in view.notice
+    shown = {picture.title.split(". ")[1] for picture in piece(view, "pictures")}
+    for row in view.numbers["cosines"][1:]:  # what a word alone finds is among them
+        assert view.numbers["nearest"][row.index(max(row))] in shown
+
+
+def test_a_collection_that_was_stopped_goes_on_where_it_was(model, monkeypatch):
+    run = tab.stream(of(SEARCH, seed=3))
+    while not clip.COLLECTIONS.get(3):
+        next(run)
+    run.close()
+    first, right, more = clip.COLLECTIONS[3][THINGS[0]], clip.drawn, []
+    monkeypatch.setattr(clip, "drawn", lambda model, thing, *a: more.append(thing) or right(model, thing, *a))
+    view = tab.result(of(SEARCH, seed=3))
+    assert more == [*THINGS[1:]] and clip.COLLECTIONS[3][THINGS[0]] is first
+    assert "3 pictures drawn, 4 searched" in piece(view, "progress").doing
+    assert "4 pictures searched" in piece(tab.result(of(SEARCH, seed=3)), "progress").doing
 
 
 def test_the_things_to_search_are_names_that_were_learnt():

@@ -1,5 +1,6 @@
 """CLIP: sentences and pictures in one space, and what becomes of a picture that it alone moves toward a sentence."""
 
+import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -55,7 +56,8 @@ THINGS = (
 )
 FEW_STEPS = 10  # a picture of the collection
 NEAREST = 8  # pictures shown
-COLLECTIONS: dict[int, Tensor] = {}  # seed -> pictures (36, 3, H, W), of the last few seeds
+COLLECTIONS: dict[int, dict[str, Tensor]] = {}  # seed -> thing -> picture (1, 3, H, W), of the last few seeds
+WORD = re.compile(r"[\w’'-]+")
 
 
 @cache
@@ -219,21 +221,39 @@ def names() -> tuple[str, ...]:
 
 
 def alone(model: "TextToImage", query: str) -> list[str]:
-    """The first five known words of several, each to be searched for by itself."""
-    words = [word for word in dict.fromkeys(query.split()) if model.text.heard(word)]
-    return words[:5] if len(words) > 1 else []
+    """The first five known words of a query, each to be searched for by itself; none of a query that is one word."""
+    words = [word for word in dict.fromkeys(WORD.findall(query.lower())) if model.text.heard(word)]
+    return [] if words == [query.lower()] else words[:5]
+
+
+def collection(model: "TextToImage", s: Settings) -> Generator[View | None, None, Tensor]:
+    """The pictures (36, 3, H, W) that are searched; those not drawn yet from this seed are drawn first, and kept."""
+    pace, have = Pace(), COLLECTIONS.pop(s.seed, {})
+    COLLECTIONS[s.seed] = have  # the latest last
+    while len(COLLECTIONS) > 4:
+        COLLECTIONS.pop(next(iter(COLLECTIONS)), None)
+    kept = len(have)
+    for i, thing in enumerate(THINGS):
+        if thing in have:
+            continue
+        left = pace.left(i - kept, len(THINGS) - kept) if i > kept else None
+        wait = screen(
+            search_formula(s),
+            None,
+            "First, the model draws a collection to search in. It is kept: the next search from this seed is quick.",
+            {},
+            progress=Progress(i, len(THINGS), f"picture {i + 1} of {len(THINGS)}: {thing}", left),
+            pictures=[Picture(unit(x[0]), name) for name, x in list(have.items())[-NEAREST:]],
+        )
+        have[thing] = yield from drawn(model, thing, s.seed, wait, FEW_STEPS)
+    return torch.cat([have[thing] for thing in THINGS])
 
 
 def search(s: Settings) -> Iterator[View | None]:
     """A collection of pictures, the nearest to a sentence first, and how near they are to each of its words."""
     model = yield from read(embedded(s), search_formula(s))
-    began, x = time.perf_counter(), COLLECTIONS.get(s.seed)
-    if x is None:
-        wait = "First, the model draws a collection to search in. It is kept: the next search takes no time."
-        x = yield from each(model, THINGS, s.seed, search_formula(s), wait, FEW_STEPS)
-        while len(COLLECTIONS) >= 4:
-            COLLECTIONS.pop(next(iter(COLLECTIONS)), None)
-        COLLECTIONS[s.seed] = x
+    began, new = time.perf_counter(), len(THINGS) - len(COLLECTIONS.get(s.seed, {}))
+    x = yield from collection(model, s)
     clip, words = towers(), alone(model, s.prompt)
     asked = [s.prompt, *words]
     with torch.no_grad():
@@ -248,22 +268,28 @@ def search(s: Settings) -> Iterator[View | None]:
         "cosines": cosines[:, order].tolist(),
         "find_their_own": int((own == torch.arange(len(THINGS))).sum()),
     }
-    first, shown = order[:NEAREST], tuple(shorter(one) for one in asked)
+    best = set(cosines[1:].argmax(1).tolist())  # what a word alone finds is shown, too
+    first = best | set([i for i in order if i not in best][: NEAREST - len(best)])
+    shown = [(place, i) for place, i in enumerate(order, start=1) if i in first]
+    columns = [i for _, i in shown]
+    did = f"{counted(new, 'picture')} drawn, {len(THINGS)} searched" if new else f"{len(THINGS)} pictures searched"
     yield screen(
         search_formula(s, numbers),
         checks.shared_space(cosines, asked, x, clip),
         unheard(model, [s.prompt]) + search_notice(numbers),
         numbers,
-        progress=ended(embedded(s), model, counted(len(THINGS), "picture"), time.perf_counter() - began),
+        progress=ended(embedded(s), model, did, time.perf_counter() - began),
         plot=named(
             "Likeness of pictures and words",
-            figures.likeness(cosines[:, first].numpy(), shown, [THINGS[i] for i in first], x="picture of", y="words"),
+            figures.likeness(
+                cosines[:, columns].numpy(), tuple(map(shorter, asked)), [THINGS[i] for i in columns],
+                x="picture of", y="words",
+            ),
         ),
         pictures=[
-            Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}")
-            for place, i in enumerate(first, start=1)
+            Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}") for place, i in shown
         ],
-    )
+    )  # fmt: skip
 
 
 def search_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
@@ -279,27 +305,30 @@ def search_notice(n: dict[str, Any]) -> str:
         f"“{shorter(n['query'])}” finds **{n['nearest'][0]}** first ({n['cosines'][0][0]:.2f}), then "
         f"{n['nearest'][1]} and {n['nearest'][2]}."
     )
-    query = shorter(n["query"])
     said = [
         f"“{word}” alone finds {n['nearest'][row.index(max(row))]} ({max(row):.2f}) and {captioned(word)}"
         for word, row in zip(n["words"], n["cosines"][1:], strict=True)
     ]
+    whole = f"“{shorter(n['query'])}” {captioned(n['query'])}"
     return (
-        f"{first}\n{'; '.join(said) or f'“{query}” {captioned(query)}'}.\n"
+        f"{first}\n{'; '.join(said) or whole}.\n"
         "Vectors say what is nearest, not what is there, and a word is known by the captions it stood in: that is the "
         f"shortcut. Of {len(THINGS)} names {n['find_their_own']} find the picture drawn of them."
     )
 
 
-def captioned(word: str) -> str:
-    """In how many names of the training pictures a word stands, and in which if they are few."""
-    found = [name for name in names() if word.strip(" ,.;:!?").lower() in name.replace(":", "").split()]
+def captioned(query: str) -> str:
+    """In how many names of the training pictures these words stand, and in which if they are few."""
+    words = set(WORD.findall(query.lower()))
+    found = [name for name in names() if words and words <= set(WORD.findall(name.lower()))]
     which = f" ({', '.join(found)})" if 0 < len(found) <= 3 else ""
     return f"stands in {len(found) or 'none'} of the {len(names()):,} names that CLIP has read{which}"
 
 
 def search_code(s: Settings) -> str:
     return f"""
+import re
+
 import torch
 
 from core.clip import CLIP
@@ -313,8 +342,8 @@ for thing in things:
     pictures.append(model.decode(last.x_next).clamp(-1, 1).cpu())
 
 query = {s.prompt!r}
-words = [word for word in dict.fromkeys(query.split()) if model.text.heard(word)]
-words = words[:5] if len(words) > 1 else []
+words = [word for word in dict.fromkeys(re.findall({WORD.pattern!r}, query.lower())) if model.text.heard(word)]
+words = [] if words == [query.lower()] else words[:5]
 with torch.no_grad():
     seen = clip.pictures(torch.cat(pictures))
     cosines = clip.words([query, *words]) @ seen.T
