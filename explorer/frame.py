@@ -226,7 +226,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
     for one in endings:
         one.cancels = [run["id"] for run in running]
-    stopped = "Stopped. What was done so far stays and can be scrubbed."
+    stopped = '<span class="stopped">Stopped. What was done so far stays and can be scrubbed.</span>'
     # Asked of the page, which shows how the run fares until the server has ended it.
     status = f"#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide, :has(.error))"
     said_at_stop = f"() => [document.querySelector('{status}') ? {stopped!r} : 'Nothing is running.']"

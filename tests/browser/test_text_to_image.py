@@ -96,6 +96,10 @@ def test_an_animation_that_cannot_be_made_says_so_beneath_the_player(drawing):
     assert drawing.locator(f"{PLAYER} .gif-save").inner_text() == "GIF"
 
 
+FAILED = """panel => document.querySelector(`${panel} .message`).insertAdjacentHTML('afterbegin',
+    '<div data-testid="status-tracker"><span class="error">Error</span></div>')"""
+
+
 def test_stop_leaves_what_was_done(reused, url):
     reused.goto(f"{url}?tab=text_to_image&n=200")
     reused.wait_for_function(
@@ -108,8 +112,11 @@ def test_stop_leaves_what_was_done(reused, url):
     stood = step.inner_text()
     reused.wait_for_timeout(1500)
     assert step.inner_text() == stood and int(stood.split("/")[1]) < 200
+    reused.evaluate(FAILED, PANEL)  # as Gradio says of some runs that are stopped
+    assert not reused.locator(f"{PANEL} .message .error").is_visible()
     reused.locator(PANEL).get_by_role("button", name="Stop").click()
     reused.locator(f"{PANEL} .message", has_text="Nothing is running.").first.wait_for()
+    assert reused.locator(f"{PANEL} .message .error").first.is_visible()  # another failure is told
 
 
 def test_coming_back_finds_the_tab_as_it_was_left(page, url):
