@@ -5,6 +5,7 @@ note.setAttribute('role', 'alert');
 let last = null;
 const toast = Object.assign(document.createElement('div'), { className: 'toast', innerHTML: '<span></span><button type="button" aria-label="Put away">×</button>' });
 const away = () => toast.remove();
+toast.setAttribute('role', 'alert');
 toast.lastChild.addEventListener('click', away);
 document.addEventListener('keydown', ({ key }) => key === 'Escape' && away());
 new IntersectionObserver((changes) => changes.at(-1).isIntersecting && away()).observe(element);

@@ -449,7 +449,7 @@ def test_the_nearest_pictures_come_first_and_are_drawn_once(model, monkeypatch):
     monkeypatch.setattr(clip, "drawn", None)  # not needed again
     single = tab.result(of(SEARCH, prompt="cat"))
     assert single.numbers["words"] == [] and "“cat” stands in" in single.notice
-    assert "no word** was seen in training" in tab.result(of(SEARCH, prompt="zzkrjj")).notice
+    assert "no word** was seen in training: CLIP reads blindly" in tab.result(of(SEARCH, prompt="zzkrjj")).notice
 
 
 @pytest.mark.parametrize(

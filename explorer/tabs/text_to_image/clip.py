@@ -112,12 +112,16 @@ def split(s: Settings) -> tuple[str, ...]:
     return tuple(said.values())
 
 
-def unheard(model: "TextToImage", sentences: Sequence[str]) -> str:
-    """What there is to say of sentences of which no word was seen in training, or of which words are cut."""
+def unheard(model: "TextToImage", sentences: Sequence[str], *, asked: bool = True) -> str:
+    """What there is to say of sentences without a word that was seen in training, or with words that are cut.
+
+    asked: whether the model was asked to draw them.
+    """
     deaf = [sentence for sentence in sentences if not model.text.heard(sentence)]
     cut = [sentence for sentence in sentences if not all(token.kept for token in model.text.tokens(sentence))]
     names = ", ".join(f"“{shorter(one)}”" for one in deaf)
-    said = f"Of {names} **no word** was seen in training: the model draws unasked, and CLIP reads blindly.\n"
+    and_draws = "the model draws unasked, and " * asked
+    said = f"Of {names} **no word** was seen in training: {and_draws}CLIP reads blindly.\n"
     long = f"Of {', '.join(f'“{shorter(one)}”' for one in cut)} the words beyond 77 tokens are not read.\n"
     return said * bool(deaf) + long * bool(cut)
 
@@ -276,7 +280,7 @@ def search(s: Settings) -> Iterator[View | None]:
     yield screen(
         search_formula(s, numbers),
         checks.shared_space(cosines, asked, x, clip),
-        unheard(model, [s.prompt]) + search_notice(numbers),
+        unheard(model, [s.prompt], asked=False) + search_notice(numbers),
         numbers,
         progress=ended(embedded(s), model, did, time.perf_counter() - began),
         plot=named(
