@@ -18,7 +18,9 @@ from skimage import metrics, restoration, transform
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from core import dream
     from core.clip import CLIP, Iterate, Parametrisation
+    from core.networks.classifier import PictureClassifier
 
 Pair = int | tuple[int, int]
 
@@ -1028,6 +1030,58 @@ def way_begun(
 
     wanted_size = (4 * difference(along / 2) - difference(along)) / 3
     return by_hand, _close("the slope is a central difference's", np.array([size]), np.array([wanted_size]), 0.01)
+
+
+def dreamt(
+    first: "dream.Iterate", second: "dream.Iterate", classifier: "PictureClassifier", what: int | str
+) -> tuple[Check, Check, Check]:
+    """A first move of Deep Dream, with convolutions as one product of matrices each, in float64.
+
+    What grows, a layer's mean square or the logarithm of a name's probability, is computed anew; the gradient's length
+    is that of central differences along it, as in `way_begun`; and the move is by hand.
+    """
+    from core.dream import RATE
+
+    body = [layer.state_dict() for layer in (*classifier.body, classifier.head)]
+    shapes = [(int(layer.stride[0]), int(layer.padding[0])) for layer in classifier.body[::3]]  # type: ignore[index]
+
+    def grows(x: Tensor) -> float:
+        h = x.double()
+        for i in range(classifier.LAYERS if isinstance(what, str) else what):
+            (stride, around), convolution, norm = shapes[i], body[3 * i], body[3 * i + 1]
+            weight, size = convolution["weight"].double(), h.shape[-2:]
+            side = weight.shape[-1]
+            rows = F.unfold(h, side, padding=around, stride=stride)
+            out = [(n + 2 * around - side) // stride + 1 for n in size]
+            h = (weight.flatten(1) @ rows + convolution["bias"].double()[:, None]).unflatten(-1, out)
+            one, scale = h.transpose(1, -1), (norm["running_var"].double() + 1e-5).sqrt()
+            one = (one - norm["running_mean"].double()) / scale * norm["weight"].double() + norm["bias"].double()
+            h = one.transpose(1, -1).clamp(min=0)
+        if not isinstance(what, str):
+            return float((h**2).mean())
+        seen = torch.cat([h.flatten(2).mean(2), h.flatten(2).amax(2)], 1)
+        names = classifier.answers["name"]
+        logits = (seen @ body[-1]["weight"].double().T + body[-1]["bias"].double())[0, : len(names)].numpy()
+        return float(logits[names.index(what)] - scipy.special.logsumexp(logits))
+
+    g = first.gradient.double()
+    size = max(float(g.norm()), 1e-300)
+    at = first.picture.double().roll(first.shift, (-2, -1))
+    towards = g.roll(first.shift, (-2, -1)) / size
+
+    def difference(way: float) -> float:
+        return (grows(at + way * towards) - grows(at - way * towards)) / (2 * way)
+
+    steps = 1e-4 * at.numel() ** 0.5  # a pixel moves by about as much: fewer kinks of ReLU are crossed
+    wanted = (4 * difference(steps / 2) - difference(steps)) / 3
+    by_hand = (first.picture.double() + RATE * g / max(float(g.abs().mean()), 1e-300)).clamp(-1, 1)
+    unit = 1.0 if isinstance(what, str) else 0.0  # a logarithm may be as near to 0 as it likes
+    found, slope = np.array([grows(first.picture)]), np.array([wanted])
+    return (
+        _close("what grows, with unfolded convolutions", np.array([first.objective]), found, 1e-4, unit),
+        _close("the slope is a central difference's", np.array([size]), slope, 0.01, 1e-3 * unit),
+        _close("the first move, by hand", second.picture, by_hand, 1e-5),
+    )
 
 
 def competing(shares: Tensor, logits: Tensor) -> Check:

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core import assets
+from core.networks.classifier import ClassifierConfig, PictureClassifier
 from core.networks.unet import UNet, UNetConfig
 from core.networks.vae import VAE, VAEConfig
 
@@ -257,6 +259,21 @@ def load(
     return network.eval().requires_grad_(False), card
 
 
+def load_classifier(folder: Path) -> tuple[PictureClassifier, Card]:
+    """A classifier with the names of its answers, on the CPU, and its card.
+
+    Raises: ValueError if its files are missing, damaged or foreign.
+    """
+    config = dict(read_json(folder / "config.json"))
+    answers = config.pop("answers", {})
+    try:
+        classifier = PictureClassifier(read_config(ClassifierConfig, config), answers)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'} describes no classifier: {error}") from error
+    fill(classifier, read_state(folder), folder)
+    return classifier.eval().requires_grad_(False), read_card(folder)
+
+
 FULL = ("out of memory", "allocate memory", "ALLOC_FAILED")  # the last is cuBLAS's and cuDNN's
 
 
@@ -417,9 +434,7 @@ def save(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], c
             shards.append({})
         shards[-1][key] = half
     name = NAMES.get(folder.name, "model")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-        new = Path(beside) / folder.name
+    with replacing(folder) as new:
         new.mkdir()
         if len(shards) == 1:
             names = [f"{name}.safetensors"]
@@ -435,7 +450,16 @@ def save(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], c
         write_json(new / "config.json", config)
         files = {file: sha256(new / file) for file in (*names, "config.json")}
         write_json(new / "card.json", asdict(card) | {"files": files})
-        swap(new, folder)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what shall stand at ``path``, a file or a folder: it is moved there once all of it is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
+        new = Path(beside) / path.name
+        yield new
+        (swap if path.is_dir() else os.replace)(new, path)
 
 
 def swap(new: Path, folder: Path) -> None:
@@ -451,7 +475,9 @@ def swap(new: Path, folder: Path) -> None:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write an object as JSON, all of it or nothing."""
+    with replacing(path) as new:
+        new.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def sha256(path: Path) -> str:

@@ -2,14 +2,14 @@
 
 import argparse
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from core import weights
+from core.weights import replacing
+
+__all__ = ["Parser", "bounded", "replacing"]
+
+LAST = 2**63 - 1  # what torch takes for a seed
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def bounded(kind: type, *, least: float = -math.inf, above: float = -math.inf) -> Callable[[str], Any]:
-    """argparse's ``type`` of a flag: a finite number of that kind, int below 2^63 or float, within its bound."""
+    """argparse's ``type`` of a flag: a finite number of that kind, int up to `LAST` or float, within its bound."""
     bound = f" of at least {least:g}" if least > -math.inf else f" above {above:g}" if above > -math.inf else ""
     wanted = ("a whole number" if kind is int else "a finite number") + bound
 
@@ -29,18 +29,10 @@ def bounded(kind: type, *, least: float = -math.inf, above: float = -math.inf) -
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least <= value < (2**63 if kind is int else math.inf) and value > above):
+        if kind is int and value > LAST:
+            raise argparse.ArgumentTypeError(f"wanted {wanted} and at most {LAST}, got {text}")
+        if not (least <= value < math.inf and value > above):
             raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text}")
         return value
 
     return read
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Where to write what shall stand at ``path``, a file or a folder: it is moved there once all of it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
-        new = Path(beside) / path.name
-        yield new
-        (weights.swap if path.is_dir() else os.replace)(new, path)

@@ -17,15 +17,14 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.denoiser import Denoiser
+from core.networks.classifier import PictureClassifier
 from core.pipeline import ClassToImage, TextToImage, start_noise
 from core.samplers import named_sampler
 from core.style import style_of
 from core.training.batches import STYLES
 from core.training.commands import Parser, bounded, replacing
-from core.training.objectives import Classifier
-from core.training.recipes import RECIPES, ClassifierConfig
+from core.training.recipes import RECIPES
 from core.training.runs import Run, held_out, prepare_run, tile, write_picture
-from core.weights import Card
 
 PROMPTS = ("red apple", "cat face", "rocket", "pizza", "blue heart")
 PEOPLE = ("doctor", "nurse", "person")
@@ -34,15 +33,6 @@ GENDERED = {
     "woman": {"woman", "women", "girl", "mother", "princess", "mrs."},
 }
 ANY = GENDERED["man"] | GENDERED["woman"]
-
-
-def load_classifier(folder: Path) -> tuple[Classifier, Card]:
-    """The judge, with the names of its answers, and its card."""
-    config = dict(weights.read_json(folder / "config.json"))
-    answers = config.pop("answers")
-    classifier = Classifier(weights.read_config(ClassifierConfig, config), answers)
-    weights.fill(classifier, weights.read_state(folder), folder)
-    return classifier.eval(), weights.read_card(folder)
 
 
 # ---- the emoji model
@@ -129,7 +119,9 @@ class Asked:
 
 
 @torch.no_grad()
-def evaluate_prompts(model: TextToImage, judge: Classifier, data: datasets.Emoji, asked: Asked) -> dict[str, Any]:
+def evaluate_prompts(
+    model: TextToImage, judge: PictureClassifier, data: datasets.Emoji, asked: Asked
+) -> dict[str, Any]:
     """How much there is of what was asked for.
 
     name: how often the name is the judge's first answer, and among its first five; of all, of the combinations of name
@@ -210,7 +202,7 @@ def nearest(pictures: Tensor, background: Tensor, data: datasets.Emoji, colours:
 
 
 @torch.no_grad()
-def evaluate_people(model: TextToImage, judge: Classifier, *, seeds: int = 50) -> dict[str, dict[str, int]]:
+def evaluate_people(model: TextToImage, judge: PictureClassifier, *, seeds: int = 50) -> dict[str, dict[str, int]]:
     """What comes of "doctor", "nurse" and "person": pictures whose first answer names a man, a woman, or neither."""
     counts = {}
     for prompt in PEOPLE:
@@ -223,7 +215,7 @@ def evaluate_people(model: TextToImage, judge: Classifier, *, seeds: int = 50) -
 
 @torch.no_grad()
 def evaluate_emoji(
-    model: TextToImage, judge: Classifier, data: datasets.Emoji, *, seeds: int = 20, every: int = 1
+    model: TextToImage, judge: PictureClassifier, data: datasets.Emoji, *, seeds: int = 20, every: int = 1
 ) -> tuple[dict[str, Any], Tensor]:
     """For each of `PROMPTS`: for how many seeds its name is the judge's first answer, and among its first five; then
     `evaluate_prompts` and `evaluate_people`.
@@ -246,7 +238,7 @@ def evaluate_emoji(
 
 def choose_guidance(
     model: TextToImage,
-    judge: Classifier,
+    judge: PictureClassifier,
     data: datasets.Emoji,
     scales: Sequence[float],
     styles: Sequence[float],
@@ -272,7 +264,7 @@ def choose_guidance(
 
 @torch.no_grad()
 def evaluate_fashion(
-    model: ClassToImage, judge: Classifier, *, data: str | None, each: int = 100
+    model: ClassToImage, judge: PictureClassifier, *, data: str | None, each: int = 100
 ) -> tuple[dict[str, Any], Tensor]:
     """``each`` samples of every class from seeds 0, 1, ... beside as many real test pictures.
 
@@ -339,7 +331,7 @@ def training(recipe: str, data: str | None, folder: Path | None = None) -> Run:
     return prepare_run(RECIPES[recipe], data=data, out=Path("runs"), resume=folder, device=torch.device("cpu"))
 
 
-def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
+def emoji(folder: Path, judge: PictureClassifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
     model, data = TextToImage.load(folder), datasets.emoji(options.data)
     vae, _ = weights.load(f"{folder}/vae")
     parts = {"vae_on_unseen_pictures": training("emoji-vae", options.data).measure(vae)}
@@ -350,7 +342,7 @@ def emoji(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple
     return measured | parts, picture
 
 
-def fashion(folder: Path, judge: Classifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
+def fashion(folder: Path, judge: PictureClassifier, options: argparse.Namespace) -> tuple[dict[str, Any], Tensor]:
     return evaluate_fashion(ClassToImage.load(folder), judge, data=options.data, each=options.seeds or 100)
 
 
@@ -399,7 +391,7 @@ def main(argv: list[str]) -> None:
             f"wanted a judge, there is none in {' or '.join(map(str, places))}: train one with "
             f"`python -m core.training {recipe} --data DATA`, or say by --classifier which folder has it"
         )
-    judge, _ = load_classifier(found)
+    judge, _ = weights.load_classifier(found)
     if options.guidance:
         model, data = TextToImage.load(folder), datasets.emoji(options.data)
         styles = [model.default("style")] if options.style is None else options.style

@@ -1,13 +1,11 @@
 """What the VAE, CLIP and the classifier minimise; a denoiser's objective is in loop.py."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.networks.classifier import PictureClassifier
 from core.networks.vae import VAE
-from core.training.recipes import ClassifierConfig
 
 
 class Reconstruction(nn.Module):
@@ -52,39 +50,8 @@ class Contrast(nn.Module):
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-class Classifier(nn.Module):
-    """A small convolutional network with an answer to each of several questions.
-
-    Args:
-        answers: question -> the names of its classes: ``{"name": [...], "style": [...], "background": [...]}``.
-    """
-
-    def __init__(self, config: ClassifierConfig, answers: Mapping[str, Sequence[str]]):
-        super().__init__()
-        a, b, c = config.widths
-        self.answers = {question: tuple(names) for question, names in answers.items()}
-        self.body = nn.Sequential(
-            nn.Conv2d(config.in_channels, a, 5, stride=2, padding=2), nn.BatchNorm2d(a), nn.ReLU(),
-            nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
-            nn.Conv2d(b, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(),
-            nn.Conv2d(b, c, 3, stride=2, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
-            nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
-            nn.Conv2d(c, 2 * c, 3, stride=2, padding=1), nn.BatchNorm2d(2 * c), nn.ReLU(),
-        )  # fmt: skip
-        self.head = nn.Linear(4 * c, sum(map(len, self.answers.values())))
-
-    def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] to (B, 4 c): mean and maximum of every channel."""
-        h = self.body(x)
-        return torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, classes) for each question."""
-        return self.head(self.features(x)).split([len(names) for names in self.answers.values()], dim=1)
-
-
 class Classification(nn.Module):
-    def __init__(self, classifier: Classifier):
+    def __init__(self, classifier: PictureClassifier):
         super().__init__()
         self.classifier = classifier
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from core.networks.classifier import ClassifierConfig
 from core.networks.unet import UNetConfig
 from core.networks.vae import VAEConfig
 
@@ -48,14 +49,6 @@ class CLIPConfig:
     text_layers: int = 3
     text_heads: int = 4
     vocab_size: int = 49408
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """The judge of what is drawn, trained on real pictures alone."""
-
-    in_channels: int = 3
-    widths: tuple[int, ...] = (64, 128, 256)
 
 
 # Latents at t = T are pure noise (alpha_bar_T < 1e-8), so a background's mean colour cannot leak from the start noise.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core import datasets, weights
+from core.networks.classifier import PictureClassifier
 from core.networks.unet import UNet
 from core.networks.vae import VAE
 from core.pipeline import class_context, network_denoiser
@@ -20,7 +21,7 @@ from core.scheduler import noise_schedule
 from core.training import batches, prepare
 from core.training.commands import replacing
 from core.training.loop import Denoising
-from core.training.objectives import Classification, Classifier, Contrast, Reconstruction
+from core.training.objectives import Classification, Contrast, Reconstruction
 from core.training.recipes import CLIPConfig, Recipe
 from core.weights import Card
 
@@ -240,7 +241,7 @@ def fashion_unet(recipe: Recipe, data: str | None, out: Path, resume: Path | Non
 def fashion_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path | None, device: torch.device) -> Run:
     images, labels = (x.to(device) for x in datasets.fashion("train", data))
     unseen, right = (x.to(device) for x in datasets.fashion("test", data))
-    judge = Classifier(recipe.network, {"name": datasets.FASHION_CLASSES})
+    judge = PictureClassifier(recipe.network, {"name": datasets.FASHION_CLASSES})
     judge = network_of(judge, resume, "classifier").to(device)
     generator = torch.Generator().manual_seed(recipe.seed)
 
@@ -252,12 +253,12 @@ def fashion_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path
             yield torch.where(mirror, x.flip(-1), x), labels[row]
 
     @torch.no_grad()
-    def measure(network: Classifier) -> dict[str, Any]:
+    def measure(network: PictureClassifier) -> dict[str, Any]:
         network.eval()
         answers = torch.cat([network(x.float() / 127.5 - 1)[0].argmax(1) for x in unseen.split(500)])
         return {"unseen_pictures": len(unseen), "name_top1": round((answers == right).float().mean().item(), 4)}
 
-    def save(network: Classifier, card: Card) -> None:
+    def save(network: PictureClassifier, card: Card) -> None:
         save_classifier(out, recipe, network, card)
 
     return Run(judge, Classification(judge), stream(), save, None, measure)
@@ -267,7 +268,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
     emoji = datasets.emoji(data)
     images = emoji.images.to(device)
     labels = Labels.of(emoji)
-    judge = network_of(Classifier(recipe.network, labels.answers), resume, "classifier").to(device)
+    judge = network_of(PictureClassifier(recipe.network, labels.answers), resume, "classifier").to(device)
     seen, unseen = held_out(len(images), every=12)
     generator = torch.Generator().manual_seed(recipe.seed)
 
@@ -284,7 +285,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
             yield x.to(device), name, style.masked_fill(unasked, -100), ground.masked_fill(unasked, -100)
 
     @torch.no_grad()
-    def measure(network: Classifier) -> dict[str, Any]:
+    def measure(network: PictureClassifier) -> dict[str, Any]:
         """Of the pictures that were never trained on, how often the answers are right.
 
         Raises: ValueError if the network was trained on pictures of other names or styles.
@@ -306,7 +307,7 @@ def emoji_classifier(recipe: Recipe, data: str | None, out: Path, resume: Path |
             "background": round((answers[2].argmax(1) == right[2]).float().mean().item(), 4),
         }
 
-    def save(network: Classifier, card: Card) -> None:
+    def save(network: PictureClassifier, card: Card) -> None:
         save_classifier(out, recipe, network, card)
 
     return Run(judge, Classification(judge), disguised(), save, None, measure)
@@ -358,7 +359,7 @@ def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> 
         weights.write_json(file, recipe.scheduler)
 
 
-def save_classifier(out: Path, recipe: Recipe, network: Classifier, card: Card) -> None:
+def save_classifier(out: Path, recipe: Recipe, network: PictureClassifier, card: Card) -> None:
     config = asdict(recipe.network) | {"answers": network.answers}
     weights.save(out / "classifier", config, network.state_dict(), card)
 

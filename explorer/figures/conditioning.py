@@ -71,6 +71,19 @@ def ascent(likeness: Sequence[float], seen: Sequence[float] | None, drawn: float
     return fig
 
 
+def dream(values: Sequence[float], what: str, *, share: bool = False) -> Figure:
+    """What grows, at every move; a share has 0 to 1 for its axis."""
+    most, least = (1.0, 0.0) if share else (max(values), min(0.0, *values))
+    fig = Figure(
+        style.layout(x="move", y=what, x_range=[0, len(values) - 1], y_range=[1.05 * least, 1.05 * most or 1.0])
+    )
+    fig.add_scatter(
+        x=list(range(len(values))), y=list(values), mode="lines", line={"color": style.PREDICTION, "width": 3},
+        hovertemplate=f"{what}, move %{{x}}: %{{y:.4g}}<extra></extra>",
+    )  # fmt: skip
+    return fig
+
+
 def pull(times: Sequence[int], guess: Sequence[float], noise: Sequence[float], T: int) -> Figure:
     """How far apart the answers with and without words are at every step, from noise on the left."""
     most = max(*guess, *noise) or 1.0

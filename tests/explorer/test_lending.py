@@ -11,7 +11,7 @@ from explorer import runs
 from explorer.settings import number
 from explorer.tabs import text_to_image
 from explorer.tabs.text_to_image import grid, guidance
-from explorer.tabs.text_to_image.settings import GRID, JOINT, PRESETS, SCALES, TOKENS, TOWARD, TWO, VIEWS, Settings
+from explorer.tabs.text_to_image.settings import DREAM, GRID, JOINT, OWN, PRESETS, SCALES, TOKENS, TOWARD, TWO, VIEWS, Settings
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,9 @@ def test_longer_runs_ask_for_longer(monkeypatch, tiny_offered):
     assert 8 < ask(joint) < ask(replace(joint, sentences="a; b; c; d; e; f; g; h")) < 20
     toward = replace(one, view=TOWARD, moves=10)
     assert ask(toward) < ask(replace(toward, moves=300)) < ask(replace(toward, moves=300, crops=8)) < 120
+    dream = replace(one, view=DREAM, start="cat", moves=10)
+    assert 8 < ask(dream) < ask(replace(dream, moves=300)) < 120 and walks(dream) == []
+    assert ask(dream) < ask(replace(dream, start=OWN))  # drawn first
     assert walks(Settings(view=GRID)) == [cell for row in grid.squares(Settings(view=GRID)) for cell in row]
     for settings in [*PRESETS.values(), *(Settings(view=view, steps=200, batch=8, size="2") for view in VIEWS)]:
         assert 8 <= ask(settings) <= 120

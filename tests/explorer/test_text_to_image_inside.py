@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import re
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -21,17 +22,19 @@ from explorer.components.machine_view import MachineView
 from explorer.components.picture_rows import PictureRows
 from explorer.figures.style import thinned
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, guidance, machine, words
+from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, dream, guidance, machine, words
 from explorer.tabs.text_to_image import settings as ground
 from explorer.tabs.text_to_image.settings import (
     ALONG,
     ATTENTION,
     CODES,
+    DREAM,
     EXAMPLES,
     GRID,
     JOINT,
     LATENT,
     MACHINE,
+    NAMED,
     OVER_TIME,
     PIXELS,
     SCALES,
@@ -43,8 +46,8 @@ from explorer.tabs.text_to_image.settings import (
     VIEWS,
 )
 
-INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES, JOINT, SEARCH, TOWARD)
-FEW = {JOINT: {"sentences": "red apple; a rocket"}}  # which takes the embedded model
+INSIDE = (TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, MACHINE, EXAMPLES, JOINT, SEARCH, TOWARD, DREAM)
+FEW = {JOINT: {"sentences": "red apple; a rocket"}, DREAM: {"moves": 5}}  # these take the embedded model
 ALL_THINGS = clip.THINGS
 THINGS = ("cat face", "pizza", "hot dog", "french fries")
 QUICK = Settings(steps=3)
@@ -84,7 +87,7 @@ def test_the_snippet_prints_the_numbers_of_the_view(model, view):
     with contextlib.redirect_stdout(out):
         exec(tab.code(settings), {})
     printed = [line.split(" = ", 1) for line in out.getvalue().splitlines()]
-    assert len(printed) >= 3
+    assert len(printed) >= (2 if view == DREAM else 3)
     for name, value in printed:
         assert ast.literal_eval(value) == result.numbers[name], name
     assert json.loads(json.dumps(result.numbers)) == result.numbers
@@ -97,7 +100,8 @@ def test_presets_open_every_view():
 def test_each_plot_says_what_it_shows_to_those_who_do_not_see_it(model):
     """No two the same, each with a word of those at its axes."""
     plots = [piece(tab.result(of(view)), "plot") for view in (TOKENS, TEXT, OVER_TIME)]
-    plots += [piece(tab.result(of(view, **FEW.get(view, {}), moves=5)), "plot") for view in (JOINT, SEARCH, TOWARD)]
+    few = {**FEW, TOWARD: {"moves": 5}}
+    plots += [piece(tab.result(of(view, **few.get(view, {}))), "plot") for view in (JOINT, SEARCH, TOWARD, DREAM)]
     names = [plot.layout["meta"] for plot in plots]
     assert len(set(names)) == len(names)
     for plot in plots[1:]:  # tokens stand at both axes of the first
@@ -484,6 +488,41 @@ def test_a_collection_that_was_stopped_goes_on_where_it_was(model, monkeypatch):
     assert "4 pictures searched" in piece(tab.result(of(SEARCH, seed=3)), "progress").doing
 
 
+def test_visitors_who_draw_one_collection_at_once_draw_each_picture_once(model, monkeypatch):
+    """One of them stops in the middle of a picture: that one is drawn by another."""
+    begun, done, right = [], [], clip.drawn
+
+    def drawn(model, thing, *a):
+        begun.append(thing)
+        picture = yield from right(model, thing, *a)
+        done.append(thing)
+        return picture
+
+    monkeypatch.setattr(clip, "drawn", drawn)
+    runs = [tab.stream(of(SEARCH, seed=3, prompt="cat")) for _ in range(3)]
+    while len(begun) < 3:
+        for run in runs:
+            next(run)
+    runs.pop(0).close()
+    ends = [[view for view in views if view][-1] for views in zip(*zip_longest(*runs), strict=True)]
+    assert sorted(done) == sorted(THINGS) and sorted(begun) == sorted([*THINGS, begun[0]])
+    assert ends[0].numbers == ends[1].numbers and ends[0].check.ok and not clip.DRAWING
+    told = [re.match(r"(\d) pictures? drawn, 4 searched", piece(end, "progress").doing) for end in ends]
+    assert sum(int(one[1]) for one in told) == 4
+
+
+def test_the_numbers_of_a_search_can_be_read_on_a_phone(model):
+    """Of at least 11 px, in 192 px that a window of 375 leaves its cells; plotly's own size is less than 12 px where
+    there are more than four, and 15 px where there is room."""
+    for prompt in ("cat", "french cat", "hot cat red black pizza fries"):
+        figure = piece(tab.result(of(SEARCH, prompt=prompt)), "plot")
+        [table] = figure.data
+        columns = len(table["z"][0])
+        assert len(table["z"]) == len(THINGS) and columns == len(figure.layout["xaxis"]["ticktext"]) <= 6
+        size = table["textfont"].get("size", 15 if columns < 5 else 0)
+        assert size >= 11 and size * len("0.00") / 2 < 192 / columns
+
+
 def test_the_things_to_search_are_names_that_were_learnt():
     assert set(ALL_THINGS) <= set(clip.names()) and len(set(ALL_THINGS)) == 36
 
@@ -527,6 +566,46 @@ def test_the_badge_sees_a_way_that_goes_back(model, monkeypatch):
 
     monkeypatch.setattr(clip, "ascend", other)
     assert not tab.result(of(TOWARD, prompt="red apple", moves=5)).check.ok
+
+
+def test_a_dream_shows_moves_0_10_and_50(model):
+    """A fifth of the way and its end, and that a layer answers more and more strongly."""
+    view = tab.result(of(DREAM, start="cat", moves=50, grows="layer 1"))
+    values, shown, way = view.numbers["values"], piece(view, "pictures"), piece(view, "moved")
+    assert view.check.ok and len(values) == 51 and values == sorted(values) and values[-1] > 5 * values[0]
+    assert [one.title for one in shown] == ["0 moves", "10 moves", "50 moves"]
+    assert len(way.labels) <= dream.FRAMES and way.labels[-1].startswith("move 50: the mean square of layer 1")
+    np.testing.assert_allclose(shown[-1].pixels.mean((0, 1)), (np.array(view.numbers["mean"]) + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(way.frames[0, 0], 2 * shown[0].pixels - 1, atol=1e-6)
+    assert f"**{values[-1] / values[0]:.3g} times** as strongly" in view.notice
+
+
+def test_a_name_is_dreamt_as_its_snippet_says(model):
+    settings, out = of(DREAM, start="cat", grows=NAMED, prompt=" Rose", moves=6), io.StringIO()
+    view = tab.result(settings)
+    with contextlib.redirect_stdout(out):
+        exec(tab.code(settings), {})
+    printed = dict(line.split(" = ", 1) for line in out.getvalue().splitlines())
+    assert view.check.ok and {name: ast.literal_eval(value) for name, value in printed.items()} == view.numbers
+    values = view.numbers["values"]
+    assert values[0] < 0.01 < 0.9 < values[-1] and view.numbers["last_guess"] == "rose"
+    first = next(i for i, p in enumerate(values) if p > 0.5)
+    assert f"above one half from move {first} on" in view.notice and "“hippopotamus”" in view.notice
+    unknown = dataclasses.replace(settings, prompt="rosse")
+    with pytest.raises(ValueError, match="“rosse” is none of them; it knows “rose”"):
+        tab.result(unknown)
+    assert tab.code(unknown).startswith("# the judge was trained on 1,379 names")
+
+
+def test_the_badge_sees_a_dream_that_goes_back(model, monkeypatch):
+    right = dream.dream
+
+    def other(grows, picture, **more):
+        first, *rest = right(grows, picture, **more)
+        yield from (first, *(dataclasses.replace(x, picture=2 * first.picture - x.picture) for x in rest))
+
+    monkeypatch.setattr(dream, "dream", other)
+    assert not tab.result(of(DREAM, start="cat", moves=5)).check.ok
 
 
 @pytest.mark.parametrize(

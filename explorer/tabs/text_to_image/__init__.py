@@ -25,7 +25,7 @@ from explorer.components.views import Views
 from explorer.frame import View
 from explorer.ideas import Idea, Ideas
 from explorer.settings import opening
-from explorer.tabs.text_to_image import change, clip, draw, grid, guidance, latents, machine, words
+from explorer.tabs.text_to_image import change, clip, draw, dream, grid, guidance, latents, machine, words
 from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import (
@@ -65,6 +65,8 @@ SOURCE = r"""
   moved toward a sentence by it, and why through crops: Crowson et al. (2022), arXiv 2204.08583. Its spectrum: Olah,
   Mordvintsev & Schubert (2017), *Feature Visualization*, Distill. A search among pictures by their vectors, in lecture
   004 among LAION's: Schuhmann et al. (2022), arXiv 2210.08402.
+- Deep Dream: Mordvintsev, Olah & Tyka (2015), *Inceptionism: Going Deeper into Neural Networks*, Google Research. What
+  a gradient makes a classifier see in a picture of something else: Szegedy et al. (2014), arXiv 1312.6199.
 - Image to image: SDEdit, Meng et al. (2022), arXiv 2108.01073. Inpainting: what is kept is put into every guess, as in
   Avrahami et al. (2023), *Blended latent diffusion*, arXiv 2206.02779. The arc between two noises: Shoemake (1985).
 """
@@ -92,6 +94,7 @@ IDEAS: dict[str, Idea] = {
     },
     **{name: understood(idea, *("prompt", "negative") * (name == ATTENTION)) for name, idea in words.IDEAS.items()},
     **clip.IDEAS,
+    **dream.IDEAS,
 }
 TAB = Ideas(IDEAS, len(PLACES), idle, start=START)
 stream, result, code = TAB.stream, TAB.result, TAB.code
@@ -128,7 +131,7 @@ def build() -> None:
         "route": RouteTable("Steps of the walk"),
         "underlay": Underlay(),
         "player": Player("Noise turning into a picture, with the model's guess beside it", height=436, saves="steps"),
-        "moved": Player("A picture on its way toward a sentence", height=300, saves="moves"),
+        "moved": Player("A picture on its way, moved by a gradient", height=300, saves="moves"),
         "result": ResultPiece("Tokens, download, and what was made before", reader=reader(opened)),
         "sheet": SheetPiece("A grid of two settings"),
         "tokens": TokenGrid("The places of the prompt", height=300),

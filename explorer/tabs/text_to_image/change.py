@@ -88,21 +88,21 @@ def opening(s: Settings, formula: str) -> Generator[View | None, None, "TextToIm
     return model
 
 
-def start_picture(s: Settings, model: "TextToImage") -> Tensor:
-    """The picture to begin with, (1, 3, size, size) in [-1, 1]; `opening` has drawn it where the model is to.
+def start_picture(s: Settings, size: int) -> Tensor:
+    """The picture to begin with, (1, 3, size, size) in [-1, 1]; what `opening` had a model draw has the model's size.
 
     Raises: ValueError as `pictured`, for a picture of one's own that cannot be read.
     """
     if s.start == OWN:
         return KEPT[drawn_start(s)]
     if is_own(s.start):
-        return 2 * pictured(s.start, model.size).float()[None] - 1
-    x = picture(s.start, min(model.size, 512)).expand(3, -1, -1)  # some are grey
-    return (2 * square((x.double() + 1) / 2, model.size) - 1).float()[None]
+        return 2 * pictured(s.start, size).float()[None] - 1
+    x = picture(s.start, min(size, 512)).expand(3, -1, -1)  # some are grey
+    return (2 * square((x.double() + 1) / 2, size) - 1).float()[None]
 
 
-def start_code(s: Settings, *uses: str, head: Callable[..., str] = head) -> str:
-    """`head` or `opens`, and the lines that make `image`, the start picture."""
+def start_code(s: Settings, *uses: str, head: Callable[..., str] = head, size: str = "model.size") -> str:
+    """`head` or `opens`, and the lines that make `image`, the start picture, in the code of whose size is ``size``."""
     if s.start == OWN:
         return (
             f"{head(s, *uses)}\n*_, last = model.stream(model.text.heard({s.start_prompt!r}), seed={s.start_seed})\n"
@@ -112,12 +112,12 @@ def start_code(s: Settings, *uses: str, head: Callable[..., str] = head) -> str:
         made, argument, lines = in_code(s.start)
         return (
             f"{head(s, f'core.photographs.{made}', *uses)}\n{lines}\n"
-            f"image = 2 * {made}({argument}, model.size).float()[None] - 1"
+            f"image = 2 * {made}({argument}, {size}).float()[None] - 1"
         )
     return (
         f"{head(s, 'core.photographs.square', 'core.pictures.picture', *uses)}\n"
-        f"x = picture({s.start!r}, min(model.size, 512)).expand(3, -1, -1).double()\n"
-        "image = (2 * square((x + 1) / 2, model.size) - 1).float()[None]"
+        f"x = picture({s.start!r}, {size if size.isdigit() else f'min({size}, 512)'}).expand(3, -1, -1).double()\n"
+        f"image = (2 * square((x + 1) / 2, {size}) - 1).float()[None]"
     )
 
 
@@ -153,7 +153,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     """The start picture, noised as far as the strength says, and walked back with the prompt; masked or whole."""
     masked = s.view == PAINT
     model = yield from opening(s, waiting(s))
-    image = start_picture(s, model)
+    image = start_picture(s, model.size)
     z = model.encode(image)
     tripped = model.decode(z)[0]
     times, kept = plan(s, model)

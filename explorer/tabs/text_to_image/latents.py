@@ -100,7 +100,7 @@ def latent(s: Settings) -> View:
         wait = "Press **Generate**: the model draws the picture first, then its latent can be looked at."
         return screen(latent_formula(s, None), None, wait, {})
     model = models.loaded(s.model)
-    image = start_picture(s, model)
+    image = start_picture(s, model.size)
     z = model.encode(image)
     after = brushed(s, z)
     tripped, result = model.decode(torch.cat([z, after])).cpu()

@@ -10,6 +10,7 @@ from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     CHANGE,
     DRAW,
+    DREAM,
     GRID,
     JOINT,
     LATENT,
@@ -50,9 +51,9 @@ def walks(s: Settings) -> list[Settings]:
         return [replace(as_wanted(one, clip.MODEL), prompt=thing, steps=clip.FEW_STEPS) for thing in clip.THINGS]
     if s.view == SCALES:
         return [replace(one, guidance=scale) for scale in guidance.row(s)]
-    many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0}
+    many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0, DREAM: 0}
     drawn = [replace(one, batch=8)] if s.view == TWO else [one] * many.get(s.view, 1)
-    if s.view in (CHANGE, PAINT, LATENT) and s.start == OWN:
+    if s.view in (CHANGE, PAINT, LATENT, DREAM) and s.start == OWN:
         drawn.append(replace(as_wanted(one, s.model), prompt=s.start_prompt))
     return drawn
 
@@ -65,7 +66,7 @@ def as_wanted(s: Settings, option: str) -> Settings:
 
 def seconds(s: Settings) -> int:
     """What a run of these settings may take at the most."""
-    took = START + (s.moves * (MOVE + CROP * s.crops) if s.view == TOWARD else 0)
+    took = START + s.moves * {TOWARD: MOVE + CROP * s.crops, DREAM: 2 * MOVE}.get(s.view, 0)
     for one in walks(s):
         side = models.defaults(one.model).get("size", 512)
         area = one.batch * (float(one.size) * side / 512) ** 2

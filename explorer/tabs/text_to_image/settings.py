@@ -34,9 +34,10 @@ GRID = "a grid of two settings"
 CHANGE, PAINT = "image to image", "inpainting"
 LATENT, ALONG, TWO = "a latent", "the latent, step by step", "between two pictures"
 JOINT, SEARCH, TOWARD = "words and pictures (CLIP)", "a search (CLIP)", "toward a sentence (CLIP)"
+DREAM = "a dream (Deep Dream)"
 VIEWS = (
     *(DRAW, GRID, MACHINE, TOKENS, ATTENTION, TEXT, SCALES, OVER_TIME, EXAMPLES, CHANGE, PAINT, LATENT, ALONG, TWO),
-    *(JOINT, SEARCH, TOWARD),
+    *(JOINT, SEARCH, TOWARD, DREAM),
 )
 WORD = "word of the prompt"
 AXES = ("guidance", "steps", "sampler", "seed", "style", WORD)  # what the grid can vary
@@ -70,6 +71,8 @@ STROKES = {
     "everything, a little": _cells(lambda y, x: True, 1.0),
 }
 PIXELS, SPECTRUM, CODES = "its pixels", "its spectrum", "its latent"
+NAMED = "a name, that of the prompt"
+LAYERS = tuple(f"layer {n}" for n in range(1, 7))
 SIZES = ("0.5", "1", "1.5", "2")
 # Pieces of the stage, in order; `screen` fills them by name.
 PLACES = (
@@ -158,6 +161,7 @@ class Settings:
         hint="2 to 8, semicolons between",
     )
     canvas: str = choice(PIXELS, options=(PIXELS, SPECTRUM, CODES), label="What of the picture moves", key="cv")
+    grows: str = choice("layer 5", options=(*LAYERS, NAMED), label="What is to answer more strongly", key="up")
     moves: int = number(100, low=5, high=300, log=True, label="Moves", key="mv")
     crops: int = number(0, low=0, high=8, label="Crops looked at", key="cr", hint="0: at the whole picture")
     steps: int = number(20, low=1, high=200, log=True, label="Steps", key="n", group="Sampling")
@@ -215,6 +219,10 @@ PRESETS = {
     "deck 002 · toward it by crops": Settings(view=TOWARD, crops=8),
     "deck 000 · a spectrum toward it": Settings(view=TOWARD, canvas=SPECTRUM, crops=8),
     "deck 000 · codes toward it": Settings(view=TOWARD, canvas=CODES, crops=8),
+    "deck 001 · Deep Dream": Settings(view=DREAM, start="cat", moves=50),
+    "deck 004 · what a classifier takes for a rose": Settings(
+        view=DREAM, start="cat", grows=NAMED, prompt="rose", moves=50
+    ),
 }
 
 
@@ -223,6 +231,8 @@ def idle(s: Settings, idea: Idea) -> set[str]:
     unread = {"model"} if len(models.options()) == 1 else set()
     unread |= {"run"} if s.view == TOKENS and models.at_hand(s.model) else set()
     unread |= set() if s.start == OWN else {"start_prompt", "start_seed"}
+    unread |= {"prompt"} if s.view == DREAM and s.grows != NAMED else set()
+    unread |= {"model"} if s.view == DREAM and s.start != OWN else set()
     unread |= {s.x, s.y} if s.view == GRID else set()  # the grid goes through these
     words = s.view == GRID and WORD in (s.x, s.y)  # which may name one
     unread |= set() if words or style_of(s.prompt)[0] else {"style"}
@@ -408,24 +418,28 @@ def noise_at(model: "TextToImage", t: int) -> str:
     return f"t = {t}: {100 * (1 - float(model.schedule.alpha_bar[t])):.3g} % of the variance is noise"
 
 
-def opens(s: Settings, *uses: str) -> str:
-    """The first lines of a snippet: imports (core.latents.slerp: `from core.latents import slerp`), and the model."""
+def imports(*uses: str) -> str:
+    """The first lines of a snippet; "core.latents.slerp" is `from core.latents import slerp`."""
     groups: tuple[dict[str, set[str]], ...] = ({}, {}, {})  # Python's own, others, this project's
-    for name in ("core.pipeline.TextToImage", *uses):
+    for name in uses:
         module, _, what = name.rpartition(".")
         root = name.partition(".")[0]
         groups[0 if root in sys.stdlib_module_names else 2 if root == "core" else 1].setdefault(
             module or what, set()
         ).update({what} if module else ())
-    lines = [
+    return "\n\n".join(
         "\n".join(
             f"from {module} import {', '.join(sorted(names))}" if names else f"import {module}"
             for module, names in sorted(group.items(), key=lambda one: (bool(one[1]), one[0]))
         )
         for group in groups
         if group
-    ]
-    return "\n\n".join([*lines, f"model = {models.source(s.model)}"])
+    )
+
+
+def opens(s: Settings, *uses: str) -> str:
+    """`imports`, and the model."""
+    return f"{imports('core.pipeline.TextToImage', *uses)}\n\nmodel = {models.source(s.model)}"
 
 
 def head(s: Settings, *uses: str) -> str:
