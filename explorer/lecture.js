@@ -101,7 +101,7 @@
     ['answer', 'A', 'Answer'], ['cover', 'H', 'Hide picture'], ['controls', 'C', 'Controls'], ['python', 'P', 'Python'],
     ['index', 'I', 'Index'], ['leave', 'L', 'Leave'],
   ];
-  // Letters belong to whoever types them; arrows, Home, End and the space bar to the players.
+  // Letters belong to whoever types them.
   const typing = (target) => target.closest?.('textarea, select, [contenteditable="true"], [role="listbox"], input:not([type="range"], [type="checkbox"], [type="radio"])');
   document.addEventListener('keydown', (event) => {
     if (!on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
@@ -109,6 +109,17 @@
     if (!deed || (typing(event.target) && deed !== 'close')) return;
     event.preventDefault();
     deeds[deed]();
+  });
+  // Who has pointed at nothing yet means the first player, or sheet of pictures, that is to be seen.
+  const STEPS = ['ArrowLeft', 'ArrowRight', 'Home', 'End', ' '];
+  document.addEventListener('keydown', (event) => {
+    const { key, target } = event, atButton = target.closest?.('.lecture-bar');
+    if (!on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !STEPS.includes(key)) return;
+    if (target !== document.body && (!atButton || key === ' ')) return;
+    const players = [...view()?.querySelectorAll('.stage :is(.transport, .pictures)') ?? []];
+    const meant = players.find((one) => one.checkVisibility());
+    const passed = new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true });
+    if (meant && !meant.dispatchEvent(passed)) event.preventDefault();
   });
 
   function made() {

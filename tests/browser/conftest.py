@@ -2,7 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
@@ -128,10 +128,9 @@ def standing(chromium, url):
 
         def go(query):
             if page.url.startswith(url):
-                page.evaluate("query => window.explorer.go(query)", query)
-            else:
-                page.goto(f"{url}?{query}")
-                page.wait_for_selector(".badge.ok")
+                return wait(query)
+            page.goto(f"{url}?{query}")
+            page.wait_for_selector(".badge.ok")
             wait()
 
         yield page, go
@@ -180,14 +179,21 @@ def settled(page):
 
 
 def until_quiet(page):
-    """Waits until nothing has been asked of the server for a while, and all that was asked is answered."""
+    """Waits until nothing has been asked of the server for a while, and all that was asked is answered.
+
+    With a query it first follows this link within the page, and waits until its settings are asked for.
+    """
     under_way = set()
     calls = ("/gradio_api/run/", "/gradio_api/component_server/", "/gradio_api/queue/", "/gradio_api/call/")
     page.on("request", lambda r: under_way.add(r) if any(call in r.url for call in calls) else None)
     page.on("requestfinished", lambda r: under_way.discard(r))
     page.on("requestfailed", lambda r: under_way.discard(r))
 
-    def wait():
+    def wait(query=""):
+        if query:
+            opening = f'"tab={parse_qs(query)["tab"][0]}'
+            with page.expect_request(lambda r: any(call in r.url for call in calls) and opening in (r.post_data or "")):
+                page.evaluate("query => window.explorer.go(query)", query)
         quiet = 0
         while quiet < 4:
             page.wait_for_timeout(50)

@@ -38,8 +38,7 @@ def audit(page, url, names, views, settled):
         found["around", theme] = violations(page, *AROUND)
     for name in names:
         for query in views(name):
-            page.evaluate("query => window.explorer.go(query)", query)
-            settled()
+            settled(query)
             for theme, rules in (("light", []), ("dark", COLOURS)):  # nothing else is another in the dark
                 page.evaluate("theme => window.explorer.theme(theme)", theme)
                 found[query, theme] = violations(page, f"#tab-{name}", rules=rules)

@@ -154,7 +154,8 @@ def test_an_own_picture_or_what_is_wrong_with_it(brought, tab, tmp_path):
     told.get_by_text(said).wait_for()
     assert select.input_value() == "data:"
     page.wait_for_function(
-        "([tab, before]) => document.querySelector(`#tab-${tab} .notice`).innerText !== before", arg=[tab, before]
+        "([tab, before]) => document.querySelector(`#tab-${tab} .notice .lines`).innerText !== before",
+        arg=[tab, before],
     )
     panel.locator(".badge.ok").wait_for()
     page.wait_for_function("!location.search.includes('x=')")
@@ -207,6 +208,9 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(brought, tab, que
         page.keyboard.press("Space")
 
 
+FRAME = "() => new Promise((go) => requestAnimationFrame(() => go()))"
+
+
 def test_a_finger_on_a_picture_looks_closer(brought):
     page, panel = brought_to(brought, "deconvolution")
     view = panel.locator(".pictures .view").first
@@ -215,14 +219,14 @@ def test_a_finger_on_a_picture_looks_closer(brought):
     assert view.evaluate("view => getComputedStyle(view).touchAction") == "pan-y"
     told = "(view, [kind, clientX, clientY]) => view.dispatchEvent(new PointerEvent(kind, { clientX, clientY }))"
     view.evaluate(told, ["pointerdown", box["x"] + box["width"], box["y"] + box["height"] / 2])
-    page.wait_for_timeout(200)
+    page.evaluate(FRAME)
     near = view.evaluate(read)
     assert near["width"] == 3 * whole["width"]
     pixel = near["width"] / view.evaluate("view => view.firstChild.width")
     assert 0 <= near["right"] - whole["right"] < pixel  # the third at the right, from a whole pixel on
     assert 0 <= near["top"] - (whole["top"] - whole["height"]) < pixel  # halfway down
     view.evaluate(told, ["pointerleave", 0, 0])
-    page.wait_for_timeout(200)
+    page.evaluate(FRAME)
     assert view.evaluate(read) == whole
 
 

@@ -165,6 +165,7 @@ def test_channels_stand_where_their_cells_are_largest(deck):
     """Beside each other on a wide page, below each other on a phone; the output at the end of what is added up."""
     deck.get_by_role("button", name="3 channels in, 2 out").click()
     deck.locator(".channels:visible figure").nth(10).wait_for()
+    deck.wait_for_function("document.querySelector('.channels .corner').textContent.includes('row')")
 
     def corners():
         boxes = [figure.bounding_box() for figure in deck.locator(".channels:visible figure").all()]
@@ -176,7 +177,7 @@ def test_channels_stand_where_their_cells_are_largest(deck):
     deck.wait_for_function("document.querySelector('.channels .corner').textContent.includes('column')")
     red, green, output = corners()
     assert green[1] > red[1] and output[1] > green[1]
-    assert deck.evaluate("document.documentElement.scrollWidth") <= 375
+    deck.wait_for_function("document.documentElement.scrollWidth <= 375")
 
 
 def test_out_padding_that_pytorch_refuses_is_said(brought):

@@ -45,15 +45,11 @@ class Visit:
         page.wait_for_selector(f"#tab-{name} .badge:not(.waiting)")
         self.settled()
 
-    def settled(self):
-        self.answered()
+    def settled(self, query=""):
+        self.answered(query)
         text = self.page.locator(f"#tab-{self.name} .message").first.inner_text()
         if "could not be answered" in text:
             self.wrong.append((self.page.url, text))
-
-    def go(self, query):
-        self.page.evaluate("query => window.explorer.go(query)", query)
-        self.settled()
 
     def fits(self):
         width = self.page.viewport_size["width"]
@@ -105,7 +101,7 @@ def walk(visit, name, screens, most=None):
     page = visit.page
     chooses = f"#{name}-{next(iter(import_module(f'explorer.tabs.{name}').Settings.__dataclass_fields__))}"
     for query in screens:
-        visit.go(query)
+        visit.settled(query)
         visit.fits()
         visit.scrub()
         moved = 0

@@ -152,7 +152,7 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.keyboard.press("n")
     reached(page, tab="coin_flips", n="20", p="0.1", lecture="1")
     page.set_viewport_size({"width": 375, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.wait_for_function("document.documentElement.scrollWidth <= 375")  # once its pieces have taken their sizes
     page.keyboard.press("l")
     page.wait_for_selector("#tab-coin_flips .controls:visible")
     page.wait_for_function("!new URLSearchParams(location.search).has('lecture')")
@@ -241,3 +241,33 @@ def test_the_notebook_holds_the_code_on_the_screen(page, url):
     assert "is installed" in made["cells"][0]["source"]
     assert made["cells"][-1]["source"].strip() == shown.inner_text().strip()
     assert "n, p, k = 10" in made["cells"][-1]["source"]
+
+
+def test_the_keys_of_a_slide_just_opened_are_its_players(page, url):
+    """Nothing has the focus yet: arrows, Home, End and the space bar step the first player, or move in the pictures."""
+    page.goto(f"{url}?tab=convolution&lecture=1&slide=001:1")
+    step = page.locator("#tab-convolution .transport-step:visible").first
+    page.locator("#tab-convolution .transport-step", has_text=re.compile("step [1-9]")).first.wait_for()
+    last = int(step.inner_text().split("/")[1])
+
+    def stepped(key, at):
+        page.keyboard.press(key)
+        page.locator("#tab-convolution .transport-step", has_text=f"step {at} / {last}").first.wait_for()
+
+    stepped("Home", 1)
+    stepped("ArrowRight", 2)
+    stepped("End", last)
+    stepped("ArrowLeft", last - 1)
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")  # plays
+    page.locator("#tab-convolution .transport-step", has_text=re.compile(f"step [2-{last}] ")).first.wait_for()
+    page.keyboard.press("n")  # the next slide
+    reached(page, slide="001:2")
+    page.goto(f"{url}?tab=resizing&v=methods+side+by+side&lecture=1")
+    page.wait_for_selector("#tab-resizing .badge.ok", state="attached")
+    plain = page.locator("#tab-resizing .pictures canvas").first
+    before = plain.evaluate("canvas => canvas.toDataURL()")
+    page.keyboard.press("ArrowRight")  # the same place of all of them, larger
+    page.wait_for_function("([canvas, before]) => canvas.toDataURL() !== before", arg=[plain.element_handle(), before])
+    page.keyboard.press("End")
+    assert page.evaluate("scrollY") == 0

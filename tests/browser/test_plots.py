@@ -52,12 +52,10 @@ def settled(page, tab, label, key, value):
     """After a control moved: how the plots look, how often plotly has drawn, and how they look once it has to."""
     page.evaluate("drawn = 0")
     page.locator(f"#tab-{tab}").get_by_label(label, exact=True).fill(str(value))
-    page.wait_for_function(f"location.search.includes('{key}={value:g}')")
-    page.wait_for_timeout(100)
+    page.wait_for_function(f"new URLSearchParams(location.search).get('{key}') === '{value:g}'")
     moved, drawn = page.evaluate(LOOK, tab), page.evaluate("drawn")
     page.evaluate(POINTER, tab)
-    page.wait_for_timeout(100)
-    assert page.evaluate(COMPUTED, tab)
+    page.wait_for_function(COMPUTED, arg=tab)
     return moved, drawn, page.evaluate(LOOK, tab)
 
 
@@ -75,14 +73,25 @@ def same(moved, plotly):
         assert ours["labels"] == pytest.approx(theirs["labels"], abs=1)
 
 
+FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go())))"
+DRAWN = """tab => [...document.querySelectorAll(`#tab-${tab} .live-plot`)]
+    .every((plot) => plot.calcdata || !plot.offsetParent)"""
+
+
+def at_rest(page, tab):
+    """Every plot in sight is drawn, and once more where its size has changed: plotly does so 100 ms later."""
+    page.evaluate(FRAMES)  # all that was shown is laid out, and told of what comes near
+    page.wait_for_function(DRAWN, arg=tab)
+    page.evaluate("() => new Promise((go) => setTimeout(go, 100))")
+
+
 def opened(page, go, tab, **query):
     """A tab's plots; from then on it is counted how often plotly draws."""
-    page.set_default_timeout(20_000)
     page.set_viewport_size({"width": 1280, "height": 2200})  # every plot is near
     go(urlencode({"tab": tab, **query}))
     page.locator(f"#tab-{tab} .live-plot .xtick text:visible").first.wait_for()
     page.locator(f"#tab-{tab} .badge.ok").wait_for()
-    page.wait_for_timeout(500)  # those that are near are drawn, too
+    at_rest(page, tab)
     page.evaluate(COUNT)
     return page
 
@@ -137,8 +146,7 @@ def test_each_plot_is_named_to_those_who_do_not_see_it_by_what_it_shows(standing
         page.locator(f"#tab-{tab} .badge.ok").wait_for(timeout=300_000)
         for plot in page.locator(f"#tab-{tab} .live-plot:visible").all():
             plot.scroll_into_view_if_needed()
-            plot.locator(".main-svg").first.wait_for()
-            page.wait_for_timeout(300)
+            at_rest(page, tab)
             [told] = re.findall(r'- img "(.*)"', plot.aria_snapshot())
             words = re.findall(r"[a-z]{4,}", " ".join(plot.locator(".xtitle, .ytitle, .y2title").all_text_contents()))
             assert not words or any(word in told.lower() for word in words)
@@ -154,7 +162,7 @@ def test_points_are_moved_within_a_zoom_and_hidden_beyond_it(plots):
     page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
     page.mouse.up()
     page.mouse.move(1, 1)  # under a pointer plotly draws at once
-    page.wait_for_timeout(400)
+    at_rest(page, "schedules")
     for t in (150, 60):
         moved, drawn, plotly = settled(page, "schedules", "number input for Look at time t", "t", t)
         assert drawn == 0 and page.evaluate("drawn") > 0
@@ -176,15 +184,14 @@ def test_what_moved_while_another_view_was_shown_is_computed(plots):
     page.get_by_label("number input for Noise amount t", exact=True).fill("700")
     page.wait_for_function("location.search.includes('t=700')")
     show("one jump and many steps", ".player canvas")
-    page.wait_for_timeout(400)  # plotly waits for 100 ms after a change of size
+    at_rest(page, "forward_noise")
     moved = page.evaluate(LOOK, "forward_noise")
     page.evaluate(POINTER, "forward_noise")
-    page.wait_for_timeout(100)
-    assert page.evaluate(COMPUTED, "forward_noise")
+    page.wait_for_function(COMPUTED, arg="forward_noise")
     same(moved, page.evaluate(LOOK, "forward_noise"))
     page.goto(page.url)
     page.locator("#tab-forward_noise .badge.ok").wait_for()
-    page.wait_for_timeout(700)
+    at_rest(page, "forward_noise")
     assert [plot["points"] for plot in page.evaluate(LOOK, "forward_noise")] == [plot["points"] for plot in moved]
 
 

@@ -61,5 +61,5 @@ def test_the_page_works_behind_a_path(chromium, proxied):
     page.wait_for_selector("#tab-coin_flips .badge.ok")
     page.wait_for_function("document.querySelector('#tab-coin_flips .notice').innerText.includes('10 flips')")
     assert page.url.startswith(f"{proxied}?tab=coin_flips")
-    page.close()
     assert missing == []
+    page.close()

@@ -53,7 +53,7 @@ def test_views_show_their_own_pieces(page, url):
     chip("what a network call buys")
     page.locator(f"{TAB} .notice", has_text="Fitted order").first.wait_for()
     page.wait_for_selector(f"{TAB} .badge.ok")
-    assert page.locator(f"{TAB} .live-plot .scatterlayer .trace").count() == 5
+    page.wait_for_function(f"document.querySelectorAll('{TAB} .live-plot .scatterlayer .trace').length === 5")
     assert page.get_by_role(
         "img", name="Distance to the exact end of every sampler against denoiser calls"
     ).is_visible()
@@ -85,9 +85,10 @@ def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url):
 
     page.route("**/gradio_api/**", hold)
     page.locator("#samplers-view input").click()
-    page.get_by_role("option", name="one step in slow motion").click()
+    with page.expect_request(lambda request: "slow motion" in (request.post_data or "")):
+        page.get_by_role("option", name="one step in slow motion").click()
     page.locator("#samplers-seed input[type=number]").fill("7")
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(300)
     assert len(held) == 1 and moves == []
     held[0].continue_()
     page.wait_for_function("location.search.includes('seed=7')")
@@ -109,8 +110,8 @@ def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
         route.continue_()
 
     page.route("**/gradio_api/**", hold)
-    page.locator(f"{TAB} .chip", has_text="the flow").click()
-    page.wait_for_timeout(200)
+    with page.expect_request(lambda request: "the flow" in (request.post_data or "")):
+        page.locator(f"{TAB} .chip", has_text="the flow").click()
     look = page.locator(TAB).get_by_label("range slider for Look at step")
     look.press("ArrowRight")
     page.wait_for_timeout(300)
@@ -118,7 +119,7 @@ def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
     held[0].continue_()
     page.wait_for_function("new URLSearchParams(location.search).get('x') === 'ring of eight'")
     page.wait_for_function("!new URLSearchParams(location.search).get('k')?.match(/^[56]$/)")
-    assert look.input_value() == "13"
+    page.wait_for_function("look => look.value === '13'", arg=look.element_handle())
     page.wait_for_selector(f"{TAB} .badge.ok")
     look.press("ArrowRight")  # and the next move is answered
     page.wait_for_function("new URLSearchParams(location.search).get('k') === '14' || !location.search.includes('k=')")

@@ -80,8 +80,9 @@ def test_back_and_forward_at_any_pace(page, url):
             at += move
             page.evaluate("move => history.go(move)", move)
             page.wait_for_timeout(1000 * pause)
-        page.wait_for_function(f"{IN_VIEW}.join() === 'tab-{TABS[at]}'")
-        assert parse_qs(urlsplit(page.url).query)["tab"] == [TABS[at]]
+        page.wait_for_function(
+            f"{IN_VIEW}.join() === 'tab-{TABS[at]}' && new URLSearchParams(location.search).get('tab') === '{TABS[at]}'"
+        )
     # Told late of a tab that was in view once, as a busy page is: no visitor has chosen it.
     page.evaluate(f"window.explorer.comes('{TABS[1]}')")
     page.wait_for_timeout(500)
@@ -96,8 +97,8 @@ def test_a_link_is_shown_where_it_cannot_be_copied(page, url):
     page.wait_for_selector(SHOWN.format(TABS[1]))
     told = []
     page.on("dialog", lambda dialog: (told.append((dialog.message, dialog.default_value)), dialog.dismiss()))
-    page.locator(f"#tab-{TABS[1]} .copy-link").click()
-    page.wait_for_timeout(300)
+    with page.expect_event("dialog"):
+        page.locator(f"#tab-{TABS[1]} .copy-link").click()
     assert told == [("The link to this screen", page.url)]
 
 
@@ -119,8 +120,10 @@ def test_a_tab_by_key_and_by_the_menu_of_a_narrow_page(reused, url):
 
 
 # How far a thing reaches out of what it stands in: to a side, and above or below.
-OUT = """(one, selector) => {
-  const box = one.closest(selector).getBoundingClientRect(), mine = one.getBoundingClientRect();
+OUT = """([selector, around]) => {
+  const one = [...document.querySelectorAll(selector)].find(({ offsetParent }) => offsetParent);
+  if (!one) return [Infinity, Infinity];
+  const box = one.closest(around).getBoundingClientRect(), mine = one.getBoundingClientRect();
   const aside = Math.max(box.left - mine.left, mine.right - box.right);
   return [aside, Math.max(box.top - mine.top, mine.bottom - box.bottom)];
 }"""
@@ -128,7 +131,12 @@ OUT = """(one, selector) => {
 
 @pytest.mark.parametrize("width", [375, 1280])
 def test_what_is_chosen_is_in_sight(reused, url, width):
-    """The chosen tab's whole name, and the last of more presets than find room."""
+    """The chosen tab's whole name, and the last of more presets than find room: scrolled there at the next frame."""
+
+    def reaches(selector, around, little):
+        held = f"arg => {{ const [aside, below] = ({OUT})(arg); return {little}; }}"
+        reused.wait_for_function(held, arg=[selector, around])
+
     reused.set_viewport_size({"width": width, "height": 900})
     reused.goto(f"{url}?tab={TABS[0]}")
     reused.wait_for_selector(SHOWN.format(TABS[0]))
@@ -136,11 +144,11 @@ def test_what_is_chosen_is_in_sight(reused, url, width):
         module = import_module(f"explorer.tabs.{name}")
         title, settings = list(module.PRESETS.items())[-1]
         reused.evaluate("query => window.explorer.go(query)", address_of(module, settings))
-        chip = reused.locator(f"#tab-{name} .chip[aria-pressed=true]").get_by_text(title, exact=True)
-        chip.wait_for()
-        assert max(chip.evaluate(OUT, ".chips")) < 1
-        aside, below = reused.locator(f"#tab-{name}-button:visible").evaluate(OUT, ".tab-container")
-        assert aside < 1 and below <= 1  # its underline lies on the row's own line, one pixel
+        chip = f"#tab-{name} .chip[aria-pressed=true]"
+        reused.locator(chip).get_by_text(title, exact=True).wait_for()
+        reaches(chip, ".chips", "Math.max(aside, below) < 1")
+        # Its underline lies on the row's own line, one pixel.
+        reaches(f"#tab-{name}-button", ".tab-container", "aside < 1 && below <= 1")
 
 
 def test_a_slider_changes_formula_badge_code_and_address(reused, url):
@@ -232,7 +240,8 @@ def test_the_address_restores_the_settings(reused, url):
     reused.wait_for_function("document.querySelector('#tab-coin_flips .notice')?.innerText.includes('20 flips')")
     panel = reused.locator("#tab-coin_flips")
     assert panel.get_by_label("Flips n, number").input_value() == "20"
-    assert panel.get_by_label("number input for Chance of heads p").input_value() == "0.1"
+    p = panel.get_by_label("number input for Chance of heads p")
+    reused.wait_for_function("p => p.value === '0.1'", arg=p.element_handle())  # Gradio's own, a little later
     assert panel.get_by_role("button", name="a loaded coin").get_attribute("aria-pressed") == "true"
 
 
@@ -258,7 +267,7 @@ def test_an_address_opens_though_no_frame_is_drawn_for_long(page, url):
 def test_a_bad_address_says_so_and_shows_the_default(reused, url):
     reused.goto(f"{url}?tab=coin_flips&n=elephant")
     reused.wait_for_selector(SHOWN.format("coin_flips"))
-    assert "got 'elephant'" in reused.locator("#tab-coin_flips .message").first.inner_text()
+    reused.locator("#tab-coin_flips .message", has_text="got 'elephant'").first.wait_for()
 
 
 TOAST = "#tab-coin_flips .toast"

@@ -96,6 +96,8 @@ def test_an_animation_that_cannot_be_made_says_so_beneath_the_player(drawing):
     assert drawing.locator(f"{PLAYER} .gif-save").inner_text() == "GIF"
 
 
+# The line that says how the run fares, until the server has ended it.
+RUNNING = f"{PANEL} .message > [data-testid=status-tracker]:not(.hide, :has(.error))"
 FAILED = """panel => document.querySelector(`${panel} .message`).insertAdjacentHTML('afterbegin',
     '<div data-testid="status-tracker"><span class="error">Error</span></div>')"""
 
@@ -107,7 +109,8 @@ def test_stop_leaves_what_was_done(reused, url):
     )
     reused.locator(PANEL).get_by_role("button", name="Stop").click()
     reused.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
-    reused.wait_for_timeout(500)
+    reused.locator(RUNNING).wait_for(state="hidden")
+    reused.wait_for_timeout(500)  # what came before may still be shown
     step = reused.locator(f"{PLAYER} .transport-step")
     stood = step.inner_text()
     reused.wait_for_timeout(1500)
@@ -127,7 +130,8 @@ def test_coming_back_finds_the_tab_as_it_was_left(page, url):
     page.wait_for_function(f"document.querySelector('{PANEL} .transport-step')?.innerText.match(/step [1-9]/)")
     page.locator(PANEL).get_by_role("button", name="Stop").click()
     page.locator(f"{PANEL} .message", has_text="Stopped").first.wait_for()
-    page.wait_for_timeout(500)
+    page.locator(RUNNING).wait_for(state="hidden")
+    page.wait_for_timeout(500)  # what came before may still be shown
     stood, runs = step.inner_text(), []
     page.on("request", lambda request: "queue/join" in request.url and runs.append(request.url))
     box = page.locator(PANEL).get_by_label("Prompt", exact=True)

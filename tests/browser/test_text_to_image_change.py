@@ -4,6 +4,10 @@ from urllib.parse import parse_qs, urlencode, urlparse
 
 PANEL = "#tab-text_to_image"
 PIXELS = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).join()"
+SIZES = """player => [player, player.querySelector('canvas')].map((one) => {
+    const { width, height } = one.getBoundingClientRect();
+    return [width, height];
+})"""
 
 
 def painted(page) -> float:
@@ -43,7 +47,6 @@ def test_brushes_and_full_screen(page, url):
     assert box is not None
     mask.locator(".paint-board").click(position={"x": box["width"] / 2 + 3, "y": box["height"] / 2 + 3})
     page.wait_for_function("new URLSearchParams(location.search).get('mk').includes('1')")
-    page.wait_for_timeout(300)
     assert painted(page) == 25
     before = page.url
     for key in ("ArrowDown", "Delete"):
@@ -57,23 +60,24 @@ def test_brushes_and_full_screen(page, url):
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
     player = page.locator(f"{PANEL} .stage > .player-piece").first
     player.scroll_into_view_if_needed()
-    usual = player.bounding_box()
-    small = player.locator("canvas").first.bounding_box()
+    usual, whole = player.evaluate(SIZES), player.element_handle()
     player.locator(".player").focus()
     page.keyboard.press("f")
     page.wait_for_function("document.querySelector('.player-piece.full') && document.fullscreenElement")
-    page.wait_for_timeout(300)
-    assert player.bounding_box()["height"] >= 880
+    page.wait_for_function(
+        f"""([player, [, [small]]]) => {{
+            const [[, high], [wide]] = ({SIZES})(player);
+            return high >= 880 && wide > small;
+        }}""",
+        arg=[whole, usual],
+    )
     button = player.locator(".full-button")
     assert button.get_attribute("aria-label").startswith("Leave") and button.get_attribute("aria-pressed") is None
-    assert player.locator("canvas").first.bounding_box()["width"] > small["width"]
     page.keyboard.press("Home")
     assert player.locator(".transport-step").inner_text().startswith("step 0 /")
     page.keyboard.press("f")
     page.wait_for_function("!document.querySelector('.piece.full') && !document.fullscreenElement")
-    page.wait_for_timeout(300)
-    assert (player.bounding_box()["width"], player.bounding_box()["height"]) == (usual["width"], usual["height"])
-    assert player.locator("canvas").first.bounding_box()["width"] == small["width"]
+    page.wait_for_function(f"([player, usual]) => String(({SIZES})(player)) === String(usual)", arg=[whole, usual])
     box = page.locator(PANEL).get_by_label("Prompt", exact=True)
     box.press("f")
     assert page.evaluate("document.fullscreenElement") is None and box.input_value().endswith("f")

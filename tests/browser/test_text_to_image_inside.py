@@ -53,15 +53,15 @@ def test_a_box_of_the_machine_opens_its_view_and_looks_add_up(page, url):
     page.keyboard.press("Home")
     assert looks.locator(".large").evaluate(PIXELS) != before
     page.set_viewport_size({"width": 375, "height": 812})
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= 375")  # once its pieces have taken their sizes
 
 
 def test_sentences_are_shown_whole_and_a_picture_is_moved_toward_one(page, url):
     """The field of the sentences was hidden when its text was put in: it takes the height of its lines all the same."""
     page.goto(f"{url}?tab=text_to_image&v=words+and+pictures+(CLIP)&se=red+apple+on+a+blue+background;+a+rocket")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
-    field = page.locator(f"{PANEL} #text_to_image-sentences textarea")
-    assert field.evaluate("t => t.scrollHeight <= t.clientHeight && t.clientHeight > 45")
+    field = page.locator(f"{PANEL} #text_to_image-sentences textarea").element_handle()
+    page.wait_for_function("t => t.scrollHeight <= t.clientHeight && t.clientHeight > 45", arg=field)
     assert page.locator(f"{PANEL} .pictures-piece .sheet canvas:visible").count() == 2
     page.goto(f"{url}?tab=text_to_image&v=toward+a+sentence+(CLIP)&mv=5")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)

@@ -11,7 +11,19 @@ from explorer import runs
 from explorer.settings import number
 from explorer.tabs import text_to_image
 from explorer.tabs.text_to_image import grid, guidance
-from explorer.tabs.text_to_image.settings import DREAM, GRID, JOINT, OWN, PRESETS, SCALES, TOKENS, TOWARD, TWO, VIEWS, Settings
+from explorer.tabs.text_to_image.settings import (
+    DREAM,
+    GRID,
+    JOINT,
+    OWN,
+    PRESETS,
+    SCALES,
+    TOKENS,
+    TOWARD,
+    TWO,
+    VIEWS,
+    Settings,
+)
 
 
 @dataclass(frozen=True)

@@ -574,7 +574,7 @@ def test_a_dream_shows_moves_0_10_and_50(model):
     values, shown, way = view.numbers["values"], piece(view, "pictures"), piece(view, "moved")
     assert view.check.ok and len(values) == 51 and values == sorted(values) and values[-1] > 5 * values[0]
     assert [one.title for one in shown] == ["0 moves", "10 moves", "50 moves"]
-    assert len(way.labels) <= dream.FRAMES and way.labels[-1].startswith("move 50: the mean square of layer 1")
+    assert len(way.labels) <= dream.FRAMES and way.labels[-1].startswith("move 50: the mean square of layer 1 is ")
     np.testing.assert_allclose(shown[-1].pixels.mean((0, 1)), (np.array(view.numbers["mean"]) + 1) / 2, atol=1e-6)
     np.testing.assert_allclose(way.frames[0, 0], 2 * shown[0].pixels - 1, atol=1e-6)
     assert f"**{values[-1] / values[0]:.3g} times** as strongly" in view.notice

@@ -30,9 +30,9 @@ from explorer.tabs.text_to_image import change
 from explorer.tabs.text_to_image.clip import MODEL
 from explorer.tabs.text_to_image.settings import DREAM, NAMED, OWN, Settings, imports, opens, places, screen
 
-SIDE, JITTER = 192, 8  # pixels of a picture for a layer, which has no size of its own, and how far it is rolled
+SIDE, JITTER = 256, 8  # pixels of a picture for a layer, which has no size of its own, and how far it is rolled
 SMALL = 64, 2  # the same for a name: the judge was trained on 64 x 64 pixels, and its probabilities are of such
-FRAMES = 24  # of a way, at the most
+FRAMES = 18  # of a way, at the most
 
 
 @cache
@@ -86,7 +86,7 @@ def dreaming(s: Settings) -> Iterator[View | None]:
     begun: list[Iterate] = []  # the first two
     frames: dict[int, np.ndarray] = {}
     sent, pace, last = 0, Pace(), x
-    dice = torch.Generator().manual_seed(s.seed)
+    dice = torch.Generator().manual_seed(0)
     for iterate in dream(objective(grows), x, moves=s.moves, jitter=jitter, generator=dice):
         done, last = len(values), iterate.picture
         values.append(math.exp(iterate.objective) if isinstance(grows, str) else iterate.objective)
@@ -117,26 +117,27 @@ def dreaming(s: Settings) -> Iterator[View | None]:
         progress=Progress(1, 1, f"{counted(s.moves, 'move')} in {time.perf_counter() - started:.1f} s on the CPU"),
         moved=way(frames, values, grows),
         pictures=[
-            Picture((frames[i] + 1) / 2, counted(i, "move"), f"{said(grows)}: {sensible(values[i])}") for i in beside
+            Picture((frames[i] + 1) / 2, counted(i, "move"), f"{said(grows, short=True)} {sensible(values[i])}")
+            for i in beside
         ],
         plot=named(
             f"{said(grows)[0].upper()}{said(grows)[1:]} at every move",
-            figures.dream(values, said(grows, short=True), share=isinstance(grows, str)),
+            figures.dream(values, said(grows).removeprefix("the "), share=isinstance(grows, str)),
         ),
     )
 
 
 def way(frames: dict[int, np.ndarray], values: list[float], grows: int | str, start: int = 0) -> Trajectory:
     """The frames from number ``start`` on."""
-    labels = tuple(f"move {i}: {said(grows)} {sensible(values[i])}" for i in list(frames)[start:])
+    labels = tuple(f"move {i}: {said(grows)} is {sensible(values[i])}" for i in list(frames)[start:])
     pixels = np.stack(list(frames.values())[start:])[:, None]
     return Trajectory(pixels, ("the picture, moved",), labels, at=len(frames) - 1, start=start)
 
 
 def said(grows: int | str, *, short: bool = False) -> str:
     if isinstance(grows, str):
-        return "its probability" if short else f"the probability of “{grows}”"
-    return "mean square of its answers" if short else f"the mean square of layer {grows}"
+        return "probability" if short else f"the probability of “{grows}”"
+    return "mean square" if short else f"the mean square of layer {grows}"
 
 
 def formula(s: Settings, n: dict[str, Any] | None = None) -> str:
@@ -201,7 +202,7 @@ print("last_guess =", repr(last))"""
 {start}
 x = image.cpu().clamp(-1, 1){resized}
 judge, _ = weights.load_classifier(weights.resolve({MODEL!r}) / "classifier")
-generator = torch.Generator().manual_seed({s.seed})
+generator = torch.Generator().manual_seed(0)
 way = list(dream({made}(judge, {grows!r}), x, moves={s.moves}, jitter={jitter}, generator=generator))
 
 print("values =", {values})
@@ -212,7 +213,7 @@ print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist()){guesses * cal
 IDEAS = {
     DREAM: Idea(
         places("progress", "pictures", "moved", "plot"),
-        ("start", "start_prompt", "start_seed", "grows", "prompt", "moves", "seed", "model"),
+        ("start", "start_prompt", "start_seed", "grows", "prompt", "moves", "model"),
         code,
         walk=dreaming,
         waiting=formula,
