@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -24,8 +24,9 @@ from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.components.prose import Prose
+from explorer.components.views import Views
 from explorer.formulas import sensible
-from explorer.settings import labelled, parse, readable, signature, specs, to_query, widgets
+from explorer.settings import alternatives, parse, readable, signature, to_query, widgets
 
 # Bold, code and lines alone: a notice may hold a visitor's words, and those may hold a picture from elsewhere.
 MARKDOWN = MarkdownIt("zero", {"breaks": True}).enable(["newline", "emphasis", "backticks"])
@@ -150,23 +151,31 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
         try:
             screen = screen_of(settings)
         except ValueError as error:  # nothing stands yet that could stay
-            settings, screen, which = nearest(settings)
-            said.append(f"{error}; {which} taken")
+            settings, screen, what = nearest(settings)
+            said.append(f"{error}; {what}")
         return [*values_of(settings), *screen[:-1], errors.message(ValueError("; ".join(said)))]
 
     def nearest(settings: Any) -> tuple[Any, list[Any], str]:
-        """Of settings that are refused together: all but one, if that will do, with its screen and what was taken."""
-        for name, spec in reversed(specs(cls).items()):  # the view is the first field
-            tried = replace(settings, **{name: spec.default})
-            if tried != settings:
-                with suppress(ValueError):
-                    return tried, screen_of(tried), f"the default of {labelled(spec)} was"
-        return cls(), screen_of(cls()), "the defaults were"
+        """Of settings that are refused together: all but one, if that will do, with its screen and what is said."""
+        for tried, what in alternatives(settings):
+            with suppress(ValueError):
+                return tried, screen_of(tried), what
+        return cls(), screen_of(cls()), "the defaults were taken"
 
-    def run(*values: Any, known: bool = False) -> Iterator[list[Any]]:
+    def viewed(*values: Any) -> list[Any]:
+        """Another view. Where it is refused what is shown stays, but for the controls that can mend it."""
+        screen = moved(*values)
+        if screen[-1] and isinstance(stage[-1], Views):
+            with suppress(ValueError):
+                at = len(stage) - 1
+                screen[at] = nearest(settings_from(values))[1][at]
+        return screen
+
+    def run(*values: Any, known: bool = False, told: str = "") -> Iterator[list[Any]]:
         """The screens of a run; with ``known``, the last one alone if these settings have just been run.
 
         Address, preset and program are told by the move that chose the settings; a run that ends late has no say in it.
+        told: what was said of them, to be said before what is refused in the run.
         """
         nothing = [gr.skip()] * len(ran)
         try:
@@ -182,10 +191,13 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                 said = gr.skip()  # once, so that a late step wipes no "Stopped" away
             yield nothing  # what comes last is sent twice: as a step, and as the end
         except ValueError as error:
-            yield [*nothing[:-1], errors.message(error)]
+            yield [*nothing[:-1], errors.message(ValueError("; ".join(filter(None, (told, str(error))))))]
 
     def rerun(*values: Any) -> Iterator[list[Any]]:
         yield from run(*values, known=True)
+
+    def reopened(*values: Any) -> Iterator[list[Any]]:
+        yield from run(*values[:-1], known=True, told=html.unescape(values[-1] or ""))
 
     heavy = heavily(module)
     run = runs.lent(module, run, tuple(fields))
@@ -217,12 +229,15 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
 
     by_preset = chips.input(chosen, [chips], [*inputs, *shown], js=live.setting, **LIGHT)
     by_address = address.input(opened, [address], [*inputs, *shown], js=opens, **LIGHT)
-    by_first = inputs[0].input(moved, inputs, shown, js=live.chosen, **LIGHT)
+    by_first = inputs[0].input(viewed, inputs, shown, js=live.chosen, **LIGHT)
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     by_preset.then(None, inputs, js=live.set, **quiet)
     by_address.then(None, inputs, js=live.put, **quiet)
     by_first.then(None, None, js=live.answered, **quiet)
-    running += [by_preset.success(rerun, inputs, ran, **queued), by_address.success(rerun, inputs, ran, **queued)]
+    running += [
+        by_preset.success(rerun, inputs, ran, **queued),
+        by_address.success(reopened, [*inputs, message], ran, **queued),
+    ]
     running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
     for one in endings:
         one.cancels = [run["id"] for run in running]

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -196,6 +196,29 @@ def readable(cls: type[T], params: Mapping[str, str]) -> tuple[T, list[str]]:
             except ValueError as error:
                 wrong.append(str(error))
     return cls(**values), wrong
+
+
+def alternatives(settings: Any) -> Iterator[tuple[Any, str]]:
+    """Of settings that are refused together, those that differ in one field, and what is then to be said of it.
+
+    What is at its default, as an address leaves it out, gives way first: to what is said of another field (t to T), or
+    to the default of that (of two axes that are the same), the nearest first. Then what is said, to its default. Of
+    each the last field comes first; the first field, the view, gives way to nothing but its default, at the very end.
+    """
+    known = list(reversed(specs(type(settings)).values()))
+    given = [spec for spec in known if getattr(settings, spec.name) != spec.default]
+    for spec in known[:-1]:
+        if spec in given or spec.kind not in ("number", "choice"):
+            continue
+        others = [one for one in given if one.kind == spec.kind]
+        values = [value for one in others for value in (getattr(settings, one.name), one.default)]
+        for value in sorted(values, key=lambda value: abs(value - spec.default) if spec.kind == "number" else 0):
+            with suppress(ValueError):
+                changed = {spec.name: _validate(spec, value, spec.name)}
+                yield dataclasses.replace(settings, **changed), f"{labelled(spec)} became {_write(spec, value)}"
+    for spec in given:
+        taken = dataclasses.replace(settings, **{spec.name: spec.default})
+        yield taken, f"the default of {labelled(spec)} was taken"
 
 
 def is_own(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import types
 from dataclasses import asdict
 
@@ -540,12 +541,26 @@ def test_a_save_that_fails_half_way_leaves_the_old_folder(folder, monkeypatch, b
     assert weights.load(folder)[1].name == "tiny"
 
 
+def test_json_that_cannot_be_written_whole_leaves_the_old_file(tmp_path):
+    """The system itself lets no file grow beyond 100 bytes, as a full disk would."""
+    file, limits = tmp_path / "card.json", resource.getrlimit(resource.RLIMIT_FSIZE)
+    weights.write_json(file, {"name": "old"})
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            weights.write_json(file, {"name": "new" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert json.loads(file.read_text()) == {"name": "old"} and list(tmp_path.iterdir()) == [file]
+
+
 def test_a_swap_that_fails_half_way_leaves_a_loadable_folder(folder, monkeypatch):
     """The new folder cannot be moved in: the old one has to be back in its place."""
     before, move, calls = contents(folder), os.replace, []
 
     def second_fails(a, b):
-        calls.append((a, b))
+        if a.is_dir():
+            calls.append((a, b))
         if len(calls) == 2:
             raise OSError("interrupted")
         move(a, b)

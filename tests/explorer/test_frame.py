@@ -30,8 +30,9 @@ from explorer.components.live import Live
 from explorer.components.live_plot import LivePlot
 from explorer.components.player import Player, Trajectory
 from explorer.components.points import Cloud, Points
+from explorer.components.views import Showing, Views
 from explorer.formulas import counted, percent, sensible, tex
-from explorer.settings import number, text
+from explorer.settings import choice, number, text
 
 
 def decoded(data: str, dtype: str, shape) -> np.ndarray:
@@ -269,6 +270,85 @@ def test_of_settings_refused_together_one_gives_way_if_that_will_do(small_tab):
     assert values[:3] == [6, "a b", 0] and values[-1] == "too heavy; the default of “Other k” was taken"
     values = fns["opened"].fn("tab=small&n=6&w=x&k=1")
     assert values[:3] == [4, "a b", 0] and values[-1] == "too heavy; the defaults were taken"
+
+
+def test_what_an_address_does_not_say_gives_way_first(small_tab):
+    """To what it says (t to T), the nearest first, or to the other of two that must differ."""
+
+    @dataclass(frozen=True)
+    class Two(Settings):
+        seed: int = number(0, low=0, high=99, label="Seed", key="s")
+        t: int = number(25, low=0, high=100, label="Time t", key="t")
+        T: int = number(100, low=1, high=100, label="Steps T", key="T")
+        x: str = choice("a", options=("a", "b", "c"), label="Across", key="x")
+        y: str = choice("b", options=("a", "b", "c"), label="Down", key="y")
+
+    def update(settings):
+        if settings.t > settings.T or settings.x == settings.y:
+            raise ValueError("no")
+        return frame.View((go.Figure(),), "", None, "", {})
+
+    vars(small_tab).update(Settings=Two, PRESETS={"usual": Two()}, update=update)
+    _, fns = built(small_tab)
+    for query, wanted, said in (
+        ("T=10&s=3", {"T": 10, "t": 10, "seed": 3}, "no; “Time t” became 10"),
+        ("T=30&s=3", {"T": 30, "seed": 3}, ""),
+        ("x=b", {"x": "b", "y": "a"}, "no; “Down” became a"),
+        ("y=a", {"y": "a", "x": "b"}, "no; “Across” became b"),
+        ("t=50&T=10", {"t": 50}, "no; the default of “Steps T” was taken"),
+        ("T=10&x=b", {}, "no; the defaults were taken"),
+        ("T=10&n=elephant", {"T": 10, "t": 10}, "its default was taken; no; “Time t” became 10"),
+    ):
+        values = fns["opened"].fn(f"tab=small&{query}")
+        assert values[:7] == frame.values_of(Two(**wanted)), query
+        assert values[-1].endswith(said) and bool(said) == bool(values[-1])
+
+
+@pytest.fixture
+def views_tab(small_tab):
+    """A tab of two views; the one that takes long reads n, and refuses 7 at once and 8 in its run."""
+
+    @dataclass(frozen=True)
+    class Seen:
+        view: str = choice("quick", options=("quick", "long"), label="Show", key="v")
+        n: int = number(4, low=1, high=9, label="Number n", key="n")
+        word: str = text("a b", label="Word", key="w")
+
+    def update(settings):
+        if settings.view == "long" and settings.n == 7:
+            raise ValueError("not 7")
+        hidden = ("word",) if settings.view == "long" else ("word", "n")
+        return frame.View((go.Figure(), Showing((0,), hidden)), f"{settings}", None, "", {})
+
+    def stream(settings):
+        if settings.view == "long":
+            if settings.n == 8:
+                raise ValueError("not 8 < 9")
+            yield update(settings)
+
+    vars(small_tab).update(Settings=Seen, PRESETS={"usual": Seen()}, update=update, stream=stream)
+    vars(small_tab).update(endpoint=frame.endpoint(small_tab))
+    with gr.Blocks() as demo, gr.Tabs():
+        frame.tab(small_tab, stage=[LivePlot("plot"), Views("small", Showing((0,)))])
+    return {fn.name: fn for fn in demo.fns.values()}
+
+
+def test_a_view_that_is_refused_shows_the_controls_that_can_mend_it(views_tab):
+    viewed = views_tab["viewed"].fn
+    refused = viewed("long", 7, "a b")
+    assert refused[1] == Showing((0,), ("word",)) and refused[-1] == "not 7"
+    assert all(value == gr.skip() for i, value in enumerate(refused[:-1]) if i != 1)
+    assert viewed("long", 6, "a b")[1] == Showing((0,), ("word",))
+    wrong = viewed("no such", 7, "a b")
+    assert all(value == gr.skip() for value in wrong[:-1]) and "got &#x27;no such&#x27;" in wrong[-1]
+
+
+def test_what_was_said_of_an_address_stays_beside_what_its_run_is_refused_for(views_tab):
+    *values, told = views_tab["opened"].fn("tab=small&v=long&n=8&w=" + "x" * 301)
+    assert told == "“Word” may have at most 300 characters, got 301; its default was taken"
+    for before, said in ((told, f"{told}; "), (None, ""), ("<img src=x>&amp;", "&lt;img src=x&gt;&amp;; ")):
+        *_, last = views_tab["reopened"].fn(*values[:3], before)
+        assert last[-1] == f"{said}not 8 &lt; 9" and all(value == gr.skip() for value in last[:-1])
 
 
 def test_endpoint_has_the_settings_as_its_signature(small_tab):

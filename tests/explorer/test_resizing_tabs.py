@@ -444,7 +444,7 @@ def test_files_that_cannot_be_read_say_why(tab, data, message):
 def test_the_framed_answer_is_the_one_that_is_said_to_be_so(chosen):
     view = deconvolution.update(chosen)
     [framed] = [one.title for one in view.stage[0] if one.marked]
-    assert view.notice.startswith(f"**{framed}** (framed) comes closest")
+    assert view.notice.startswith(f"**{framed}** (in the blue frame) comes closest")
 
 
 DOCTYPE = b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "svg11.dtd" [ <!ENTITY a "b"> ]>'

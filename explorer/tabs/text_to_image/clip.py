@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from explorer.figures.style import thinned
 from explorer.formulas import counted, tex
 from explorer.frame import View
 from explorer.ideas import Idea
-from explorer.runs import Pace
+from explorer.runs import BETWEEN, Pace
 from explorer.tabs.text_to_image.settings import (
     CODES,
     JOINT,
@@ -57,6 +58,8 @@ THINGS = (
 FEW_STEPS = 10  # a picture of the collection
 NEAREST = 8  # pictures shown
 COLLECTIONS: dict[int, dict[str, Tensor]] = {}  # seed -> thing -> picture (1, 3, H, W), of the last few seeds
+DRAWING: set[tuple[int, str]] = set()  # what of them is drawn just now, for whichever visitor
+CLAIMING = Lock()
 WORD = re.compile(r"[\w’'-]+")
 
 
@@ -162,8 +165,10 @@ def joint(s: Settings) -> Iterator[View | None]:
 
 
 def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
+    """Raises: ValueError as `split`."""
     alike = r"\cos(w_i,p_j)=\frac{w_i\cdot p_j}{\|w_i\|\,\|p_j\|}"
     share = r"p(j\mid i)=\frac{e^{\tau\cos(w_i,p_j)}}{\sum_k e^{\tau\cos(w_i,p_k)}}"
+    split(s)
     if n is None:
         return f"$${alike}$$\n\n$${share}$$"
     first = rf"\cos(w_1,p_1)={tex(n['cosines'][0][0], 3)}"
@@ -230,15 +235,25 @@ def alone(model: "TextToImage", query: str) -> list[str]:
     return [] if words == [query.lower()] else words[:5]
 
 
-def collection(model: "TextToImage", s: Settings) -> Generator[View | None, None, Tensor]:
-    """The pictures (36, 3, H, W) that are searched; those not drawn yet from this seed are drawn first, and kept."""
-    pace, have = Pace(), COLLECTIONS.pop(s.seed, {})
-    COLLECTIONS[s.seed] = have  # the latest last
-    while len(COLLECTIONS) > 4:
-        COLLECTIONS.pop(next(iter(COLLECTIONS)), None)
-    kept = len(have)
-    for i, thing in enumerate(THINGS):
-        if thing in have:
+def collection(model: "TextToImage", s: Settings) -> Generator[View | None, None, tuple[Tensor, int]]:
+    """The pictures (36, 3, H, W) that are searched, and how many of them were drawn here.
+
+    Those not drawn yet from this seed are drawn first, each for one of the visitors who ask for it, and kept.
+    """
+    with CLAIMING:
+        have = COLLECTIONS.pop(s.seed, {})
+        COLLECTIONS[s.seed] = have  # the latest last
+        while len(COLLECTIONS) > 4:
+            COLLECTIONS.pop(next(iter(COLLECTIONS)))
+    pace, kept, new = Pace(), len(have), 0
+    while (i := len(have)) < len(THINGS):
+        with CLAIMING:
+            thing = next((one for one in THINGS if one not in have and (s.seed, one) not in DRAWING), None)
+            if thing:
+                DRAWING.add((s.seed, thing))
+        if not thing:  # the last ones are drawn for others, who may still be stopped
+            time.sleep(BETWEEN)
+            yield None
             continue
         left = pace.left(i - kept, len(THINGS) - kept) if i > kept else None
         wait = screen(
@@ -249,15 +264,19 @@ def collection(model: "TextToImage", s: Settings) -> Generator[View | None, None
             progress=Progress(i, len(THINGS), f"picture {i + 1} of {len(THINGS)}: {thing}", left),
             pictures=[Picture(unit(x[0]), name) for name, x in list(have.items())[-NEAREST:]],
         )
-        have[thing] = yield from drawn(model, thing, s.seed, wait, FEW_STEPS)
-    return torch.cat([have[thing] for thing in THINGS])
+        try:
+            have[thing] = yield from drawn(model, thing, s.seed, wait, FEW_STEPS)
+        finally:
+            DRAWING.discard((s.seed, thing))
+        new += 1
+    return torch.cat([have[thing] for thing in THINGS]), new
 
 
 def search(s: Settings) -> Iterator[View | None]:
     """A collection of pictures, the nearest to a sentence first, and how near they are to each of its words."""
     model = yield from read(embedded(s), search_formula(s))
-    began, new = time.perf_counter(), len(THINGS) - len(COLLECTIONS.get(s.seed, {}))
-    x = yield from collection(model, s)
+    began = time.perf_counter()
+    x, new = yield from collection(model, s)
     clip, words = towers(), alone(model, s.prompt)
     asked = [s.prompt, *words]
     with torch.no_grad():
@@ -275,7 +294,12 @@ def search(s: Settings) -> Iterator[View | None]:
     best = set(cosines[1:].argmax(1).tolist())  # what a word alone finds is shown, too
     first = best | set([i for i in order if i not in best][: NEAREST - len(best)])
     shown = [(place, i) for place, i in enumerate(order, start=1) if i in first]
-    columns = [i for _, i in shown]
+    rows = [i for _, i in shown]
+    likeness = figures.likeness(  # the words side by side: they are fewer
+        cosines[:, rows].T.numpy(), [THINGS[i] for i in rows], tuple(map(shorter, asked)), x="words", y="picture of"
+    )
+    if len(asked) > 4:  # plotly makes the numbers smaller than that for the cells of a phone
+        likeness.data[0]["textfont"]["size"] = 12
     did = f"{counted(new, 'picture')} drawn, {len(THINGS)} searched" if new else f"{len(THINGS)} pictures searched"
     yield screen(
         search_formula(s, numbers),
@@ -283,17 +307,11 @@ def search(s: Settings) -> Iterator[View | None]:
         unheard(model, [s.prompt], asked=False) + search_notice(numbers),
         numbers,
         progress=ended(embedded(s), model, did, time.perf_counter() - began),
-        plot=named(
-            "Likeness of pictures and words",
-            figures.likeness(
-                cosines[:, columns].numpy(), tuple(map(shorter, asked)), [THINGS[i] for i in columns],
-                x="picture of", y="words",
-            ),
-        ),
+        plot=named("Likeness of pictures and words", likeness),
         pictures=[
             Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}") for place, i in shown
         ],
-    )  # fmt: skip
+    )
 
 
 def search_formula(s: Settings, n: dict[str, Any] | None = None) -> str:

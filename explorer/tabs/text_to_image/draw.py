@@ -71,7 +71,6 @@ class Drawing:
 
 def stream(settings: Settings) -> Iterator[View | None]:
     """A View for the loading, one a step (or None, if they come too fast to see), one for the finished picture."""
-    follow(settings)
     began = time.perf_counter()
     drawer = yield from read(settings, formula(settings))
     pace = Pace()
@@ -193,6 +192,8 @@ def finish(
 
 
 def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) -> str:
+    """Raises: ValueError as `follow`."""
+    follow(settings)
     s = sensible(settings.guidance)
     other = without(settings)
     guidance = (

@@ -204,6 +204,7 @@ def measured(s: Settings, model: "TextToImage", made: list[Square], across: tupl
 
 
 def formula(s: Settings) -> str:
+    """Raises: ValueError as `squares`."""
     if "seed" in (s.x, s.y):
         noise = r"x_T\sim\mathcal N(0,\mathbf I)\text{, another for each seed}"
     else:
@@ -215,10 +216,7 @@ def formula(s: Settings) -> str:
 
 def style_line_of(s: Settings) -> str:
     """`style_line` where a picture of the grid presses a style."""
-    try:
-        some = next((cell for row in squares(s) for cell in row if pressing(cell)), None)
-    except ValueError:  # said by `stream`
-        return ""
+    some = next((cell for row in squares(s) for cell in row if pressing(cell)), None)
     if some is None:
         return ""
     return style_line(some, r"\max(w,0)", k=r"k\text{ as the headings say}" if "style" in (s.x, s.y) else "")

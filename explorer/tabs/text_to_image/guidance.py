@@ -320,8 +320,6 @@ def courses(s: Settings, T: int) -> dict[str, Callable[[int], float]]:
 
 def over_time(s: Settings) -> Iterator[View | None]:
     """Four runs from one noise, each with its own course of the scale."""
-    if s.until > s.since:
-        raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
     model = yield from read(s, over_formula(s))
     T, dtype, network = model.schedule.T, model.unet.conv_in.weight.dtype, apart(model, s)
     drawn: dict[str, torch.Tensor] = {}
@@ -402,6 +400,9 @@ def coursed(
 
 
 def over_formula(s: Settings) -> str:
+    """Raises: ValueError if the interval runs up in t."""
+    if s.until > s.since:
+        raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
     scale, excess = f"{s.guidance:g}", f"{'-' if s.guidance < 1 else '+'}{abs(2 * (s.guidance - 1)):g}"
     other = rf"\hat{without(s)}"
     return (
