@@ -218,7 +218,7 @@ def play(s: Settings) -> View:
         ("picture", "size", "grey", "t"),
         formula=formula(t, numbers),
         check=frame.weakest(*found),
-        notice=play_notice(s, numbers),
+        notice=play_notice(s, numbers, float(x0.var(correction=0))),
         numbers=numbers,
     )
 
@@ -268,7 +268,7 @@ def formula(t: int, numbers: dict) -> str:
     return "\n\n".join(f"$${line}$$" for line in (step, product, jump))
 
 
-def play_notice(s: Settings, numbers: dict) -> str:
+def play_notice(s: Settings, numbers: dict, variance: float) -> str:
     t, T, left = s.t, s.T, numbers["signal_at_T"]
     if t == 0:
         return "At t = 0 nothing has happened yet: both histograms are the picture's own.\nRaise t, or press play."
@@ -282,8 +282,10 @@ def play_notice(s: Settings, numbers: dict) -> str:
             f"**Too few steps:** at T = {T} this schedule still leaves **{100 * left:.0f} %** of the picture's "
             f"amplitude at the end, so a sampler must not start from pure noise here.\n{step}"
         )
+    a = numbers["alpha_bar"]
     return (
-        f"After {t} of {T} steps **{percent(numbers['alpha_bar'])}** of the variance is the picture's. The two "
+        f"After {t} of {T} steps **{percent(a)}** of the variance is the picture's, if its own is 1; that of these "
+        f"pixels is {variance:.3g}, so here it is **{percent(a * variance / (a * variance + 1 - a))}**. The two "
         f"noisy pictures differ, for their noise does, but both are draws of one distribution: see “{PROOF}”.\n{step}"
     )
 
@@ -387,9 +389,15 @@ def strip(s: Settings) -> View:
         )
     }
     half = schedule.half or s.T
-    when = f"From **t = {half}** of {s.T} on more of the variance is noise than picture; the formula has"
+    when = (
+        f"From **t = {half}** of {s.T} on more of the variance is noise than picture, if the picture's own is 1; the "
+        "formula has"
+    )
     if schedule.half is None:
-        when = "At **no time** is more of the variance noise than picture; the formula is of the last, t = T, and has"
+        when = (
+            "At **no time** is more of the variance noise than picture, if the picture's own is 1; the formula is of "
+            "the last, t = T, and has"
+        )
     shown = [
         [Picture(pixels(made[t]), f"t = {t}", signal_left(schedule, t)) for t in times] for times in strips.values()
     ]
@@ -549,8 +557,8 @@ def particles(s: Settings) -> View:
             f"{PARTICLES:,} particles, each pushed {'once' if t == 1 else f'{t} times'}. Inside the lines lie 20, 50, "
             "80 and 95 % of them, were there endlessly many; three particles leave a trail.\n"
             f"Entropy **{numbers['entropy']:.3f}** nats, on its way to {numbers['entropy_of_pure_noise']:.3f}: what is "
-            "known about where a particle began is lost step by step, and cannot be had back without knowing the "
-            "density."
+            "known about where a particle began is lost step by step. Going back needs the density, and brings back "
+            "the distribution, not where each one began."
         ),
         numbers=numbers,
     )

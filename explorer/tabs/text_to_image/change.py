@@ -329,7 +329,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
     if numbers["walked"] == 0:
         return (
             f"No step is walked ({numbers['steps']} × {sensible(s.strength)} is below 1): this is the picture "
-            f"through the VAE and back, **{trip}**.\nNo image-to-image result can be nearer to its start than that."
+            f"through the VAE and back, **{trip}**.\nImage to image hardly ever comes nearer to its start than that."
         )
     first = (
         f"**{numbers['walked']}** of {numbers['steps']} steps are walked, from t = {numbers['times'][0]}, where "

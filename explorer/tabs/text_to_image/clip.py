@@ -167,7 +167,7 @@ def joint(s: Settings) -> Iterator[View | None]:
 def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     """Raises: ValueError as `split`."""
     alike = r"\cos(w_i,p_j)=\frac{w_i\cdot p_j}{\|w_i\|\,\|p_j\|}"
-    share = r"p(j\mid i)=\frac{e^{\tau\cos(w_i,p_j)}}{\sum_k e^{\tau\cos(w_i,p_k)}}"
+    share = r"p(j\mid i)=\frac{e^{\cos(w_i,p_j)/\tau}}{\sum_k e^{\cos(w_i,p_k)/\tau}}"
     split(s)
     if n is None:
         return f"$${alike}$$\n\n$${share}$$"
@@ -175,7 +175,7 @@ def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     return (
         rf"$${alike}\qquad {first}$$"
         "\n\n"
-        rf"$${share}\qquad \tau={tex(n['scale'], 3)},\quad p(1\mid 1)={tex(n['share_of_pictures'][0][0], 3)}$$"
+        rf"$${share}\qquad 1/\tau={tex(n['scale'], 3)},\quad p(1\mid 1)={tex(n['share_of_pictures'][0][0], 3)}$$"
     )
 
 
@@ -185,7 +185,7 @@ def joint_notice(n: dict[str, Any]) -> str:
     i, j = np.unravel_index(apart.argmax(), apart.shape)
     said = n["sentences"]
     return (
-        f"**{n['find_their_own']} of {len(said)}**: so many sentences are nearest to the picture drawn of them. Of "
+        f"**{n['find_their_own']} of {len(said)}** sentences are nearest to the picture that was drawn of them. Of "
         f"what does not belong together, “{said[i]}” and the picture of “{said[j]}” are the most alike: "
         f"{apart[i, j]:.2f}.\n"
         "Two towers read them, one words and one pixels, and were trained to point the same way for a picture and its "

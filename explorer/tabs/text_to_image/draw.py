@@ -288,7 +288,11 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
         return "At scale **1** the words are read but not pressed: likely pictures, not always the ones you asked for."
     scale, more = f"{settings.guidance:g}", pressed(settings)
     style = f"; **{more:g}** times what its style alone says is added" if more else ""
-    return f"At scale **{scale}** each step goes {scale} times as far as the words alone would have it{style}."
+    base = "of the negative prompt" if away else "without words"
+    return (
+        f"At scale **{scale}** each guess lies {scale} times as far from the one {base} as the prompt alone would take "
+        f"it{style}."
+    )
 
 
 def code(settings: Settings) -> str:
