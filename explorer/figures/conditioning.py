@@ -35,13 +35,13 @@ def likeness(
         ygap=int(n <= 24),
         **({"text": written, "texttemplate": "%{text}", "textfont": {"color": "#111"}} if n <= 10 else {}),
     )
-    every = max(1, -(-n // 24))
 
-    def ticks(said: Sequence[str]) -> dict[str, list[Any]]:
+    def ticks(said: Sequence[str], most: int) -> dict[str, list[Any]]:
+        every = max(1, -(-len(said) // most))
         return {"tickvals": list(range(0, len(said), every)), "ticktext": [short(name) for name in said[::every]]}
 
-    fig.update_xaxes(**ticks(columns), tickangle=-40)
-    fig.update_yaxes(**ticks(names), autorange="reversed")
+    fig.update_xaxes(**ticks(columns, 24), tickangle=-40)
+    fig.update_yaxes(**ticks(names, 12), autorange="reversed")
     return fig
 
 

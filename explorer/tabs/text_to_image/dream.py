@@ -146,12 +146,12 @@ def formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     else:
         layer = s.grows.split()[-1]
         grown = name = rf"\operatorname{{mean}}\!\big(a_{{{layer}}}(x)^2\big)"
-    moved = r"x\leftarrow\operatorname{clip}\!\Big(x+0.02\,\frac{g}{\operatorname{mean}|g|}\Big)"
-    one = rf"{moved},\qquad g=\nabla_x\,{grown}"
+    one = r"$$x\leftarrow\operatorname{clip}\!\Big(x+0.02\,\frac{g}{\operatorname{mean}|g|}\Big)$$"
+    two = rf"g=\nabla_x\,{grown}"
     if n is None:
-        return f"$${one}$$"
+        return f"{one}\n\n$${two}$$"
     first, last = (tex(n["values"][i], 3) for i in (0, -1))
-    return f"$${one}$$\n\n$${name}:\\;{first}\\to{last}$$"
+    return f"{one}\n\n$${two},\\qquad {name}:\\;{first}\\to{last}$$"
 
 
 def notice(s: Settings, grows: int | str, n: dict[str, Any]) -> str:
