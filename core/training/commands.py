@@ -1,13 +1,9 @@
-"""What the commands share: flags that say what they want, and files that are there whole or not at all."""
+"""What the commands share: flags that say what they want."""
 
 import argparse
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn
-
-from core.weights import replacing
-
-__all__ = ["Parser", "bounded", "replacing"]
 
 LAST = 2**63 - 1  # what torch takes for a seed
 

@@ -22,7 +22,7 @@ from core.pipeline import ClassToImage, TextToImage, start_noise
 from core.samplers import named_sampler
 from core.style import style_of
 from core.training.batches import STYLES
-from core.training.commands import Parser, bounded, replacing
+from core.training.commands import Parser, bounded
 from core.training.recipes import RECIPES
 from core.training.runs import Run, held_out, prepare_run, tile, write_picture
 
@@ -405,5 +405,4 @@ def main(argv: list[str]) -> None:
     print(json.dumps(measured, indent=2))
     write_picture(folder / "sheet.png", picture)
     card = weights.read_model_card(folder)
-    with replacing(folder / "card.json") as file:
-        weights.write_json(file, asdict(replace(card, name=options.model, measured=measured, files={})))
+    weights.write_json(folder / "card.json", asdict(replace(card, name=options.model, measured=measured, files={})))

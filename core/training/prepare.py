@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from core import datasets, weights
 from core.training import batches
-from core.training.commands import Parser, bounded, replacing
+from core.training.commands import Parser, bounded
 from core.training.loop import bf16_units
 
 SHEET = ("red apple", "cat face", "rocket", "pizza", "blue heart", "red apple, on a blue background", "house", "fish")
@@ -132,7 +132,7 @@ def prepare(data: str | None, model: Path, out: Path, *, variants: int, captions
         torch.cat(ids),
         offset,
     )
-    with replacing(out / "vae") as folder, replacing(out / "prepared.safetensors") as file:
+    with weights.replacing(out / "vae") as folder, weights.replacing(out / "prepared.safetensors") as file:
         shutil.copytree(model / "vae", folder)
         save_file(vars(prepared), file)
     size = (out / "prepared.safetensors").stat().st_size / 2**20

@@ -19,7 +19,6 @@ from core.samplers import SAMPLERS
 from core.schedule import NoiseSchedule
 from core.scheduler import noise_schedule
 from core.training import batches, prepare
-from core.training.commands import replacing
 from core.training.loop import Denoising
 from core.training.objectives import Classification, Contrast, Reconstruction
 from core.training.recipes import CLIPConfig, Recipe
@@ -355,8 +354,7 @@ def save_denoiser(out: Path, recipe: Recipe, network: nn.Module, card: Card) -> 
     weights.save(
         out / "unet", asdict(recipe.network) | {"_class_name": "UNet2DConditionModel"}, network.state_dict(), card
     )
-    with replacing(out / "scheduler" / "scheduler_config.json") as file:
-        weights.write_json(file, recipe.scheduler)
+    weights.write_json(out / "scheduler" / "scheduler_config.json", recipe.scheduler)
 
 
 def save_classifier(out: Path, recipe: Recipe, network: PictureClassifier, card: Card) -> None:
@@ -395,5 +393,5 @@ def write_picture(path: Path, picture: Tensor) -> None:
     """Write (3, H, W) in [-1, 1] as a PNG."""
     from PIL import Image  # training itself needs no Pillow
 
-    with replacing(path) as file:
+    with weights.replacing(path) as file:
         Image.fromarray(((picture.cpu().permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()).save(file)

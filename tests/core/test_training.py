@@ -35,7 +35,6 @@ from core.samplers import SAMPLERS
 from core.schedule import linear, scaled_linear
 from core.training import __main__ as command
 from core.training import batches, compose, evaluate, loop, prepare
-from core.training.commands import replacing
 from core.training.evaluate import Asked, frechet_distance, spread
 from core.training.loop import Denoising, TrainConfig, optimizers_of, schedule_lr, train
 from core.training.objectives import Contrast, Reconstruction
@@ -705,7 +704,7 @@ def test_a_file_or_a_folder_is_replaced_when_all_of_it_is_written(tmp_path, ther
         (folder / "old").write_text("old")
 
     def write(words):
-        with replacing(folder) as new, replacing(file) as one:
+        with weights.replacing(folder) as new, weights.replacing(file) as one:
             new.mkdir()
             (new / words).write_text(words)
             one.write_text(words)
