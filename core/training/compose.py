@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core import datasets, weights
+from core import datasets
 from core.denoiser import Denoiser
 from core.pipeline import TextToImage
 from core.training import batches, prepare
 from core.training.commands import Parser, bounded
 from core.training.evaluate import Asked, asking, walk
 from core.training.runs import Labels, tile, write_picture
+from core.weights import replacing
 
 STEPS = 12
 
@@ -86,7 +87,7 @@ def compose(data: str | None, model: Path, folder: Path, *, each: int, press: fl
         ids=torch.cat([prepared.ids, *ids]),
         offset=torch.cat([prepared.offset, prepared.offset[-1] + torch.cat(lengths).cumsum(0)]),
     )
-    with weights.replacing(folder / "prepared.safetensors") as file:
+    with replacing(folder / "prepared.safetensors") as file:
         save_file(vars(more), file)
     some = torch.arange(60) * len(latents) // 60
     write_picture(folder / "drawn.png", tile(pipeline.decode(latents[some]).clamp(-1, 1), 15))

@@ -1,6 +1,6 @@
 const root = element.querySelector('.player'), canvas = root.querySelector('canvas'), c = canvas.getContext('2d');
 const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-let now = null, data = null, starts = [], high = 1, curve = null, outline = null, paths = null, box = null;
+let type = 15, now = null, data = null, starts = [], high = 1, curve = null, outline = null, paths = null, box = null;
 const bar = transport(root, show), caption = root.querySelector('.transport-label');
 
 // Round places for ticks: 1, 2 or 5 times a power of ten apart, about `count` of them.
@@ -19,30 +19,30 @@ function fit() {
   const W = canvas.clientWidth, H = canvas.clientHeight;
   canvas.width = Math.round(W * devicePixelRatio);
   canvas.height = Math.round(H * devicePixelRatio);
+  type = parseFloat(css('--plot-size')) || 15;
   const board = now.rows ? Math.min(0.5 * H, Math.max(90, 20 * now.rows)) : 0;
-  box = { left: 62, right: W - 12, top: 12 + board, bottom: H - 50, board };
+  box = { left: 2 + 4 * type, right: W - 12, top: 12 + board, bottom: H - 5 - 3 * type, board };
   show(bar.step());
 }
 const X = (x) => box.left + ((x - now.x_range[0]) / (now.x_range[1] - now.x_range[0])) * (box.right - box.left);
 const Y = (y) => box.bottom - ((Math.min(y, high) - now.y_range[0]) / (high - now.y_range[0])) * (box.bottom - box.top);
 
 function axes(ink) {
-  const size = Math.min(15, parseFloat(css('--plot-size')) || 15);
   c.strokeStyle = c.fillStyle = ink;
   c.lineWidth = 1;
-  c.font = `${size}px ${css('--font')}`;
+  c.font = `${type}px ${css('--font')}`;
   c.textAlign = 'center';
   c.textBaseline = 'top';
   c.beginPath();
   c.moveTo(box.left, box.top);
   c.lineTo(box.left, box.bottom);
   c.lineTo(box.right, box.bottom);
-  for (const x of ticks(now.x_range, Math.min(9, (box.right - box.left) / 45))) {
+  for (const x of ticks(now.x_range, Math.min(9, (box.right - box.left) / (3 * type)))) {
     c.moveTo(X(x), box.bottom);
     c.lineTo(X(x), box.bottom + 4);
     c.fillText(written(x), X(x), box.bottom + 7);
   }
-  c.fillText(now.names[0], (box.left + box.right) / 2, box.bottom + 28);
+  c.fillText(now.names[0], (box.left + box.right) / 2, box.bottom + 13 + type);
   c.textAlign = 'right';
   c.textBaseline = 'middle';
   for (const y of ticks([now.y_range[0], high], Math.max(2, (box.bottom - box.top) / 60))) {
@@ -52,7 +52,7 @@ function axes(ink) {
   }
   c.stroke();
   c.save();
-  c.translate(14, (box.top + box.bottom) / 2);
+  c.translate(type - 1, (box.top + box.bottom) / 2);
   c.rotate(-Math.PI / 2);
   c.textAlign = 'center';
   c.fillText(now.names[1], 0, 0);
@@ -151,6 +151,6 @@ function load() {
   fit();
 }
 new ResizeObserver(fit).observe(canvas);
-new MutationObserver(() => show(bar.step())).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+new MutationObserver(fit).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 watch('value', load);
 load();

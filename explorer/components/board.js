@@ -22,6 +22,9 @@ function board(parent, title, [rows, cols]) {
   caption.textContent = title;
   const sheet = figure.appendChild(Object.assign(document.createElement('div'), { className: 'sheet-of-cells' }));
   const svg = make(sheet, 'svg', { viewBox: `${-EDGE} ${-EDGE} ${cols * SIDE + 2 * EDGE} ${rows * SIDE + 2 * EDGE}`, class: 'cells', role: 'img', 'aria-label': title });
+  // Type as large as the plots', in small cells as large as they have room for.
+  const type = parseFloat(getComputedStyle(parent).getPropertyValue('--plot-size'));
+  const sized = (text) => Math.min(Math.max(16, (type * SIDE) / cell), 34, 88 / text.length);
   const left = (i) => (i % cols) * SIDE, top = (i) => Math.floor(i / cols) * SIDE;
   const put = (rows * cols > MANY ? onCanvas : asElements)({ sheet, svg, rows, cols, left, top }), drawn = [];
   const [crosses, reach, edge, mark, cursor] = ['crosses', 'reach', 'mark-edge', 'mark', 'cursor'].map((name) => make(svg, 'path', { class: name }));
@@ -34,7 +37,7 @@ function board(parent, title, [rows, cols]) {
       drawn[i] = { value, bound, look, note, cell };
       const { fill, ink } = diverging(value / bound), shown = look === 'empty' ? '' : tight(brief(value));
       const small = Math.min(12.5, 80 / note.length), room = note && cell * small >= 11.5 * SIDE;
-      put(i, { look: look.trim(), fill, ink, shown, size: Math.min(16, 78 / shown.length), note: room ? note : '', small });
+      put(i, { look: look.trim(), fill, ink, shown, size: sized(shown), note: room ? note : '', small });
     },
     mark(indices) {
       const path = around(indices);

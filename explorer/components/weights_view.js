@@ -1,14 +1,15 @@
 const root = element.querySelector('.weights'), sheet = root.querySelector('.sheet'), says = root.querySelector('.weights-says');
 const [oldFigure, , newFigure] = sheet.querySelectorAll('figure'), taps = root.querySelector('.taps');
 const [oldCanvas, newCanvas] = sheet.querySelectorAll('canvas.source, canvas.target');
-const MOST = 12;  // so many weights a side are written out; more are only coloured
+const LEAST = 31;  // pixels that a weight needs to be written out; smaller ones are only coloured
 let now = null, earlier = null;  // what is shown, and what was before it: the server may have been told that it is held
-let at = [0, 0], boards = new Map();
+let at = [0, 0], boards = new Map(), side = 0;
 
 const spread = (band) => ({ taps: band.taps, first: unpack(band.first, Int16Array), values: unpack(band.values, Float32Array) });
+const counts = (w) => Math.abs(w) > 1e-12, weighing = (line) => line.filter(counts).length;
 // The first old pixel that counts for new pixel i, and the weights from there to the last one.
 function counted(band, i) {
-  const all = Array.from(band.values.subarray(i * band.taps, (i + 1) * band.taps)), used = all.map((w) => Math.abs(w) > 1e-9);
+  const all = Array.from(band.values.subarray(i * band.taps, (i + 1) * band.taps)), used = all.map(counts);
   const [first, last] = [used.indexOf(true), used.lastIndexOf(true)];
   return [band.first[i] + first, all.slice(first, last + 1)];
 }
@@ -37,7 +38,11 @@ function fit() {
   sheet.classList.toggle('narrow', narrow);
   place(oldCanvas, now.shapes[0], part);
   place(newCanvas, now.shapes[1], narrow ? wide : Math.min(580, wide - part - 36));
-  Object.assign(taps.style, { width: `${part}px`, height: `${part}px` });
+  // Where the weights can be read only in the whole width, they have it.
+  const most = Math.max(...now.weights.map((band) => band.taps));
+  side = part / most < LEAST && wide / most >= LEAST && narrow ? Math.min(wide, 48 * most + 2) : part;
+  boards = new Map();
+  Object.assign(taps.style, { width: `${side}px`, height: `${side}px` });
   show();
 }
 
@@ -64,22 +69,22 @@ function show() {
   const products = down.flatMap((a) => across.map((b) => a * b)), bound = Math.max(...products.map(Math.abs));
   board(down.length, across.length)(products, [-bound, bound], { write: weight, sizes: [17, 17] });
   const value = [0, 1, 2].map((k) => (fresh.bytes[(y * now.shapes[1][1] + x) * 3 + k] / 255).toFixed(2));
-  const less = products.filter((w) => w < 0).reduce((a, b) => a + b, 0), many = products.filter((w) => Math.abs(w) > 1e-9).length;
-  const span = (first, n) => (n > 1 ? `${first} to ${first + n - 1}` : `${first}`);
-  says.textContent = `Pixel (${y}, ${x}) is rows ${span(top, down.length)} and columns ${span(left, across.length)} of the old picture: `
+  const less = products.filter((w) => w < 0).reduce((a, b) => a + b, 0), many = weighing(down) * weighing(across);
+  const span = (what, first, n) => (n > 1 ? `${what}s ${first} to ${first + n - 1}` : `${what} ${first}`);
+  says.textContent = `Pixel (${y}, ${x}) is ${span('row', top, down.length)} and ${span('column', left, across.length)} of the old picture: `
     + `${many} weight${many > 1 ? 's that add' : ' that adds'} up to 1${less < -1e-6 ? `, ${digits(less)} of it below 0` : ''}. Red, green, blue: ${value.join(', ')}.`;
 }
 
 // Three decimals, and in small cells no 0 before the point.
 const weight = (w) => String(+w.toFixed(3)).replace('-', '−').replace(/^(−?)0\./, '$1.').replace('−0', '0');
 
-// One board for each size of patch, kept; only colours where there are too many weights to read.
+// One board for each size of patch, kept; only colours where the weights are too many to read.
 function board(H, W) {
   const size = `${H} ${W}`;
   if (!boards.has(size)) {
     const parent = document.createElement('div');
     parent.style.width = `${Math.min(100, W * 34)}%`;
-    boards.set(size, { parent, draw: Math.max(H, W) <= MOST ? cells(parent, H, W) : colours(parent, H, W) });
+    boards.set(size, { parent, draw: Math.max(H, W) * LEAST <= side ? cells(parent, H, W) : colours(parent, H, W) });
   }
   const { parent, draw } = boards.get(size);
   if (taps.firstChild !== parent) taps.replaceChildren(parent);

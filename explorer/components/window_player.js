@@ -49,7 +49,8 @@ function build(anew) {
   if (anew || made.size > 20) made = new Map();
   place.replaceChildren();
   boards = now.titles.map((title, i) => {
-    if (i) place.appendChild(Object.assign(document.createElement('span'), { className: 'sign', textContent: (now.kind === 'gather' ? ['∗', '='] : ['×', '→'])[i - 1] }));
+    const sign = (now.kind === 'gather' ? ['⋆', '='] : ['×', '→'])[i - 1];
+    if (i) place.appendChild(Object.assign(document.createElement('span'), { className: sign === '⋆' ? 'sign star' : 'sign', textContent: sign }));
     const key = [now.kind, i, title, ...sizes()[i]].join(), known = made.get(key) ?? listening(board(place, title, sizes()[i]), i);
     made.set(key, known);
     place.appendChild(known.figure);

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explorer.figures import style
-from explorer.figures.style import key
+from explorer.figures.style import Entry, key
 
 READINGS = {"eps": ("noise ε", style.NOISE), "x0": ("picture x₀", style.SIGNAL), "v": ("velocity v", style.PREDICTION)}
 MARGIN = {"l": 84, "r": 20, "t": 40, "b": 52}
@@ -22,10 +22,11 @@ def curves(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     log_x: bool = False,
+    names: Sequence[Entry] = (),
 ) -> go.Figure:
     """Curves over x with a line at ``at``.
 
-    lines: name -> (values, colour, dash). y_range: powers of ten.
+    lines: name -> (values, colour, dash). y_range: powers of ten. names: the key, if not each line's own name.
     """
     fig = style.figure(x=x_name, y=y_name, x_range=x_range, y_range=y_range, margin=MARGIN)
     for name, (values, colour, dash) in lines.items():
@@ -40,7 +41,7 @@ def curves(
         )
     if at is not None:
         fig.add_vline(x=at, line={"color": style.GREY, "width": 2, "dash": "dot"})
-    key(fig, *((name, colour) for name, (_, colour, _) in lines.items()), **MARGIN)
+    key(fig, *(names or [(name, colour, dash) for name, (_, colour, dash) in lines.items()]), **MARGIN)
     if log_x:
         fig.update_xaxes(type="log", exponentformat="power")
     fig.update_yaxes(type="log", exponentformat="power", nticks=6)
@@ -140,15 +141,10 @@ def parts(names: Sequence[str], lengths: Sequence[float]) -> go.Figure:
 
 def learning(steps: Sequence[int], losses: Sequence[float], last: int, floor: float) -> go.Figure:
     """Loss against training step, and the floor that no network can go below."""
-    shown = {
-        "loss while learning": (losses, style.NOISE, "solid"),
-        "the least possible": ([floor] * 2, style.GREY, "dash"),
-    }
+    name, least = "loss of recent batches", ("least possible", style.GREY, "dash")
     fig = curves(
-        steps, {"loss while learning": shown["loss while learning"]}, x_name="training step", y_name="loss",
-        x_range=(0, last),
+        steps, {name: (losses, style.NOISE, "solid")}, x_name="training step", y_name="loss", x_range=(0, last),
+        names=((name, style.NOISE), least),
     )  # fmt: skip
     fig.add_hline(y=floor, line={"color": style.GREY, "width": 2, "dash": "dash"})
-    fig.layout.annotations = ()
-    key(fig, *((name, colour) for name, (_, colour, _) in shown.items()), **MARGIN)
     return fig

@@ -7,9 +7,10 @@ import numpy as np
 
 from explorer.figures import style
 from explorer.figures.plot import Figure
-from explorer.figures.style import key
+from explorer.figures.style import Entry, key
 
 LOW, HIGH = 1e-9, 1e7  # what log scales show
+WIDEST = 26  # letters of a key's line: in a lecture four of these figures may share a row
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def over_time(
     y_range: tuple[float, float],
     *,
     log: bool = False,
-    names: Sequence[tuple[str, str]] = (),
+    names: Sequence[Entry] = (),
 ) -> Figure:
     """The curves with time t marked; on a log scale values outside [LOW, HIGH] are left out.
 
@@ -59,6 +60,6 @@ def over_time(
             )
     if log:
         fig.update_yaxes(type="log", exponentformat="power", nticks=5)
-    key(fig, *(names or [(("┄ " if line.dash != "solid" else "") + line.name, line.colour) for line in lines]))
+    key(fig, *(names or [(line.name, line.colour, line.dash) for line in lines]), widest=WIDEST)
     fig.update_layout(margin={"l": 78})
     return fig

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -81,17 +82,19 @@ def thinned(first: int, last: int, most: int = 250, near: int = 12) -> np.ndarra
 
 
 WIDEST = 34  # letters of a key's line: what a phone has room for
+Entry = tuple[str, str] | tuple[str, str, str]  # name, colour, and the dash where it tells two lines apart
 
 
-def key(fig: go.Figure | Figure, *entries: tuple[str, str], **margin: int) -> None:
-    """What the colours mean, (name, colour) each, above the axes, clear of every curve; in lines that fit a phone."""
+def key(fig: go.Figure | Figure, *entries: Entry, widest: int = WIDEST, **margin: int) -> None:
+    """What the colours and dashes mean, above the axes, clear of every curve; ``widest`` letters a line at most."""
     lines, letters = [[]], 0
-    for name, colour in entries:
-        letters += len(name) + 3
-        if lines[-1] and letters > WIDEST + 3:
-            lines.append([])
-            letters = len(name) + 3
-        lines[-1].append(f'<span style="color:{colour}">{name}</span>')
+    for name, colour, *dash in entries:
+        for part in wrap("┄ " * (dash not in ([], ["solid"])) + name, widest):
+            letters += len(part) + 3
+            if lines[-1] and letters > widest + 3:
+                lines.append([])
+                letters = len(part) + 3
+            lines[-1].append(f'<span style="color:{colour}">{part}</span>')
     text = "<br>".join("&nbsp;&nbsp;&nbsp;".join(line) for line in lines)
     where = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
     fig.add_annotation(text=text, showarrow=False, align="left", **where)

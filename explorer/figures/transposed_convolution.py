@@ -10,13 +10,13 @@ from explorer.figures.style import GREY, HIGHLIGHT, NOISE, ON_COLOUR, PREDICTION
 
 
 def overlap_profile(counts: np.ndarray, even: np.ndarray, most: float) -> Figure:
-    """Stamps per cell along one row, counts (W,), and in its middle the same for resize-then-convolve, even (W').
+    """Stamps per cell along a row, counts (W,), and in its middle the same for resize-then-convolve, even (W').
 
     most: the largest number there can be.
     """
     x_range, y_range = (-0.6, len(counts) - 0.4), (0, most * 1.2)
     columns, few = np.arange(len(counts)), len(counts) <= 24
-    fig = Figure(layout(x="output column, in the fullest row", y="stamps"))
+    fig = Figure(layout(x="output column", y="stamps along a row"))
     fig.add_bar(x=columns, y=counts, marker={"color": SIGNAL}, hovertemplate="column %{x}: %{y} stamps<extra></extra>")
     x = np.arange(len(even)) + (len(counts) - len(even)) / 2
     fig.add_scatter(

@@ -29,7 +29,7 @@ from explorer.components.channels import Channels, ChannelsPlayer
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, gather, placed, windows_of
-from explorer.formulas import counted, sensible
+from explorer.formulas import counted, sensible, tex
 from explorer.frame import View
 from explorer.settings import Grid, choice, flag, grid, number
 
@@ -310,13 +310,13 @@ def several_channels(s: Settings) -> View:
         titles=COLOURS[:into],
         labels=tuple(channel_sums(sums, output)),
     )
-    by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in sums[0, :, 0, 0].tolist())
+    by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in sums[0, :, -1, -1].tolist())
     return screen(
         s,
         {1: player},
         ("image",),
         r"$$y_o[i,j]=\sum_{c}\sum_{u,v} x_c[\dots]\;k_{o,c}[u,v]\qquad "
-        rf"y_1[0,0]={by_channel}={float(output[0, 0, 0]):.3g}$$"
+        rf"y_1[{high - 1},{wide - 1}]={by_channel}={float(output[0, -1, -1]):.3g}$$"
         "\n\n"
         rf"$$\underbrace{{{out}}}_{{\text{{out}}}}\cdot\underbrace{{{into}}}_{{\text{{in}}}}\cdot"
         rf"\underbrace{{{rows}\cdot{cols}}}_{{\text{{kernel}}}}={parameters}\text{{ parameters}},\qquad "
@@ -393,7 +393,7 @@ def on_a_photograph(s: Settings) -> View:
         s,
         {2: pictures},
         ("image", "mix"),
-        "\n\n".join(f"$${line}$$" for line in size_lines(s, (SIDE, SIDE), size)),
+        "\n\n".join(f"$${line}$$" for line in (operands(s), *size_lines(s, (SIDE, SIDE), size))),
         frame.weakest(check, *size_checks),
         f"The same {len(s.kernel)} × {len(s.kernel[0])} kernel at {math.prod(size):,} places: "
         f"**{numbers['multiplications']:,}** multiplications. Values now run from **{numbers['minimum']:.3g}** to "
@@ -409,12 +409,25 @@ def formula(settings: Settings, numbers: dict, kernel: np.ndarray) -> str:
     strides, dilations = (([side[at] for side in axes(settings)]) for at in (0, 2))
     i, j = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(strides, "ij", strict=True))
     u, v = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(dilations, "uv", strict=True))
-    turned = r"\tilde k[u,v]" if settings.flip else r"k[u,v]"
-    loudest = max(numbers["steps"], key=lambda step: abs(step["value"]))
-    example = rf"y[{loudest['row']},{loudest['col']}]={products(loudest, settings, kernel)}"
-    lines = [rf"y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{turned}\qquad {example}"]
+    flipped = r"\tilde k[u,v]" if settings.flip else r"k[u,v]"
+    last = numbers["steps"][-1]  # with which the player opens
+    example = rf"y[{last['row']},{last['col']}]={products(last, settings, kernel)}"
+    lines = [rf"{symbols(settings)}\qquad y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{flipped}", example]
     lines += size_lines(settings, shape(settings.image), numbers["output_size"])
     return "\n\n".join(f"$${line}$$" for line in lines)
+
+
+def symbols(s: Settings) -> str:
+    """Cross-correlation, or convolution: that of the flipped kernel."""
+    return r"y=x*k=x\star\tilde k,\;\tilde k\text{: }k\text{ flipped}" if s.flip else r"y=x\star k"
+
+
+def operands(s: Settings) -> str:
+    """What is done, and with which numbers, where they are few."""
+    if max(shape(s.kernel)) > 5:
+        return symbols(s)
+    rows = r"\\".join("&".join(tex(v, 3) for v in row) for row in s.kernel)
+    return rf"{symbols(s)}\qquad k=\begin{{pmatrix}}{rows}\end{{pmatrix}}"
 
 
 def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[str]:

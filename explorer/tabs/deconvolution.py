@@ -34,7 +34,7 @@ from explorer.components.live_plot import LivePlot
 from explorer.components.pictures import Picture, Pictures
 from explorer.figures import style
 from explorer.figures.deconvolution import gains
-from explorer.formulas import percent, tex
+from explorer.formulas import percent, sensible, tex
 from explorer.frame import View
 from explorer.settings import choice, kept, number
 from explorer.uploads import in_code, pictured
@@ -52,9 +52,9 @@ SOURCE = r"""
   filter: R. Gonzalez, R. Woods, *Digital Image Processing* (2018), sections 5.7 and 5.8; here the filter has the
   operator in place of its spectrum, for pixels that know nothing of each other but their mean, which is that of $y$.
 - Richardson-Lucy is scikit-image's (`restoration.richardson_lucy`). **Its boundary differs from $A$'s**: $x$ and $y$
-  are of one size, and all beyond them is 0, which spoils the edge. So the edge of $y$ is repeated for four kernels
-  more than $x$ needs, and cut off in the end. The naive inverse differs in another way: it takes the picture to go
-  around, and the rows never seen to be 0.
+  are of one size, and all beyond them is 0, which spoils the edge. So the edge of $y$ goes on for four kernels more
+  than $x$ needs, and is cut off in the end. The naive inverse differs in another way: it takes the picture to be a
+  tile that repeats, and the rows never seen to be 0.
 - The photographs come with scikit-image. Of your own picture the middle square is read on the server, made grey, and
   not kept.
 """
@@ -66,7 +66,8 @@ ANSWERS = {
     "wiener": "Wiener",
     "richardson_lucy": "Richardson-Lucy",
 }
-EDGES = {"naive_inverse": " · goes around", "richardson_lucy": " · edge repeated"}  # whose boundary is not A's
+# Whose boundary is not A's, and what it is.
+EDGES = {"naive_inverse": ", as if x were a tile that repeats", "richardson_lucy": ", as if y's edge went on"}
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,15 @@ def unweighted(s: Settings) -> Known:
         "pseudo_inverse": pseudo_inverse(y, kernel),
         "richardson_lucy": richardson_lucy(y, kernel, s.iterations),
     }
+    share = adjoint(torch.ones_like(y), kernel)
+    reached = share != 0
+    evened = answers["adjoint"][reached] / share[reached]
     numbers: dict[str, Any] = {
         "equations": y.numel(),
         "unknowns": x.numel(),
         "psnr_seen": psnr(y, middle),
+        "least_share": float(share.min()),
+        "psnr_evened": psnr(evened, x[reached]),
         "Ax_y": float((clean * y).sum()),
         "x_Aty": float((x * answers["adjoint"]).sum()),
         "variance": float(x.var(correction=0)),
@@ -179,6 +185,8 @@ def unweighted(s: Settings) -> Known:
     found = [
         checks.adjoint_identity(answers["adjoint"], y, x, kernel),
         checks.adjoint(answers["adjoint"], y, kernel),
+        checks.adjoint(share, torch.ones_like(y), kernel),
+        checks.psnr(numbers["psnr_evened"], evened, x[reached]),
         *found,
         checks.naive_inverse(answers["naive_inverse"], y, kernel),
         checks.regularised(answers["pseudo_inverse"], y, kernel, 0, exact=small),
@@ -252,14 +260,23 @@ def decibels(value: float) -> str:
     return f"{value:.2f} dB".replace("-", "−")
 
 
+def second_blur(ratio: float, numbers: dict) -> str:
+    """Why A'y is far from x: pixels near the edge get less than a stamp, and all are blurred once more."""
+    least, evened, seen = (numbers[name] for name in ("least_share", "psnr_evened", "psnr_seen"))
+    edge = f": the dark edge costs **{evened - ratio:.2f} dB**" if evened > ratio else ""
+    blurring = f": the second blur costs about **{seen - evened:.2f} dB**" if seen > evened else ""
+    return (
+        f"The transposed convolution, which networks call deconvolution, gives {decibels(ratio)}. Pixels at its edge "
+        f"get as little as {sensible(least)} of a stamp; divided by what each gets{'' if least else ', if any'}, it "
+        f"gives {decibels(evened)}{edge}. What is seen has {decibels(seen)}{blurring}."
+    )
+
+
 def notice(s: Settings, numbers: dict) -> str:
     ratios = numbers["psnr"]
     best = max(ratios, key=lambda name: ratios[name])
-    closest = f"**{ANSWERS[best]}** (framed) comes closest, {decibels(ratios[best])}"
-    first = (
-        f"{closest}. The transposed convolution, which networks call deconvolution, gives "
-        f"{decibels(ratios['adjoint'])}: it blurs a second time."
-    )
+    closest = f"**{ANSWERS[best]}** (in the blue frame) comes closest, {decibels(ratios[best])}"
+    first = f"{closest}. {second_blur(ratios['adjoint'], numbers)}"
     if best == "adjoint":
         averages = ", and so averages the noise, which the others make larger" if s.noise else ""
         first = f"{closest}, though the transposed convolution blurs a second time{averages}."
@@ -276,7 +293,7 @@ def notice(s: Settings, numbers: dict) -> str:
     if s.noise == 0:
         return (
             f"{first}\n{lost}. The pseudo-inverse brings back all the rest; the naive inverse fails without any noise, "
-            "because the picture does not go around."
+            "because the picture is no tile that repeats."
         )
     louder = 1 / numbers["gain"][1]
     louder = f"{louder:,.0f}" if louder < 1e7 else f"{louder:.1e}"
@@ -332,6 +349,9 @@ print("x_Aty =", float((x * adjoint(y, kernel)).sum()))
 half = {s.width // 2}
 print("psnr_seen =", psnr(y, x[half:-half, half:-half]))
 print("adjoint =", psnr(adjoint(y, kernel), x))
+share = adjoint(torch.ones_like(y), kernel)
+print("least_share =", float(share.min()))
+print("psnr_evened =", psnr(adjoint(y, kernel)[share != 0] / share[share != 0], x[share != 0]))
 print("naive_inverse =", psnr(naive_inverse(y, kernel), x))
 print("pseudo_inverse =", psnr(pseudo_inverse(y, kernel), x))
 print("wiener =", psnr(wiener(y, kernel, {s.regularisation!r}, mean=float(y.mean())), x))

@@ -371,17 +371,18 @@ def side_notice(s: Settings, numbers: dict) -> str:
         return "Nothing was resized: all three sizes are one.\nChange one of them."
     if not methods:
         return "Every method gives back the very original: it has one value alone.\nChoose a picture with edges."
-    best, worst = max(methods, key=lambda m: methods[m]["psnr"]), min(methods, key=lambda m: methods[m]["psnr"])
+    best, worst = (those(methods, end(of["psnr"] for of in methods.values())) for end in (max, min))
     way = f"{s.small} → {s.middle} → {s.large} pixels"
     way = f"Made small and enlarged again, {s.large} → {way}" if s.large > s.small else way
-    closest = f"**{best}** comes closest to the original"
+    closest = f"**{named(best)}** come{'s' * (len(best) == 1)} closest to the original"
     if exact:
-        names = " and ".join(filter(None, (", ".join(exact[:-1]), exact[-1])))
-        closest = f"**{names}** give back the very original; of the others {best} comes closest"
-    first = (
-        f"{way}: {closest} ({methods[best]['psnr']:.2f} dB), "
-        f"{worst} stays furthest from it ({methods[worst]['psnr']:.2f} dB)."
-    )
+        gives = f"give{'s' * (len(exact) == 1)} back the very original"
+        closest = f"**{named(exact)}** {gives}; of the others {named(best)} come{'s' * (len(best) == 1)} closest"
+    first = f"{way}: {closest} ({methods[best[0]]['psnr']:.2f} dB)"
+    if worst != best:
+        stays = f"stay{'s' * (len(worst) == 1)} furthest from it"
+        first += f", {named(worst)} {stays} ({methods[worst[0]]['psnr']:.2f} dB)"
+    first += "."
     if FITTED not in numbers["methods"]:
         return (
             f"{first}\nNo transposed convolution is fitted here: it enlarges by whole factors, and "
@@ -396,6 +397,15 @@ def side_notice(s: Settings, numbers: dict) -> str:
         f"{'better' if gain > 0 else 'worse'}** than {rival}: enlarging by a whole factor is a transposed convolution, "
         "whose kernel can be learned."
     )
+
+
+def those(methods: dict[str, dict[str, float]], ratio: float) -> list[str]:
+    """The methods that are shown with this PSNR."""
+    return [name for name, of in methods.items() if f"{of['psnr']:.2f}" == f"{ratio:.2f}"]
+
+
+def named(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 # Libraries

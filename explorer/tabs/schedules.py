@@ -23,6 +23,7 @@ from explorer.components.points import Cloud, Points
 from explorer.components.views import Views
 from explorer.figures import style
 from explorer.figures.schedules import Line, over_time
+from explorer.figures.style import Entry
 from explorer.formulas import percent, tex
 from explorer.frame import View
 from explorer.ideas import Idea, Ideas
@@ -256,8 +257,8 @@ def figures(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, t
             ("noise √(1 − ᾱ)", style.NOISE, lambda one: one.noise),
         )
     ]
-    names = [("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE)]
-    names += [(f"┄ {other_title(s)}", style.GREY)] * (other is not None)
+    names: list[Entry] = [("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE)]
+    names += [(other_title(s), style.GREY, "dot")] * (other is not None)
     return [
         over_time(lines(style.SIGNAL, lambda one: one.alpha_bar), t, "signal’s share ᾱ", (0, 1.05)),
         over_time(amplitudes, t, "amplitude", (0, 1.05), names=names),
@@ -319,10 +320,14 @@ def notice(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, nu
     half, when = schedule.half, "at no time has noise the larger part"
     if half:
         when = f"from t = {half} of {s.T} on, noise has the larger part"
-    first = f"At t = {t} **{100 * numbers['alpha_bar']:.3g} %** of the variance is the picture's; {when}"
+    first = (
+        f"At t = {t} the signal's share ᾱ is **{100 * numbers['alpha_bar']:.3g} %** of the variance, for a picture of "
+        f"variance 1; {when}"
+    )
     if other is not None:
         when = f"from t = {other.half} on" if other.half else "at no time"
-        first += f" (with {other_title(s)}: {100 * numbers['other']['alpha_bar']:.3g} %, {when})"
+        name = "before any change" if s.other == BEFORE else f"with {other_title(s)}"
+        first += f" ({name}: {100 * numbers['other']['alpha_bar']:.3g} %, {when})"
     if left > MUCH:
         end = (
             f"**Too much is left at T:** {100 * left:.0f} % of the picture's amplitude. Sampling from pure noise would "

@@ -192,9 +192,9 @@ def stamping(full: list[ScatterStep], image: Tensor, kernel: Tensor, s: Settings
 
 
 def sliding(windows: list[WindowStep], around: Tensor, kernel: Tensor, s: Settings) -> Windows:
-    """An ordinary convolution, the kernel turned, over the zero-inserted picture."""
+    """A cross-correlation of the flipped kernel with the zero-inserted picture."""
     inserted = surrounded(torch.ones(shape(s.image)), s).numpy() == 0
-    titles = ("picture with zeros inserted", "kernel, turned", "output, cell by cell")
+    titles = ("picture with zeros inserted", "kernel, flipped", "output, cell by cell")
     turned = kernel.flip(0, 1).numpy()
     return gather(windows, around.numpy(), inserted, turned, stride=1, dilation=s.dilation, titles=titles)
 
@@ -227,12 +227,17 @@ def far_from_the_edges(kernel: Grid, stride: int, dilation: int) -> Far:
     return Far(row, frequency, amplitude, even, flat_picture(tensor(kernel), s), check)
 
 
+def along(n: int, k: int, s: Settings, around: int = 0) -> tuple[Tensor, Tensor]:
+    """Stamps of k taps on a row that n cells are enlarged to: transposed in full; resized, with zeros around."""
+    ones, taps = torch.ones(1, n, dtype=torch.float64), torch.ones(1, k, dtype=torch.float64)
+    stamps = transposed_convolve(ones, taps, stride=(1, s.stride), dilation=(1, s.dilation))[0]
+    larger = resize(ones, (1, n * s.stride), "nearest")
+    return stamps, convolve(larger, taps / s.stride, padding=(0, around), dilation=(1, s.dilation), flip=True)[0]
+
+
 def long_row(kernel: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     """Stamps along a long row far from its ends, transposed and resized; a whole number of strides long."""
-    ones, taps = torch.ones(1, LONG, dtype=torch.float64), torch.ones(1, kernel.shape[1], dtype=torch.float64)
-    stamps = transposed_convolve(ones, taps, stride=(1, s.stride), dilation=(1, s.dilation))[0]
-    larger = resize(ones, (1, LONG * s.stride), "nearest")
-    even = convolve(larger, taps / s.stride, dilation=(1, s.dilation), flip=True)[0]
+    stamps, even = along(LONG, kernel.shape[1], s)
     edge, length = edge_and_length(kernel.shape[1], s)
     return stamps[edge : edge + length], even[:length]
 
@@ -257,12 +262,33 @@ def spread(low: float, high: float) -> str:
     return f"**{high:.3g}** everywhere" if even else f"anything between **{low:.3g}** and **{high:.3g}**"
 
 
+class Stamps(NamedTuple):
+    """How many every cell gets, transposed and resized, where picture and kernel are all ones.
+
+    A cell of the plane gets those of its place in a column times those of its place in a row.
+    """
+
+    plane: Tensor
+    even: Tensor
+    row: Tensor
+    even_row: Tensor
+    check: Check
+
+
 @kept(maxsize=16)
-def stamps(s: Settings) -> tuple[Tensor, Tensor, Check]:
-    """How many stamps every cell gets, transposed and resized, where picture and kernel are all ones."""
+def stamps(s: Settings) -> Stamps:
     ones, taps = tensor(s.image), tensor(s.kernel)
-    overlap, even = upscale(ones, taps, s), resized(ones, taps, s)
-    return overlap, even, frame.weakest(check(overlap, ones, taps, s), resized_check(even, ones, taps, s))
+    plane, even = upscale(ones, taps, s), resized(ones, taps, s)
+    lines = []
+    for n, k, crop in zip(shape(s.image), shape(s.kernel), crops(s), strict=True):
+        full, even_line = along(n, k, s, around=s.dilation * (k - 1) // 2)
+        lines.append((functional.pad(full, (-crop, s.output_padding - crop)), even_line))
+    (column, even_column), (row, even_row) = lines
+    found = frame.weakest(
+        *(check(of, ones, taps, s) for of in (plane, torch.outer(column, row))),
+        *(resized_check(of, ones, taps, s) for of in (even, torch.outer(even_column, even_row))),
+    )
+    return Stamps(plane, even, row, even_row, found)
 
 
 def all_ones(grid: Grid) -> Grid:
@@ -272,7 +298,9 @@ def all_ones(grid: Grid) -> Grid:
 def checkerboard(s: Settings) -> View:
     image, kernel = tensor(s.image), tensor(s.kernel)
     output, even = upscale(image, kernel, s), resized(image, kernel, s)
-    overlap, even_overlap, stamps_check = stamps(replace(s, image=all_ones(s.image), kernel=all_ones(s.kernel)))
+    overlap, even_overlap, row, even_row, stamps_check = stamps(
+        replace(s, image=all_ones(s.image), kernel=all_ones(s.kernel))
+    )
     far = far_from_the_edges(s.kernel, s.stride, s.dilation)
     low, high = int(far.row.min().round()), int(far.row.max().round())
     numbers = {
@@ -281,6 +309,7 @@ def checkerboard(s: Settings) -> View:
         "overlap": overlap.round().long().tolist(),
         "resized_then_convolved": even.tolist(),
         "overlap_resized": even_overlap.tolist(),
+        "stamps_along_a_row": row.round().long().tolist(),
         "stamps_far_from_the_edge": [low, high],
         "a_flat_picture_becomes": far.flat,
         "frequency": far.frequency.tolist(),
@@ -294,12 +323,11 @@ def checkerboard(s: Settings) -> View:
         Picture((output / bright).numpy(), "your picture, transposed", f"white {bright:.3g}"),
         Picture((even / bright).numpy(), "resized, then convolved", "the same scale"),
     ]
-    fullest, even_fullest = (m[m.sum(1).argmax()].numpy() for m in (overlap, even_overlap))
     k, strong = shape(s.kernel)[1], float(far.amplitude[1:].max())
     says = (
-        f"Far from the edges a cell of one row gets between **{low}** and **{high}** stamps"
+        f"Along a row, far from its ends, a cell gets between **{low}** and **{high}** stamps"
         if high > low
-        else f"Far from the edges every cell of a row gets **{low}** stamp{'s' * (low != 1)}"
+        else f"Along a row, far from its ends, every cell gets **{low}** stamp{'s' * (low != 1)}"
     )
     reason = (
         f"the stride {s.stride} does not divide the kernel's {k}"
@@ -313,12 +341,12 @@ def checkerboard(s: Settings) -> View:
     return screen(
         {
             2: pictures,
-            3: figures.overlap_profile(fullest.round(), even_fullest, max(4, most)),
+            3: figures.overlap_profile(row.round().numpy(), even_row.numpy(), max(2, float(row.max()))),
             4: figures.spectrum(far.frequency.numpy(), far.amplitude.numpy(), far.even.numpy(), s.stride),
         },
         (),
-        rf"$$\text{{stamps on column }}x:\quad{low}\le\#\{{u: u\cdot{s.dilation}\equiv x\;(\mathrm{{mod}}\;{s.stride}),"
-        rf"\;0\le u<{k}\}}\le{high}\qquad "
+        rf"$$\text{{stamps along a row, on column }}x:\quad{low}\le\#\{{u: u\cdot{s.dilation}\equiv x\;"
+        rf"(\mathrm{{mod}}\;{s.stride}),\;0\le u<{k}\}}\le{high}\qquad "
         rf"\tfrac{{k}}{{s}}=\tfrac{{{k}}}{{{s.stride}}}={k / s.stride:.3g}$$",
         frame.weakest(
             check(output, image, kernel, s),
@@ -328,8 +356,9 @@ def checkerboard(s: Settings) -> View:
             *size_checks(s),
         ),
         f"{says}: {reason}. "
-        + (f"The strongest wave has amplitude **{strong:.3g}**. " if high > low else "No wave is left. ")
-        + f"With the kernel's weights a flat picture of 1 becomes {spread(*far.flat)}.\n"
+        + (f"The row's strongest wave has amplitude **{strong:.3g}**. " if high > low else "No wave is left. ")
+        + "In the plane the counts of rows and columns multiply. "
+        f"With the kernel's weights a flat picture of 1 becomes {spread(*far.flat)}.\n"
         "Enlarging first and convolving after (green) treats every cell alike: **no checkerboard**, at "
         f"{'as many' if s.stride == 1 else f'{s.stride**2} times the'} multiplications.",
         numbers,
@@ -429,8 +458,8 @@ def formula(s: Settings, numbers: dict) -> str:
         lines = [rf"y[i\,s+u\,d-p,\;j\,s+v\,d-p]\mathrel{{+}}=x[i,j]\;k[u,v]\qquad {where}"]
     else:
         lines = [
-            rf"y[i,j]=\sum_{{u,v}}\hat x[i+u\,d,\;j+v\,d]\;\tilde k[u,v]\qquad "
-            rf"\hat x\text{{: zeros inserted}},\;\tilde k\text{{: turned by 180°}},\;d={s.dilation}"
+            rf"y=\hat x\star\tilde k\qquad y[i,j]=\sum_{{u,v}}\hat x[i+u\,d,\;j+v\,d]\;\tilde k[u,v]\qquad "
+            rf"\hat x\text{{: zeros inserted}},\;\tilde k\text{{: }}k\text{{ flipped}},\;d={s.dilation}"
         ]
     sides = list(zip(("H'", "W'"), numbers["output_size"], shape(s.image), shape(s.kernel), strict=True))
     for name, out, n, k in sides[: 1 if sides[0][1:] == sides[1][1:] else 2]:
@@ -570,12 +599,18 @@ def code_artefact(s: Settings) -> str:
     around = tuple(s.dilation * (side - 1) // 2 for side in shape(s.kernel))
     edge, length = edge_and_length(k, s)
     rows, cols = (-(-s.dilation * (side - 1) // s.stride) for side in shape(s.kernel))
+    crop = crops(s)[1]
     return f"""
 larger = resize(image, {enlarged}, "nearest")
 even = convolve(larger, kernel / {s.stride**2}, padding={around}, dilation={s.dilation}, flip=True)
 print("resized_then_convolved =", even.tolist())
 larger, taps = torch.ones_like(larger), torch.ones_like(kernel) / {s.stride**2}
 print("overlap_resized =", convolve(larger, taps, padding={around}, dilation={s.dilation}, flip=True).tolist())
+
+few, taps = torch.ones(1, {shape(s.image)[1]}).double(), torch.ones(1, {k}).double()
+row = transposed_convolve(few, taps, stride=(1, {s.stride}), dilation=(1, {s.dilation}))[0]
+row = torch.nn.functional.pad(row, ({-crop}, {s.output_padding - crop}))
+print("stamps_along_a_row =", row.round().long().tolist())
 
 line, taps = torch.ones(1, {LONG}).double(), torch.ones(1, {k}).double()
 row = transposed_convolve(line, taps, stride=(1, {s.stride}), dilation=(1, {s.dilation}))[0, {edge}:{edge + length}]

@@ -208,6 +208,38 @@ def test_every_control_is_reached_by_tab_and_can_be_seen_to_be(brought, tab, que
         page.keyboard.press("Space")
 
 
+@pytest.mark.parametrize("method", ["bicubic", "lanczos"])
+@pytest.mark.parametrize(("width", "height"), [(375, 812), (812, 375)])
+def test_on_a_phone_weights_can_be_read(reused, url, method, width, height):
+    reused.set_viewport_size({"width": width, "height": height})
+    panel = opened(reused, url, "resizing", k=method, x="zone+plate")
+    text = panel.locator(".taps text")
+    text.first.wait_for()
+    assert text.count() == (64 if method == "lanczos" else 36)
+    assert panel.locator(".weights-says").inner_text().split(": ")[1].startswith(f"{text.count()} weights that add up")
+    sizes = text.evaluate_all(
+        "all => all.map((one) => parseFloat(getComputedStyle(one).fontSize) * one.getScreenCTM().a)"
+    )
+    assert min(sizes) >= 11
+    assert reused.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_one_row_is_no_rows(brought):
+    _, panel = brought_to(brought, "resizing", k="nearest")
+    said = panel.locator(".weights-says").inner_text()
+    assert said.startswith("Pixel (60, 96) is row 20 and column 32 of the old picture: 1 weight that adds up to 1.")
+
+
+def test_in_a_lecture_axes_of_bars_are_as_large_as_those_of_plots(brought):
+    page, panel = brought_to(brought, "coin_flips", v="any small steps")
+    canvas, font = panel.locator(".bars canvas"), "canvas => canvas.getContext('2d').font.split(' ')[0]"
+    assert canvas.evaluate(font) == "15px"
+    page.evaluate("document.body.classList.add('lecture')")
+    page.evaluate(FRAME)
+    assert canvas.evaluate(font) == "20px"
+    page.evaluate("document.body.classList.remove('lecture')")
+
+
 FRAME = "() => new Promise((go) => requestAnimationFrame(() => go()))"
 
 

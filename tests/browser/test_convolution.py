@@ -42,6 +42,43 @@ def test_keys_step_through_the_deck(deck):
     assert "= 0.5" in player.locator(".transport-label").text_content()
 
 
+@pytest.mark.parametrize("tab", ["convolution", "transposed_convolution"])
+def test_the_sign_between_picture_and_kernel_is_that_of_cross_correlation(brought, tab):
+    """x ∗ k would flip the kernel once more."""
+    page = brought(tab=tab, **({"f": 1} if tab == "convolution" else {}))
+    player = page.locator(f"#tab-{tab} .windows", has=page.get_by_text("kernel, flipped", exact=True))
+    assert player.locator(".sign").all_text_contents() == ["⋆", "="]
+
+
+def test_the_formula_is_of_the_step_on_the_screen(deck):
+    shown = deck.locator(".windows:visible .transport-label").text_content()
+    formula = deck.locator("#tab-convolution .formula annotation").nth(1).text_content()
+    assert shown.startswith("output[1, 1] =") and formula.startswith("y[1,1]=")
+    assert shown.split(" = ")[1].replace("·", r"\cdot").replace(" ", "") == formula.split("=")[1]
+
+
+TYPE = """cell => [...cell.querySelectorAll('g text')].map((text) => {
+    const { a, b } = text.getScreenCTM();
+    return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b);
+})"""
+
+
+def test_small_cells_have_type_as_large_as_they_have_room_for(brought):
+    """The smallest cells of a phone, under the largest picture."""
+    rows = ";".join(",".join("1" if (x + y) % 2 else "0" for x in range(16)) for y in range(16))
+    page = brought(tab="convolution", x=rows, p=1)
+    page.set_viewport_size({"width": 375, "height": 812})
+    kernel = page.locator(".windows:visible figure").nth(1).locator("svg.cells")
+    page.wait_for_function("document.querySelectorAll('.windows figure svg')[1].clientWidth < 50")
+    assert kernel.locator("g text").all_text_contents() == [".25"] * 4
+    assert min(kernel.evaluate(TYPE)) >= 11
+    inside = """svg => [...svg.querySelectorAll('g')].every(({ firstChild: cell, lastChild: text }) => {
+        const [box, type] = [cell, text].map((one) => one.getBoundingClientRect());
+        return type.left >= box.left && type.right <= box.right;
+    })"""
+    assert kernel.evaluate(inside)
+
+
 def test_hovering_shows_where_a_number_comes_from_and_goes_to(deck):
     source, _, target = (deck.locator(".windows:visible figure").nth(i) for i in range(3))
     target.locator("[data-cell='0'] rect").hover()

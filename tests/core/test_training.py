@@ -253,10 +253,15 @@ def test_what_is_kept_is_a_running_mean():
     assert step == 7 and min(0.3, 1 / 10) == 0.1  # so that both halves of the rule were met
 
 
-def test_training_ends_with_its_time_or_its_batches():
+def test_training_ends_with_its_time_or_its_batches(monkeypatch):
+    """By a clock that is two hundredths of a second further on at every look, two looks a step."""
     config = TrainConfig(minutes=1 / 60, warmup=1, bf16=False)
-    run = list(train(Points(4), ((x,) for x in draws(4, 0)), SCHEDULE, config))
-    assert len(run) > 3 and run[0].seconds_left > run[-1].seconds_left > -0.5
+    clock = count()
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock) / 50))
+        run = list(train(Points(4), ((x,) for x in draws(4, 0)), SCHEDULE, config))
+    assert len(run) == 25 and run[0].seconds_left == pytest.approx(0.96)
+    assert run[0].seconds_left > run[-1].seconds_left > -0.05
     assert run[0].lr == config.lr and run[-1].lr < 0.5 * config.lr
     few = list(train(Points(4), ((x,) for x in islice(draws(4, 0), 3)), SCHEDULE, TrainConfig(steps=10, bf16=False)))
     assert [p.step for p in few] == [1, 2, 3] and [p.pictures for p in few] == [4, 8, 12]

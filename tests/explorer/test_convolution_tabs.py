@@ -5,6 +5,7 @@ import base64
 import inspect
 import io
 import json
+import re
 import struct
 import zlib
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import signal
 
 from core import convolution as core
 from explorer.components.paint import PaintInput
@@ -290,6 +292,39 @@ def test_the_deck_s_four_steps():
     assert numbers["output"] == [[0.5, 0.5], [0.5, 0.5]]
 
 
+@pytest.mark.parametrize("chosen", [s for s in convolution.PRESETS.values() if s.view != convolution.PHOTOGRAPH])
+def test_the_formula_is_of_the_step_that_the_player_opens_with(chosen):
+    """The last one, in whose cell torch has this number."""
+    view = convolution.update(chosen)
+    row, col, value = re.search(r"y(?:_1)?\[(\d+),(\d+)\]=.*?(-?[\d.]+)\$\$", view.formula).groups()
+    mixed = chosen.view == CHANNELS  # equal to torch's as another test has it
+    output = np.array(view.numbers["output"])[0] if mixed else torch_convolution(chosen).numpy()
+    assert (int(row) + 1, int(col) + 1) == output.shape
+    assert float(value) == pytest.approx(output[-1, -1], rel=5e-3)
+
+
+@pytest.mark.parametrize(("flip", "scipys", "says"), [(False, "correlate2d", r"x\star k"), (True, "convolve2d", "x*k")])
+def test_a_star_correlates_and_an_asterisk_convolves(flip, scipys, says):
+    chosen = replace(CROSS, flip=flip)
+    view = convolution.update(chosen)
+    expected = getattr(signal, scipys)(np.array(chosen.image), np.array(chosen.kernel), mode="valid")
+    np.testing.assert_allclose(view.numbers["output"], expected, atol=1e-12)
+    for one in (view, convolution.update(replace(chosen, view=convolution.PHOTOGRAPH))):
+        assert f"$$y={says}" in one.formula
+        assert ("*" in one.formula) == flip
+
+
+@pytest.mark.parametrize("name", convolution.KERNELS)
+def test_a_photographs_formula_has_the_kernels_numbers_where_they_are_few(name):
+    kernel = convolution.KERNELS[name]
+    formula = convolution.update(convolution.Settings(view=convolution.PHOTOGRAPH, kernel=kernel)).formula
+    written = formula.split(r"\begin{pmatrix}")[1].split(r"\end{pmatrix}")[0]
+    rows = [[float(v) for v in row.split("&")] for row in written.split(r"\\")]
+    np.testing.assert_allclose(rows, kernel, rtol=5e-3)
+    large = convolution.Settings(view=convolution.PHOTOGRAPH, kernel=((1.0,) * 6,) * 6)
+    assert "pmatrix" not in convolution.update(large).formula
+
+
 def test_one_is_counted_as_one():
     one = convolution.Settings(kernel=((2.0,),), mix=((1.0, 0.0, 0.0),))
     assert "**9 steps**, 1 product each" in convolution.update(one).notice
@@ -527,6 +562,31 @@ def test_the_checkerboard_and_its_wave(stride, side, even):
     loud = {round(f, 3) for f, a in waves.items() if f > 0 and a > 1e-9}
     assert loud == (set() if even else {round(1 / stride, 3)})
     assert max(numbers["amplitude_resized"][1:]) < 1e-12
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_settings(transposed_convolution, show=ARTEFACT))
+def test_bars_formula_text_and_spectrum_are_of_one_row(chosen):
+    """Stamps along a row by hand; in the plane they multiply, as torch adds them up."""
+    try:
+        view = transposed_convolution.update(chosen)
+        expected = torch_transposed(
+            replace(chosen, **{f: tuple((1.0,) * len(r) for r in getattr(chosen, f)) for f in ("image", "kernel")})
+        )
+    except (ValueError, RuntimeError):
+        return
+    lines = []
+    for n, k, wide in zip(*map(np.shape, (chosen.image, chosen.kernel)), expected.shape, strict=True):
+        crop = chosen.padding if chosen.view == FRAMEWORK else chosen.dilation * (k - 1) - chosen.padding
+        places = [i * chosen.stride + u * chosen.dilation - crop for i in range(n) for u in range(k)]
+        lines.append([places.count(x) for x in range(wide)])
+    bars = view.stage[3].to_dict()["data"][0]["y"]
+    assert view.numbers["stamps_along_a_row"] == list(bars) == lines[1]
+    np.testing.assert_allclose(np.outer(*lines), expected, atol=1e-9)
+    low, high = view.numbers["stamps_far_from_the_edge"]
+    assert rf":\quad{low}\le" in view.formula and rf"\le{high}\qquad" in view.formula
+    assert max(lines[1]) <= high
+    assert (f"between **{low}** and **{high}** stamps" in view.notice) == (low < high)
 
 
 def saved(image, kind="PNG", **options):

@@ -4,6 +4,8 @@ import ast
 import contextlib
 import io
 import json
+import math
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from core import datasets, inspection, pipeline, samplers, weights
 from core.networks import layers
 from core.networks import points as network_of_points
 from core.networks.unet import UNet, UNetConfig
+from core.toys import mixture
 from core.training import points, step
 from core.training.recipes import COSINE_V, HALF_NOISE
 from core.weights import Card
@@ -207,6 +210,106 @@ def test_a_live_training_learns_and_ends_above_the_floor():
     got = views[-1].numbers
     assert got["curve"]["loss"][-1] < got["curve"]["loss"][0] and got["loss"] > got["floor"]
     assert len(views) > 5 and views[-1].stage[common.CLOUD].positions.shape[1:] == (2, 300, 2)
+
+
+def test_the_floor_of_the_loss_is_half_the_trace_of_the_posterior_covariance():
+    """Of v = (sqrt(a) x_t - x0) / sqrt(1 - a), for what x_t leaves open of the moons' x0, by Bayes' rule."""
+    *_, view = denoising.stream(Settings(view=LEARN, training=60, width=16))
+    moons, schedule, g, floor = mixture("two moons"), training.SCHEDULE, torch.Generator().manual_seed(9), []
+    means, std = moons.means.double(), float(moons.stds[0])
+    for t in range(8, 1001, 16):
+        a = float(schedule.alpha_bar[t])
+        x = a**0.5 * moons.sample(2000, generator=g) + (1 - a) ** 0.5 * torch.randn(2000, 2, generator=g).double()
+        v = a * std**2 + 1 - a
+        weight = (-(torch.cdist(x, a**0.5 * means) ** 2) / (2 * v)).softmax(1)[..., None]
+        each = means + a**0.5 * std**2 / v * (x[:, None] - a**0.5 * means)
+        between = (weight * (each - (weight * each).sum(1, keepdim=True)) ** 2).sum((1, 2)).mean()
+        floor.append((float(between) + 2 * std**2 * (1 - a) / v) / (1 - a) / 2)
+    assert view.numbers["floor"] == pytest.approx(np.mean(floor), rel=0.01)
+    assert r"\ge\;\tfrac12E\operatorname{tr}\operatorname{Cov}[v\mid x_t]" in view.formula
+
+
+def test_the_loss_on_the_way_is_said_to_be_of_recent_batches():
+    """It is another number than the answer's, which is measured on fixed points; chance moves it."""
+    *_, view = denoising.stream(Settings(view=LEARN, training=60, width=16))
+    last = view.stage[common.CLOUD].labels[-1]
+    assert float(last.split("loss of recent batches ")[1]) == pytest.approx(view.numbers["curve"]["loss"][-1], abs=6e-4)
+    assert "The curve is the mean of recent batches" in view.notice
+    assert "loss of recent batches" in said_by_key(view.stage[common.LEFT])[0]
+
+
+def said_by_key(figure):
+    """The lines of a figure's key, as they are read."""
+    text = figure.to_dict()["layout"]["annotations"][-1]["text"].replace("&nbsp;", " ")
+    return [re.sub("<[^>]*>", "", line) for line in text.split("<br>")]
+
+
+def test_a_blot_is_no_average():
+    """An average would be one picture: two blots differ, two answers at t = T, where no noise tells, far less."""
+    x = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    half, whole = (pipeline.ClassToImage.load(name, device="cpu") for name in ("fashion-oneshot", "fashion"))
+    T = whole.schedule.T
+    blots, first = inspection.ask(half, x, [1] * 8, None).x0, inspection.ask(whole, x, [T] * 8, None).x0
+    assert inspection.apart(blots) > 1.5 * inspection.apart(first)
+    assert half.schedule.alpha_bar.tolist() == [1, 0.5]  # what it was trained on
+    notice = denoising.result(quick(Settings())).notice
+    assert "average" not in notice and "half noise is all that this network was trained on" in notice
+
+
+def test_a_step_is_told_by_its_own_weights_of_signal_and_noise():
+    view = denoising.result(quick(Settings()))
+    *steps, last = view.stage[common.PLAYER].labels
+    for label, t in zip(steps, view.numbers["times"], strict=False):
+        signal, noise = map(float, re.fullmatch(rf"t = {t}: signal (.*), noise (.*)", label).groups())
+        assert signal == pytest.approx(math.sqrt(float(common.model().schedule.alpha_bar[t])), abs=6e-4)
+        assert signal**2 + noise**2 == pytest.approx(1, abs=2e-3)
+    assert last == "t = 0: the finished pictures"
+
+
+@pytest.mark.parametrize(
+    ("label", "members", "alike"), [("Bag", 30, True), ("Bag", 20, False), ("no class", 300, False)]
+)
+def test_the_gap_is_the_networks_error_alone_where_both_know_the_same_pictures(label, members, alike):
+    """The data set of these tests has thirty pictures of each class to train on."""
+    notice = denoising.update(Settings(view=EXACT, label=label, members=members)).notice
+    assert ("What separates the two is the network's approximation error" in notice) == alike
+    assert ("trained on more pictures than these" in notice) != alike
+
+
+def test_without_the_data_the_gap_is_not_called_the_networks_error():
+    notice = denoising.update(Settings(view=EXACT, members=48)).notice
+    assert "approximat" not in notice and "the network was trained on FashionMNIST" in notice
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["with_the_data", "without_the_data"])
+def test_groups_of_pictures_are_named_by_what_the_network_saw_of_them(without):
+    view = denoising.result(quick(Settings(view=LOSS)))
+    got, key = view.numbers, said_by_key(view.stage[common.LEFT])
+    assert got["real_pictures"] != without
+    seen = view.notice.removesuffix(common.source(not without))
+    assert all((word in seen) != without for word in ("never saw", "training set"))
+    assert ("it was trained on neither" in seen) == without
+    assert f"by **{got['exact_known'][1]:.2g}** and others by **{got['exact_other'][1]:.2g}**" in seen
+    assert key[0] == "network   exact denoiser" and len(key) == 2
+    assert key[1] == ("─ others   ┄ the exact one’s own" if without else "─ unseen pictures   ┄ training set")
+
+
+@pytest.mark.parametrize("view", [INSIDE, AMOUNT, EXACT, LOSS, SEES])
+def test_a_mean_square_is_called_one(view):
+    assert "(mean square" in denoising.result(quick(Settings(view=view))).notice
+
+
+@pytest.mark.parametrize("view", [SEES, LOSS, EXACT, AMOUNT, STEP, LEARN])
+def test_the_key_tells_dashed_lines_from_others(view):
+    """As many entries with a dash as there are colours, or names, of dashed lines; no two lines look alike in it."""
+    for place in (common.LEFT, common.RIGHT):
+        figure = denoising.result(quick(Settings(view=view))).stage[place]
+        if figure is None or not all("scatter" in trace["type"] for trace in figure.to_dict()["data"]):
+            continue
+        lines = [trace["line"] for trace in figure.to_dict()["data"]]
+        dashed = any(line["dash"] != "solid" for line in lines) or view == LEARN  # the floor is a shape
+        assert any("┄" in line for line in said_by_key(figure)) == dashed
+        assert len({(line["color"], line["dash"]) for line in lines}) == len(lines)
 
 
 @pytest.mark.parametrize("view", [ONE_SHOT, EXACT, MEMORY])

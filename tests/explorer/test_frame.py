@@ -373,7 +373,7 @@ def test_an_endpoints_numbers_are_sent_as_they_are(small_tab, monkeypatch, numbe
     assert json.loads(orjson.dumps(frame.endpoint(small_tab)(5, "x"), default=str)) == numbers | {"one": 0.5}
 
 
-def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long():
+def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long(until):
     inside, most, hold = 0, 0, Event()
 
     def work(wait):
@@ -388,6 +388,7 @@ def test_quick_work_goes_one_at_a_time_but_waits_for_nothing_long():
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(turn, [0.01] * 8)) == [0.01] * 8 and most == 1
         long = pool.submit(turn, 60)
+        assert until(lambda: inside == 1)
         assert pool.submit(runs.in_turn(work, wait=0.05), 0.01).result(30) == 0.01 and most == 2
         hold.set()
         assert long.result(30) == 60

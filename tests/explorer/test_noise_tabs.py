@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -151,6 +152,29 @@ def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
         f"From **t = {half}** of 1000" in forward_noise.update(forward_noise.Settings(view=forward_noise.STRIP)).notice
     )
     assert f"from t = {half} of 1000 on" in schedules.update(schedules.Settings()).notice
+
+
+def test_schedules_share_of_the_variance_says_of_which_picture():
+    """Only a picture of variance 1 has the share alpha_bar; what it is compared with is told by its own alpha_bar."""
+    s = schedules.PRESETS["scaled linear, repaired"]
+    a, before = linear(900), schedule.scaled_linear().alpha_bar[900]
+    assert (
+        f"is **{100 * a:.3g} %** of the variance, for a picture of variance 1"
+        in schedules.update(schedules.Settings(t=900)).notice
+    )
+    assert f"(before any change: {100 * before:.3g} %, from t = 355 on)" in schedules.update(s).notice
+    assert "(with cosine: " in schedules.update(schedules.Settings()).notice
+
+
+@pytest.mark.parametrize("other", [schedules.NOTHING, schedules.BEFORE, "scaled_linear"])
+@pytest.mark.parametrize("shift", [1.0, 0.1])
+def test_schedules_keys_fit_four_in_a_row(other, shift):
+    """26 letters at the lecture's size are 220 pixels, of 225 that such a panel leaves beside its margin."""
+    s = schedules.Settings(schedule="scaled_linear", repair=True, shift=shift, other=other)
+    for figure in schedules.update(s).stage[1:6]:
+        text = figure.to_dict()["layout"]["annotations"][-1]["text"].replace("&nbsp;", " ")
+        lines = [re.sub("<[^>]*>", "", line) for line in text.split("<br>")]
+        assert max(map(len, lines)) <= 26 and ("┄" in text) == (other != schedules.NOTHING)
 
 
 def test_a_share_near_all_is_no_power_of_ten():

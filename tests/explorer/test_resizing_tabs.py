@@ -276,6 +276,23 @@ def test_methods_that_give_the_picture_back_are_said_to():
     assert "it has one value alone" in flat.notice and flat.check.ok
 
 
+@pytest.mark.parametrize("chosen", [resizing.Settings(view=SIDE), resizing.PRESETS["letters, side by side"]])
+def test_methods_that_are_as_far_are_all_named(chosen):
+    """Enlarged twice and once and a half, every new area lies in one old pixel: the mean is the copy."""
+    small = made_small(chosen)
+    copied, meant = (torch_twice(replace(chosen, method=method), small) for method in ("nearest", "area"))
+    torch.testing.assert_close(copied, meant)
+    original = picture(chosen.picture, chosen.large).numpy()
+    worth = metrics.peak_signal_noise_ratio(original, copied.numpy(), data_range=1)
+    assert f", nearest and area stay furthest from it ({worth:.2f} dB)." in resizing.update(chosen).notice
+
+
+def test_one_method_is_not_both_closest_and_furthest():
+    one = {"nearest": {"psnr": 20.0, "ssim": 0.5}, "area": {"psnr": 20.001, "ssim": 0.5}}
+    says = resizing.side_notice(resizing.Settings(view=SIDE, small=64, large=100), {"methods": one})
+    assert "**nearest and area** come closest to the original (20.00 dB)." in says and "furthest" not in says
+
+
 @pytest.mark.parametrize(("to", "says"), [(16, "most are"), (32, "half are"), (48, "some are")])
 def test_rows_that_are_never_read_are_counted(to, says):
     """Two of every 8, of every 4, of every 2.67."""
@@ -338,6 +355,30 @@ def test_a_second_blur_that_wins_is_not_said_to_lose_by_it():
     assert "though the transposed convolution blurs a second time, and so averages the noise" in view.notice
     assert view.notice.count("dB") == 1
     assert "gives" in deconvolution.update(deconvolution.Settings()).notice
+
+
+@pytest.mark.parametrize("blur", deconvolution.KERNELS)
+def test_what_the_dark_edge_costs_and_what_the_second_blur(blur):
+    """A'y over A'1, both by the matrix."""
+    s = deconvolution.Settings(side=20, blur=blur)
+    view, m = deconvolution.update(s), s.side - s.width + 1
+    x, y = (one.pixels for one in view.stage[0][:2])
+    A = np.zeros((m, m, s.side, s.side))
+    for i, j, u, v in np.ndindex(m, m, s.width, s.width):
+        A[i, j, i + u, j + v] = deconvolution.blur(blur, s.width)[u, v]
+    stamps, blurred = (np.tensordot(of, A) for of in (np.ones((m, m)), y))
+    reached = stamps > 0
+    worth = {
+        "adjoint": metrics.peak_signal_noise_ratio(x, blurred, data_range=1),
+        "evened": metrics.peak_signal_noise_ratio(x[reached], blurred[reached] / stamps[reached], data_range=1),
+        "seen": metrics.peak_signal_noise_ratio(x[2:-2, 2:-2], y, data_range=1),
+    }
+    assert view.numbers["least_share"] == pytest.approx(stamps.min(), abs=1e-12)
+    assert view.numbers["psnr_evened"] == pytest.approx(worth["evened"])
+    first, said = view.notice.split("\n")[0], [f"{value:.2f} dB" for value in worth.values()]
+    assert re.findall(r"(?:gives|has) ([\d.]+ dB)", first) == said
+    costs = [worth["evened"] - worth["adjoint"], worth["seen"] - worth["evened"]]
+    assert re.findall(r"costs (?:about )?\*\*([\d.]+) dB", first) == [f"{cost:.2f}" for cost in costs if cost > 0]
 
 
 def test_no_noise_is_said_to_be_kept_out_where_there_is_none():

@@ -4,7 +4,8 @@ import ast
 import dataclasses
 import json
 import math
-from itertools import pairwise
+import re
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import orjson
@@ -17,6 +18,7 @@ from core.pipeline import TextToImage
 from explorer import models
 from explorer.figures.plot import Figure
 from explorer.settings import from_query, parse, specs, to_query
+from explorer.tabs import denoising, schedules
 from explorer.tabs import samplers as tab
 from explorer.tabs.samplers import costs, guidance, particles
 from explorer.tabs.samplers import settings as ground
@@ -136,6 +138,37 @@ def test_what_does_not_go_together_is_refused_in_words(settings, says):
         tab.update(settings)
 
 
+@pytest.mark.parametrize("module", [tab, denoising, schedules], ids=["samplers", "denoising", "schedules"])
+def test_the_program_is_written_or_refused_in_the_words_of_the_screen(module):
+    """With every two fields at an end of what they take, in every view."""
+    known = specs(module.Settings)
+    ends = {name: ends_of(spec) for name, spec in known.items()}
+    refused = {}
+    for one, other in combinations(known, 2):
+        for values in product(ends[one], ends[other]):
+            settings = dataclasses.replace(module.Settings(), **dict(zip((one, other), values, strict=True)))
+            try:
+                assert "print(" in module.code(settings)
+            except ValueError as error:
+                refused[str(error)] = settings
+    for said, settings in refused.items():
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+            module.update(settings)
+    assert module is not tab or any("must be one from 0 to 1" in said for said in refused)
+
+
+def ends_of(spec):
+    match spec.kind:
+        case "number":
+            return (spec.low, spec.high)
+        case "flag":
+            return (False, True)
+        case "grid":
+            return (spec.default, ((1.0, 1.0), (1.0, 1.0)))
+        case _:
+            return spec.options or (spec.default,)
+
+
 # ---- particles
 
 
@@ -192,6 +225,24 @@ def test_a_start_that_the_schedule_does_not_expect_is_said():
         view = tab.update(Settings(spacing="leading", steps=steps))
         assert ("the denoiser is told t = 1, where 100 % of the variance" in view.notice) == expected
     assert "One shot:" in tab.update(Settings(steps=1)).notice
+
+
+@pytest.mark.parametrize("points", ground.MIXTURES)
+def test_the_datas_variance_is_that_of_its_points(points):
+    mix = ground.data(Settings(points=points))
+    drawn = mix.sample(20_000, generator=torch.Generator().manual_seed(0))
+    assert particles.variance(mix) == pytest.approx(drawn.var(0).mean().item(), rel=0.03)
+
+
+@pytest.mark.parametrize("name", schedule.SCHEDULES)
+def test_one_shot_is_said_to_land_near_the_average_where_it_does(name):
+    """Near beside the data's own width: it is an average, and no ink blot of a network that never saw pure noise."""
+    settings = Settings(steps=1, schedule=name)
+    view = tab.update(settings)
+    assert "every particle lands near it" in view.notice and "ink blot" not in view.notice
+    mix = ground.data(settings)
+    far = view.stage[1].positions[-1, 0] - (mix.weights @ mix.means).numpy()
+    assert np.sqrt((far**2).mean()) < 0.15 * particles.variance(mix) ** 0.5
 
 
 def test_a_classifiers_scale_is_none_at_0():
@@ -409,6 +460,37 @@ def test_the_lectures_problem_a_guide_that_never_saw_noise():
     }
     exact, noisy, clean = (far[guide]["energy_distance_to_class"] for guide in (EXACT, NOISY, CLEAN))
     assert exact < 0.03 and noisy < 3 * exact and clean > 3 * noisy
+
+
+@pytest.mark.parametrize("points", [name for name in ground.CLASSES if name != "one Gaussian"])
+def test_a_guide_that_never_saw_noise_is_too_sure_and_too_strong(points):
+    """At T, where Bayes' rule can hardly do better than guess; its pull is long, and for most not the wrong way."""
+    s = Settings(view=GUIDE, guide=CLEAN, points=points, scale=1.0)
+    mix, plan, learned = ground.data(s), schedule.named_schedule(s.schedule, T=1000), guidance.trained(s)
+    many, want = len(ground.classes(s)), guidance.chosen(s, mix)
+    label = ground.labels(mix, many)
+    x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)).double()
+    best = torch.stack([mix.log_class(x, 1000, plan, label == k) for k in range(many)], 1).exp().max(1).values
+    pull, right = learned.gradient(x, 1000, 0), mix.class_score(x, 1000, plan, want)
+    assert best.mean() < 1 / many + 0.01 and learned.log_class(x, 1000).exp().max(1).values.mean() > 0.85
+    assert pull.square().mean() > (100**2) * right.square().mean()
+    assert ((pull * right).sum(1) > 0).double().mean() > 0.75
+    notice = tab.update(dataclasses.replace(s, steps=4)).notice
+    assert "near T it is sure where nothing can be known, and its pull is far too strong" in notice
+
+
+@pytest.mark.parametrize(("points", "wanted"), [("two moons", 0), ("two moons", 1), ("letters", 0), ("swiss roll", 1)])
+def test_with_enough_steps_a_scale_of_one_draws_the_class(points, wanted):
+    """Few steps miss some of the variety; 200 have as much as 400 fresh points of the class, to three deviations."""
+    s = Settings(view=GUIDE, guide=EXACT, points=points, wanted=wanted, scale=1.0)
+    few, some, most = (tab.update(dataclasses.replace(s, steps=n)).numbers["variety"] for n in (5, 20, 200))
+    own = ground.data(s).only(guidance.chosen(s, ground.data(s)))
+    draws = [own.sample(400, generator=torch.Generator().manual_seed(i)) for i in range(30)]
+    fresh = np.array([mixtures.mean_distance(draw) for draw in draws])
+    fresh /= mixtures.mean_distance(own.sample(ground.DATA, generator=torch.Generator().manual_seed(ground.DATA)))
+    assert few < some < most and abs(most - fresh.mean()) < 3 * fresh.std()
+    notice = tab.update(s).notice
+    assert "At s = 1, with enough steps, the particles are draws of the class; few steps miss some of its" in notice
 
 
 @pytest.mark.parametrize("points", [name for name in ground.CLASSES if name != "one Gaussian"])

@@ -85,14 +85,16 @@ def test_what_a_class_asks_is_computed_once(web, demo, until, monkeypatch, tmp_p
     def values(**changes):
         return {"call": 0, "values": list(asdict(coin_flips.Settings(n=23, **changes)).values())}
 
-    one, other = (move(web, demo, data=values(), session_hash=visitor) for visitor in ("one", "other"))
-    assert until(lambda: len(file.read_text().splitlines()) == 2)  # it is written after the answer is sent
+    one, other, *more = (move(web, demo, data=values(), session_hash=visitor) for visitor in ("one", "other", *"abc"))
+    assert until(lambda: len(file.read_text().splitlines()) == 5)  # it is written after the answer is sent
     server.write_log()
-    assert one.json() == other.json() and len(asked) == 1 and "cache-control" not in other.headers
+    assert all(other.json() == again.json() for again in (one, *more)) and len(asked) == 1
+    assert "cache-control" not in other.headers
     assert one.headers["x-request-id"] != other.headers["x-request-id"]
-    computed, kept = (json.loads(line) for line in file.read_text().splitlines())
+    computed, kept, *again = (json.loads(line) for line in file.read_text().splitlines())
     assert (computed["outcome"], kept["outcome"]) == ("ok", "kept") and kept["id"] == other.headers["x-request-id"]
-    assert computed.keys() == kept.keys() and kept["tab"] == "coin_flips" and 0 <= kept["ms"] < computed["ms"]
+    assert computed.keys() == kept.keys() and kept["tab"] == "coin_flips"
+    assert 0 <= min(one["ms"] for one in (kept, *again)) < computed["ms"]  # of four, as a busy machine may stop one
 
     assert move(web, demo, data=values(k=3)).json() != one.json() and len(asked) == 2
     refused = values() | {"values": [10**6, *values()["values"][1:]]}

@@ -96,7 +96,10 @@ def test_the_page_names_the_root_by_which_it_was_reached(web):
 
 def test_what_is_behind_a_password_is_kept_for_nobody():
     demo = page(auth=[("ada", "secret")])
-    with httpx.Client(base_url=demo.local_url, timeout=60) as ada, httpx.Client(base_url=demo.local_url) as bob:
+    with (
+        httpx.Client(base_url=demo.local_url, timeout=60) as ada,
+        httpx.Client(base_url=demo.local_url, timeout=60) as bob,
+    ):
         assert ada.post("/login", data={"username": "ada", "password": "secret"}).status_code == 200
         for _ in range(2):
             assert "coin_flips-n" in ada.get("/").text

@@ -73,7 +73,7 @@ def build() -> None:
             Player("Noise, what the network says of it, and the picture it sees", height=280),
             Pictures("Pictures side by side", columns=4, side=240, height=200),
             Points("Points drawn by the network while it learns, beside the data", height=400),
-            LivePlot("First plot of this view", height=300),
+            LivePlot("First plot of this view", height=360),
             LivePlot("Second plot of this view", height=300),
             Views(NAME, TAB.showing(Settings())),
         ],

@@ -86,8 +86,8 @@ def inside(s: Settings) -> View:
         *(shown(name, features[name], side, " with skips") for name in way_up),
         Picture(as_large(x0[0]), "the true x₀"),
         *(shown(name, blind[name], side, " without") for name in way_up),
-        Picture(as_large(guess[0, 0]), "x̂₀ with skips", f"off by {error(guess, x0):.3g}"),
-        Picture(as_large(guess_blind[0, 0]), "x̂₀ without skips", f"off by {error(guess_blind, x0):.3g}"),
+        Picture(as_large(guess[0, 0]), "x̂₀ with skips", f"mean square error {error(guess, x0):.3g}"),
+        Picture(as_large(guess_blind[0, 0]), "x̂₀ without skips", f"mean square error {error(guess_blind, x0):.3g}"),
     ]
     numbers = {
         "label": s.label, "real_pictures": pictures(s).real,
@@ -153,7 +153,8 @@ def inside_notice(s: Settings, n: dict) -> str:
         f"Down the U the picture is folded into more and more maps of fewer pixels, {low} × {low} at the bottom, "
         "where one "
         f"map sees it whole; the skips carry the fine detail past that bottleneck. With them x̂₀ is off by "
-        f"**{n['error_with_skips']:.3g}**, with zeros in their place by **{n['error_without_skips']:.3g}**.\n"
+        f"**{n['error_with_skips']:.3g}** (mean square), with zeros in their place by "
+        f"**{n['error_without_skips']:.3g}**.\n"
         f"Of every map you see the first {CHANNELS} channels (grey is 0). This network was trained with skips: "
         "one trained "
         "without would manage better than this, but no fine detail fits through the middle. "
@@ -221,7 +222,7 @@ def amount(s: Settings) -> View:
         [x_t.expand_as(said.x0), said.x0[right].expand_as(said.x0), said.x0, said.x0 - said.x0[right]], 1
     )
     labels = tuple(
-        f"told t = {time}{', the truth' if time == t else ''}: off by {value:.3g}"
+        f"told t = {time}{', the truth' if time == t else ''}: mean square error {value:.3g}"
         for time, value in zip(times, off.tolist(), strict=True)
     )
     titles = (f"xₜ at t = {t}", "x̂₀, told the truth", "x̂₀ as told", "what the lie changes")
@@ -267,8 +268,8 @@ def amount_formula(t: int, wrong: int, n: dict) -> str:
 def amount_notice(s: Settings, n: dict) -> str:
     return (
         f"The picture has t = **{s.t}**, the network is told **{s.told}**: x̂₀ is off by "
-        f"**{n['error_told_wrong']:.3g}** "
-        f"instead of {n['error_told_right']:.3g}. Of the times tried, {n['best_told']} serves it best.\n"
+        f"**{n['error_told_wrong']:.3g}** (mean square) instead of {n['error_told_right']:.3g}. "
+        f"Of the times tried, {n['best_told']} serves it best.\n"
         "Told too much noise it takes away picture, told too little it leaves noise in: play it through. "
         + source(n["real_pictures"])
     )

@@ -157,9 +157,9 @@ def trajectory(
 
 
 def labelled(steps: list[Step], whole: ClassToImage) -> list[str]:
-    share = [f"t = {step.t}: {100 * float(whole.schedule.noise[step.t]) ** 2:.3g} % of the variance is noise"
-             for step in steps]  # fmt: skip
-    return [*share, f"t = {steps[-1].t_next}: the finished pictures"]
+    signal, noise = whole.schedule.signal, whole.schedule.noise
+    weights = [f"t = {step.t}: signal {float(signal[step.t]):.3f}, noise {float(noise[step.t]):.3f}" for step in steps]
+    return [*weights, f"t = {steps[-1].t_next}: the finished pictures"]
 
 
 def one_shot_formula(s: Settings, t: int | None = None) -> str:
@@ -194,13 +194,11 @@ def one_shot_notice(n: dict) -> str:
     more = f"The same noise, in {steps} steps, becomes pictures." if steps > 1 else "Raise the steps: 1 is one go, too."
     return (
         f"One go takes half-noised pictures from {n['psnr_half_noised']:.1f} to "
-        f"**{n['psnr_cleaned_in_one_go']:.1f} dB**; "
-        f"fed pure noise it gives **ink blots**, for the average of all that could be there is no picture. "
-        f"{more}\n"
-        f"Two blots differ by **{n['blots_apart']:.2f}**, two drawn pictures by **{n['samples_apart']:.2f}**, two "
-        f"{'real ones' if n['real_pictures'] else 'earlier drawn ones'} by {n['pictures_apart']:.2f} (root mean "
-        "square, "
-        f"white − black = 2). {source(n['real_pictures'])}"
+        f"**{n['psnr_cleaned_in_one_go']:.1f} dB**: half noise is all that this network was trained on. Fed pure "
+        f"noise, it takes it for a half-hidden picture and gives **ink blots**. {more}\n"
+        f"Every noise gives another: two blots differ by **{n['blots_apart']:.2f}**, two drawn pictures by "
+        f"**{n['samples_apart']:.2f}**, two {'real ones' if n['real_pictures'] else 'earlier drawn ones'} by "
+        f"{n['pictures_apart']:.2f} (root mean square, white − black = 2). {source(n['real_pictures'])}"
     )
 
 
@@ -320,8 +318,8 @@ def memory_notice(n: dict) -> str:
     )
     if n["real_pictures"]:
         return (
-            f"{first}\nThe **network's** ends are **{mean(n['network_distance']):.2f}** from their nearest "
-            "training picture; "
+            f"{first}\nThe **network's** ends are **{mean(n['network_distance']):.2f}** from the nearest of these "
+            "training pictures; "
             f"real pictures it never saw are {mean(n['unseen_distance']):.2f} from theirs: it draws new ones, "
             "because it is "
             "*not* exact."

@@ -247,28 +247,35 @@ def loss(s: Settings) -> Iterator[View]:
         if i < len(times) - 1:
             bar = Progress(i + 1, len(times), f"t = {t}")
             yield screen(
-                {BAR: bar, LEFT: loss_figure(times, found)}, formula, None, "Measuring, from clean to noise.", {}
+                {BAR: bar, LEFT: loss_figure(times, found, known.real)},
+                formula,
+                None,
+                "Measuring, from clean to noise.",
+                {},
             )
     assert last is not None
     by_net, x_t, by_heart, t = last
     numbers = {
         "label": s.label, "members": len(data), "real_pictures": known.real, "times": times,
         **found,
-        "network_unseen_eps": [e["eps"] for e in errors], "network_unseen_v": [e["v"] for e in errors],
+        "network_other_eps": [e["eps"] for e in errors], "network_other_v": [e["v"] for e in errors],
     }  # fmt: skip
     play = inspection.members_in_play(x_t[:4], data, t, whole.schedule)
     yield screen(
-        {BAR: Progress(1, 1, f"{len(x0)} pictures at {len(times)} times"), LEFT: loss_figure(times, found)},
+        {
+            BAR: Progress(1, 1, f"{len(x0)} pictures at {len(times)} times"),
+            LEFT: loss_figure(times, found, known.real),
+        },
         formula,
         frame.weakest(
             checks.one_error(
-                numbers["network_unseen_eps"],
-                found["network_unseen"],
-                numbers["network_unseen_v"],
+                numbers["network_other_eps"],
+                found["network_other"],
+                numbers["network_other_v"],
                 whole.schedule.alpha_bar[times],
             ),
-            checks.squared_error(found["network_unseen"][-1], by_net.x0[count:], x0[count:]),
-            checks.squared_error(found["exact_seen"][-1], by_heart.x0[:count], x0[:count]),
+            checks.squared_error(found["network_other"][-1], by_net.x0[count:], x0[count:]),
+            checks.squared_error(found["exact_known"][-1], by_heart.x0[:count], x0[:count]),
             checks.exact_denoiser(
                 by_heart.x0[:4], play, x_t[:4], data, [float(whole.schedule.alpha_bar[t])] * len(play)
             ),
@@ -278,19 +285,25 @@ def loss(s: Settings) -> Iterator[View]:
     )  # fmt: skip
 
 
+ASKED = (("network", style.PREDICTION), ("exact denoiser", style.NOISE))
+# Of the pictures: known are those the exact denoiser has, other those it has not.
 LINES = {
-    "network_unseen": ("network, unseen pictures", style.PREDICTION, "solid"),
-    "network_seen": ("network, seen", style.PREDICTION, "dot"),
-    "exact_unseen": ("exact denoiser, unseen", style.NOISE, "solid"),
-    "exact_seen": ("exact, seen", style.NOISE, "dot"),
+    "network_other": (*ASKED[0], "solid"),
+    "network_known": (*ASKED[0], "dot"),
+    "exact_other": (*ASKED[1], "solid"),
+    "exact_known": (*ASKED[1], "dot"),
 }
 
 
-def loss_figure(times: list[int], found: dict[str, list[float]]):
-    shown = {name: (found[line], colour, dash) for line, (name, colour, dash) in LINES.items()}
+def loss_figure(times: list[int], found: dict[str, list[float]], real: bool):
+    groups = {"solid": "unseen pictures", "dot": "training set"}
+    if not real:  # drawn by the network, which was trained on none of them
+        groups = {"solid": "others", "dot": "the exact one’s own"}
+    shown = {f"{name}, {groups[dash]}": (found[line], colour, dash) for line, (name, colour, dash) in LINES.items()}
+    names = (*ASKED, (f"─ {groups['solid']}", style.GREY), (groups["dot"], style.GREY, "dot"))
     return named(
-        "Error of network and exact denoiser at every noise amount, on pictures seen and unseen",
-        figures.curves(times, shown, x_range=(0, times[-1]), y_range=(-5, 0.5), y_name="error of x̂₀"),
+        "Error of network and exact denoiser at every noise amount, on pictures that the exact one knows and others",
+        figures.curves(times, shown, x_range=(0, times[-1]), y_range=(-5, 0.5), y_name="error of x̂₀", names=names),
     )
 
 
@@ -304,13 +317,19 @@ def loss_formula(s: Settings) -> str:
 
 def loss_notice(n: dict) -> str:
     small = n["times"].index(100) if 100 in n["times"] else 0
-    unseen, by_heart = n["network_unseen"][small], n["exact_unseen"][small]
+    other, known = n["network_other"][small], n["network_known"][small]
+    groups = f"pictures it never saw by **{other:.2g}** (mean square) and those of its training set by {known:.2g}"
+    if not n["real_pictures"]:
+        groups = (
+            f"the exact denoiser's pictures by **{known:.2g}** (mean square) and others by {other:.2g}; it was trained "
+            "on neither"
+        )
     return (
-        f"At t = {n['times'][small]} the network misses pictures it never saw by **{unseen:.2g}** and those of "
-        f"the data by {n['network_seen'][small]:.2g}. "
+        f"At t = {n['times'][small]} the network misses {groups}. "
         f"The exact denoiser of {counted(n['members'], 'picture')} misses its own by "
-        f"**{n['exact_seen'][small]:.2g}** and new ones by **{by_heart:.2g}**: exact is not better, it is memory.\n"
-        "Small changes are easy, everything at once is hard: the error of x̂₀ grows with every bit of noise. "
+        f"**{n['exact_known'][small]:.2g}** and others by **{n['exact_other'][small]:.2g}**: "
+        "exact is not better, it is memory.\n"
+        "Small changes are easy, everything at once is hard: the network's error of x̂₀ grows with the noise. "
         + source(n["real_pictures"])
     )
 
@@ -330,14 +349,14 @@ data = class_pictures(model, label, "train").x0[:{s.members}]
 exact, count = empirical_denoiser(data, schedule), min({TRIED}, len(data))
 x0 = torch.cat([data[:count], class_pictures(model, label, "test").x0[:{TRIED}]]).double()
 eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed({s.seed})).double()
-found = {{"network_unseen": [], "network_seen": [], "exact_unseen": [], "exact_seen": []}}
+found = {{"network_other": [], "network_known": [], "exact_other": [], "exact_known": []}}
 times = {[t for t in AT]}
 for t in times:
     x_t, a = add_noise(x0, eps, t, schedule), schedule.alpha_bar[t]
     for name, said in (("network", ask(model, x_t, [t] * len(x_t), label)), ("exact", exact(x_t, t))):
         error = losses(said, x0, eps, a)["x0"]
-        found[f"{{name}}_unseen"].append(float(error[count:].mean()))
-        found[f"{{name}}_seen"].append(float(error[:count].mean()))
+        found[f"{{name}}_other"].append(float(error[count:].mean()))
+        found[f"{{name}}_known"].append(float(error[:count].mean()))
 print("times =", times)
 for name, values in found.items():
     print(name, "=", values)
@@ -409,7 +428,7 @@ def exact(s: Settings) -> View:
             checks.squared_error(numbers["network_error"], by_net[at], x0),
             checks.squared_error(numbers["exact_error"], by_heart[at], x0),
         ),
-        exact_notice(s, numbers),
+        exact_notice(s, numbers, data.real and number(s) is not None and len(known) == len(data.x0)),
         numbers,
     )  # fmt: skip
 
@@ -423,19 +442,31 @@ def exact_formula(t: int, n: dict) -> str:
     )
 
 
-def exact_notice(s: Settings, n: dict) -> str:
+def exact_notice(s: Settings, n: dict, alike: bool) -> str:
+    """alike: whether the exact denoiser knows just the pictures of this class that the network was trained on."""
     better = "the network" if n["network_error"] < n["exact_error"] else "the exact denoiser"
     kind, many = "it is one of the data" if s.origin == SEEN else "it is not among the data", n["members_in_play"]
     decided = f"Between **{many:.3g}** pictures it still hesitates; at one it would have decided"
     if f"{many:.3g}" == "1":
         decided = "It has decided on **one** picture"
+    if alike:
+        between = (
+            "What separates the two is the network's approximation error, and it is what lets it draw pictures that "
+            "are not in the data."
+        )
+    elif n["real_pictures"]:
+        between = (
+            "Two things separate them: the network was trained on more pictures than these, and it only approximates "
+            "the exact answer."
+        )
+    else:
+        between = "They know different pictures: the network was trained on FashionMNIST, the other knows these alone."
     return (
-        f"Of this picture ({kind}) the network is off by **{n['network_error']:.2g}**, the exact denoiser of "
+        f"Of this picture ({kind}) the network is off by **{n['network_error']:.2g}** (mean square), the exact "
+        f"denoiser of "
         f"{counted(n['members'], 'picture')} by **{n['exact_error']:.2g}**: {better} is nearer. {decided}, right "
         "or wrong.\n"
-        "What separates the two is the network's approximation error, and it is what lets it draw pictures that "
-        "are not in "
-        f"the data. {source(n['real_pictures'])}"
+        f"{between} {source(n['real_pictures'])}"
     )
 
 

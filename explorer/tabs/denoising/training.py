@@ -255,7 +255,7 @@ def learn(s: Settings) -> Iterator[View]:
         drawn = progress.step in marks
         if drawn:
             frames.append(torch.stack([draw(progress.network, prediction, start), true]))
-            labels.append(f"after {counted(progress.step, 'step')}: loss {progress.loss:.3f}")
+            labels.append(f"after {counted(progress.step, 'step')}: loss of recent batches {progress.loss:.3f}")
         if pace.due() or drawn:
             left = pace.left(progress.step, s.training)
             shows = {
@@ -325,8 +325,8 @@ def cloud(frames: list[torch.Tensor], labels: list[str]) -> Cloud:
 
 def on_the_way(done: int, loss: float, floor: float) -> str:
     return (
-        f"After **{done}** steps the loss is **{loss:.3f}**; the exact answer would have {floor:.3f}, and no "
-        "network less.\n"
+        f"After **{done}** steps the loss of recent batches is **{loss:.3f}**; over all points the exact answer has "
+        f"{floor:.3f}, and no network less.\n"
         "Each step: draw points, noise them, ask the network, compare, and move its weights a little downhill."
     )
 
@@ -334,7 +334,8 @@ def on_the_way(done: int, loss: float, floor: float) -> str:
 def learn_formula(s: Settings, n: dict | None = None) -> str:
     mark = {"epsilon": r"\varepsilon", "sample": "x_0", "v_prediction": "v"}[PREDICTIONS[s.prediction]]
     first = (
-        rf"L=E\,\lVert f_w(x_t,t)-{mark}\rVert^2/2\;\ge\;E\operatorname{{Var}}[{mark}\mid x_t]"
+        rf"L=\tfrac12E\,\lVert f_w(x_t,t)-{mark}\rVert^2"
+        rf"\;\ge\;\tfrac12E\operatorname{{tr}}\operatorname{{Cov}}[{mark}\mid x_t]"
         r"\quad\text{the floor: what }x_t\text{ does not say}"
     )
     if n is None:
@@ -348,7 +349,7 @@ def learn_notice(s: Settings, n: dict) -> str:
         f"**{s.training}** steps on {n['pictures']:,} points took {n['weights']:,} weights to a loss of "
         f"**{n['loss']:.4f}**, "
         f"{100 * over:.1f} % above the floor of {n['floor']:.4f}, which is not 0: part of the noise can never be "
-        "told.\n"
+        "told. The curve is the mean of recent batches: chance can move it below the floor.\n"
         f"Its points are at energy distance **{n['energy_distance']:.3f}** from the data, where a fresh draw of "
         "the data has "
         f"{n['energy_distance_of_a_fresh_draw']:.3f}. Press play to see them find their place."

@@ -263,8 +263,8 @@ def notice(s: Settings, numbers: dict) -> str:
     )
     if s.guide == CLEAN:
         return (
-            f"{first}\nThis classifier never saw noise: asked about a noisy point it is sure, and wrong, and its pull "
-            "points anywhere. The lecture's first problem: a guide must be trained on noisy data."
+            f"{first}\nThis classifier never saw noise: near T it is sure where nothing can be known, and its pull is "
+            "far too strong. The lecture's first problem: a guide must be trained on noisy data."
         )
     if s.guide == NOISY:
         return (
@@ -274,12 +274,17 @@ def notice(s: Settings, numbers: dict) -> str:
     if s.scale > 1:
         return (
             f"{first}\nRaise s and the particles crowd where the class can be told best, away from its border: more "
-            "certain, less various. At s = 1 they are the class itself."
+            "certain, less various. At s = 1, with enough steps, they are draws of the class."
         )
-    return f"{first}\nAt s = 1 the particles are draws of the class, at s = 0 the class is not asked about at all."
+    return (
+        f"{first}\nAt s = 1, with enough steps, the particles are draws of the class; few steps miss some of its "
+        "variety. At s = 0 the class is not asked about at all."
+    )
 
 
 def code(s: Settings) -> str:
+    """Raises: ValueError as `chosen`."""
+    chosen(s, data(s))
     many = len(classes(s))
     learned = s.guide in (NOISY, CLEAN)
     train = ""

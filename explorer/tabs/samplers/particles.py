@@ -181,6 +181,12 @@ def arrows(grid: torch.Tensor, ways: torch.Tensor) -> np.ndarray:
     return torch.cat([grid.expand_as(ways), grid + 0.28 * (ways / most).clamp(-1.5, 1.5)], 2).numpy()
 
 
+def variance(points: GaussianMixture) -> float:
+    """Of the data, a coordinate on average."""
+    mean = points.weights @ points.means
+    return float(points.weights @ ((points.means - mean).square().mean(1) + points.stds**2))
+
+
 def notice(s: Settings, run: Walk, numbers: dict) -> str:
     far, least = numbers["energy_distance"], numbers["energy_distance_of_a_fresh_draw"]
     n = len(run.steps)
@@ -190,15 +196,16 @@ def notice(s: Settings, run: Walk, numbers: dict) -> str:
     if left > 0.1:
         return f"**Careful:** at T the schedule leaves {100 * left:.0f} % of the signal.\n{count}: {apart}."
     if (first := run.steps[0].t) < T // 2:  # leading spacing with few steps
-        share = 100 * float(run.schedule.alpha_bar[first])
+        a, spread = float(run.schedule.alpha_bar[first]), variance(run.mixture)
+        share = 100 * a * spread / (a * spread + 1 - a)
         return (
             f"**A start that the schedule does not expect:** x is pure noise, and the denoiser is told t = {first}, "
             f"where {share:.3g} % of the variance should be the data's.\n{count}: {apart}."
         )
     if n == 1:
         return (
-            f"**One shot:** asked about pure noise, the best single answer is the average of all data, so every "
-            f"particle lands in the middle: the ink blot of the lecture.\n{count}: {apart}."
+            "**One shot:** asked about pure noise, the best single answer is the average of all data, so every "
+            f"particle lands near it.\n{count}: {apart}."
         )
     if max(numbers["std"]) > 3:
         verdict = "they overshot: no second-order step spans so wide a gap of σ, so try Karras spacing or more steps"
