@@ -189,6 +189,7 @@ def test_what_moved_while_another_view_was_shown_is_computed(plots):
     page.evaluate(POINTER, "forward_noise")
     page.wait_for_function(COMPUTED, arg="forward_noise")
     same(moved, page.evaluate(LOOK, "forward_noise"))
+    page.wait_for_function("!new URLSearchParams(location.search).has('v')")  # the address follows after a while
     page.goto(page.url)
     page.locator("#tab-forward_noise .badge.ok").wait_for()
     at_rest(page, "forward_noise")
