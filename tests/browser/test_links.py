@@ -33,7 +33,11 @@ def choose(page, field, name):
 @pytest.mark.parametrize(
     ("query", "told", "left"),
     [
-        ({"v": GRID, "x": "seed", "xs": "0, 1", "y": "seed"}, "got seed twice; the default of “Down” was taken", "y"),
+        (
+            {"v": GRID, "x": "seed", "xs": "0, 1", "y": "seed", "ys": "1, 2"},
+            "got seed twice; the default of “Down” was taken",
+            "y",
+        ),
         ({"v": OVER_TIME, "a": 0.3, "z": 0.6}, "it cannot go to 0.6; the default of “to t / T =” was taken", "z"),
     ],
 )

@@ -479,7 +479,7 @@ def test_a_guide_that_never_saw_noise_is_too_sure_and_too_strong(points):
     assert "near T it is sure where nothing can be known, and its pull is far too strong" in notice
 
 
-@pytest.mark.parametrize(("points", "wanted"), [("two moons", 0), ("two moons", 1), ("letters", 0), ("swiss roll", 1)])
+@pytest.mark.parametrize(("points", "wanted"), [("two moons", 1), ("letters", 0)])
 def test_with_enough_steps_a_scale_of_one_draws_the_class(points, wanted):
     """Few steps miss some of the variety; 200 have as much as 400 fresh points of the class, to three deviations."""
     s = Settings(view=GUIDE, guide=EXACT, points=points, wanted=wanted, scale=1.0)
