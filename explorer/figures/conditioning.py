@@ -72,11 +72,9 @@ def ascent(likeness: Sequence[float], seen: Sequence[float] | None, drawn: float
 
 
 def dream(values: Sequence[float], what: str, *, share: bool = False) -> Figure:
-    """What grows, at every move; a share has 0 to 1 for its axis."""
-    most, least = (1.0, 0.0) if share else (max(values), min(0.0, *values))
-    fig = Figure(
-        style.layout(x="move", y=what, x_range=[0, len(values) - 1], y_range=[1.05 * least, 1.05 * most or 1.0])
-    )
+    """What grows, a number of at least 0, at every move; a share has 0 to 1 for its axis."""
+    most = 1.0 if share else max(values) or 1.0
+    fig = Figure(style.layout(x="move", y=what, x_range=[0, len(values) - 1], y_range=[0, 1.05 * most]))
     fig.add_scatter(
         x=list(range(len(values))), y=list(values), mode="lines", line={"color": style.PREDICTION, "width": 3},
         hovertemplate=f"{what}, move %{{x}}: %{{y:.4g}}<extra></extra>",
