@@ -151,7 +151,7 @@ def formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     if n is None:
         return f"{one}\n\n$${two}$$"
     first, last = (tex(n["values"][i], 3) for i in (0, -1))
-    return f"{one}\n\n$${two},\\qquad {name}:\\;{first}\\to{last}$$"
+    return f"{one}\n\n$${two}$$\n\n$${name}:\\;{first}\\to{last}$$"
 
 
 def notice(s: Settings, grows: int | str, n: dict[str, Any]) -> str:
