@@ -2,7 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import pytest
 
@@ -158,6 +158,12 @@ def brought(standing, reused):
         return page
 
     return to
+
+
+@pytest.fixture
+def address():
+    """The keys of a page's address, read off the page: Playwright hears of a new address a little later."""
+    return lambda page: dict(parse_qsl(page.evaluate("location.search")[1:]))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import axe_playwright_python
 import pytest
@@ -16,10 +16,6 @@ from explorer.tabs import TABS
 QUICK = [name for name in TABS if not hasattr(import_module(f"explorer.tabs.{name}"), "stream")]
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 SEEN = "selector => getComputedStyle(document.querySelector(selector)).visibility === 'visible'"
-
-
-def query(page):
-    return {key: value[0] for key, value in parse_qs(urlsplit(page.url).query).items()}
 
 
 def reached(page, **wanted):
@@ -61,13 +57,13 @@ def test_a_slide_is_turned_from_cells_that_are_painted(page, url):
     assert page.locator("#convolution-image .told").inner_text() == ""
 
 
-def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
+def test_a_lecture_from_the_first_visit_to_the_way_back(page, url, address):
     page.emulate_media(reduced_motion="reduce")  # a colour on its way from light to dark is neither
     slides = {one.name: one.slides for one in lectures.course()}["001"]
     page.set_viewport_size({"width": 1024, "height": 768})
     page.goto(url)
     page.wait_for_selector("#tab-start .badge.ok")
-    assert query(page) == {"tab": "start"}
+    assert address(page) == {"tab": "start"}
     page.evaluate("window.sameVisit = true")
 
     # By lecture: a slide is one click away, and the page is not loaded again.
@@ -75,7 +71,7 @@ def test_a_lecture_from_the_first_visit_to_the_way_back(page, url):
     page.locator('#tab-start [data-slide="001:5"]').click()
     tab = "#tab-transposed_convolution"
     page.wait_for_selector(f"{tab} .badge.ok")
-    assert query(page) == dict(parse_qsl(slides[4].query))
+    assert address(page) == dict(parse_qsl(slides[4].query))
     assert page.locator(f"{tab} .controls").is_visible()
 
     # Lecture mode: one panel, larger type, the answer unseen until it is asked for.
@@ -205,7 +201,7 @@ def test_every_piece_that_lecture_mode_names_is_one():
     assert named and named <= set(re.findall(r'name="([a-z-]+-piece)"', source))
 
 
-def test_a_preset_of_every_quick_tab_by_its_address_alone_and_the_way_back(page, url):
+def test_a_preset_of_every_quick_tab_by_its_address_alone_and_the_way_back(page, url, address):
     page.goto(url)
     page.wait_for_selector("#tab-start .badge.ok")
     visited = []
@@ -216,12 +212,12 @@ def test_a_preset_of_every_quick_tab_by_its_address_alone_and_the_way_back(page,
         page.evaluate("query => window.explorer.go(query)", wanted)
         page.wait_for_selector(f"#tab-{name} .chips [aria-pressed=true]:text-is({json.dumps(preset)})")
         page.wait_for_selector(f"#tab-{name} .badge.ok")
-        assert dict(parse_qsl(urlsplit(page.url).query)) == dict(parse_qsl(wanted))
+        assert address(page) == dict(parse_qsl(wanted))
         visited.append((name, preset, wanted))
     for name, preset, wanted in reversed(visited[:-1]):
         page.go_back()
         page.wait_for_selector(f"#tab-{name} .chips [aria-pressed=true]:text-is({json.dumps(preset)}):visible")
-        assert dict(parse_qsl(urlsplit(page.url).query)) == dict(parse_qsl(wanted))
+        assert address(page) == dict(parse_qsl(wanted))
     page.go_forward()
     page.wait_for_selector(f"#tab-{visited[1][0]} .badge:visible")
 

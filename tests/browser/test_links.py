@@ -1,6 +1,6 @@
 """Links and views whose settings cannot be together, as a visitor meets them: what is said of it, and what to do."""
 
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
@@ -21,10 +21,6 @@ def opened(page, url):
     return at
 
 
-def said(page):
-    return dict(parse_qsl(urlsplit(page.url).query))
-
-
 def choose(page, field, name):
     page.locator(f"#text_to_image-{field} input").click()
     page.get_by_role("option", name=name, exact=True).click()
@@ -41,11 +37,11 @@ def choose(page, field, name):
         ({"v": OVER_TIME, "a": 0.3, "z": 0.6}, "it cannot go to 0.6; the default of “to t / T =” was taken", "z"),
     ],
 )
-def test_what_is_said_of_a_link_stays_when_it_is_drawn(opened, page, query, told, left):
+def test_what_is_said_of_a_link_stays_when_it_is_drawn(opened, page, address, query, told, left):
     panel = opened(**query, n=2, px="elephant")
     message = panel.locator(".message").first.text_content()
     assert "“Size” must be one of" in message and told in message
-    assert said(page).keys() == {"tab", "n", *query} - {left}
+    assert address(page).keys() == {"tab", "n", *query} - {left}
 
 
 def test_a_view_that_is_refused_shows_the_controls_that_mend_it(opened, page):

@@ -1,7 +1,7 @@
 """Samplers as a visitor uses them: views, keys, points drawn by hand, messages that spare the picture, long runs."""
 
 import io
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
@@ -60,19 +60,19 @@ def test_views_show_their_own_pieces(page, url):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_move_right_after_another_view_is_of_that_view(page, url):
+def test_a_move_right_after_another_view_is_of_that_view(page, url, address):
     page.goto(f"{url}?tab=samplers&x=ring+of+eight")
     page.wait_for_selector(f"{TAB} .badge.ok")
     page.locator("#samplers-view input").click()
     page.get_by_role("option", name="one step in slow motion").click()
     page.locator("#samplers-seed input[type=number]").fill("7")
     page.wait_for_function("location.search.includes('seed=7')")
-    asked = parse_qs(urlsplit(page.url).query)
-    assert asked["v"] == ["one step in slow motion"] and asked["x"] == ["ring of eight"]
+    asked = address(page)
+    assert asked["v"] == "one step in slow motion" and asked["x"] == "ring of eight"
     page.locator(f"{TAB} .notice", has_text="laid end to end").first.wait_for()
 
 
-def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url):
+def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url, address):
     page.goto(f"{url}?tab=samplers&x=ring+of+eight")
     page.wait_for_selector(f"{TAB} .badge.ok")
     held, moves = [], []
@@ -93,8 +93,8 @@ def test_a_move_before_another_view_is_answered_is_shown_after_it(page, url):
     held[0].continue_()
     page.wait_for_function("location.search.includes('seed=7')")
     page.wait_for_timeout(1500)  # nothing older comes after it
-    asked = parse_qs(urlsplit(page.url).query)
-    assert asked["seed"] == ["7"] and asked["v"] == ["one step in slow motion"] and moves == [1]
+    asked = address(page)
+    assert asked["seed"] == "7" and asked["v"] == "one step in slow motion" and moves == [1]
 
 
 def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
@@ -127,7 +127,7 @@ def test_a_move_before_a_preset_is_answered_shows_nothing(page, url):
     assert moves
 
 
-def test_points_drawn_by_hand_become_the_data(page, url):
+def test_points_drawn_by_hand_become_the_data(page, url, address):
     page.goto(f"{url}?tab=samplers&x={quote_plus(DRAWN)}&n=4&k=3")
     page.wait_for_selector(f"{TAB} .badge.ok")
     drawing = page.locator("#samplers-drawn")
@@ -138,7 +138,7 @@ def test_points_drawn_by_hand_become_the_data(page, url):
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.wait_for_function("new URLSearchParams(location.search).get('d')?.split(';').length === 3")
     drawing.get_by_text("draw more").wait_for(state="hidden")
-    points = [[float(v) for v in point.split(",")] for point in parse_qs(urlsplit(page.url).query)["d"][0].split(";")]
+    points = [[float(v) for v in point.split(",")] for point in address(page)["d"].split(";")]
     assert np.abs(np.array(points) - [[-1.5, 1.5], [1.5, 1.5], [1.5, -1.5]]).max() < 0.05
     page.wait_for_selector(f"{TAB} .badge.ok")
     assert shot(page) != before

@@ -1,6 +1,6 @@
 """A mask painted with mouse and keys, a brush on a latent, and one panel on the full screen."""
 
-from urllib.parse import parse_qs, urlencode, urlparse
+from urllib.parse import urlencode
 
 PANEL = "#tab-text_to_image"
 PIXELS = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).join()"
@@ -10,12 +10,12 @@ SIZES = """player => [player, player.querySelector('canvas')].map((one) => {
 })"""
 
 
-def painted(page) -> float:
-    cells = parse_qs(urlparse(page.url).query).get("mk", [""])[0]
+def painted(address) -> float:
+    cells = address.get("mk", "")
     return sum(float(cell) for row in cells.split(";") for cell in row.split(",") if cell)
 
 
-def test_brushes_and_full_screen(page, url):
+def test_brushes_and_full_screen(page, url, address):
     page.goto(f"{url}?{urlencode({'tab': 'text_to_image', 'v': 'a latent', 'p': 'cat', 'br': '0'})}")
     page.wait_for_selector(f"{PANEL} .badge.ok", timeout=120_000)
     board = page.locator("#text_to_image-cells .paint-board")
@@ -40,19 +40,19 @@ def test_brushes_and_full_screen(page, url):
     mask.locator(".paint-board").wait_for()
     mask.locator("select[aria-label^=Fill]").select_option("nothing")
     page.wait_for_function("new URLSearchParams(location.search).has('mk')")
-    assert painted(page) == 0
+    assert painted(address(page)) == 0
     mask.locator(".reach").select_option("5")
     mask.locator(".paint-board").scroll_into_view_if_needed()
     box = mask.locator(".paint-board").bounding_box()
     assert box is not None
     mask.locator(".paint-board").click(position={"x": box["width"] / 2 + 3, "y": box["height"] / 2 + 3})
     page.wait_for_function("new URLSearchParams(location.search).get('mk').includes('1')")
-    assert painted(page) == 25
-    before = page.url
+    assert painted(address(page)) == 25
+    before = page.evaluate("location.href")
     for key in ("ArrowDown", "Delete"):
         page.keyboard.press(key)
     page.wait_for_function("before => location.href !== before", arg=before)  # written once the answer is there
-    assert painted(page) == 5
+    assert painted(address(page)) == 5
     assert "row 9, column 8: 0" in mask.locator(".reading").inner_text()
 
     # The key f lends the player the whole screen, and gives it back as it was.
