@@ -476,13 +476,13 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 many_chains("ball", "linear", 3, 0, 2000)
-before, T = resident(), 500
+before, T = resident(), 150
 means, variances = many_chains("ball", "linear", T, 1, 2000)
 print(resident() - before, means.nbytes + variances.nbytes)
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     grown, kept = map(int, out.split())
-    assert kept == 2 * 501 * 256 * 4 and grown < 100e6
+    assert kept == 2 * 151 * 256 * 4 and grown < 100e6
 
 
 def test_the_moments_of_many_chains_are_numpys():
