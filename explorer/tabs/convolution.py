@@ -484,14 +484,20 @@ def brightness(s: Settings) -> str:
     if abs(total) < 1e-9:
         return "The kernel adds up to **0**: flat areas give 0, and only changes answer."
     if abs(total - 1) < 1e-9:
-        return "The kernel adds up to **1**: flat areas keep their brightness."
+        alike = len({tap for row in s.kernel for tap in row}) == 1
+        mean = "; its weights are all the same, so an output is its window's mean, wherever in it the bright cells lie"
+        return f"The kernel adds up to **1**: flat areas keep their brightness{mean * alike}."
     return f"The kernel adds up to **{sensible(total)}**: flat areas are multiplied by that."
 
 
 def word(s: Settings) -> str:
+    cells = [cell for row in s.image for cell in row]
+    alone = s.view == STEPS and sum(map(bool, cells)) == 1 and {stride for stride, *_ in axes(s)} == {1}
+    one = "; the one cell that is not 0 brings the kernel out "
     if s.flip:
-        return " Flipped, it is mathematics' **convolution**."
-    return " Not flipped, it is a **cross-correlation**, which networks call convolution."
+        return f" Flipped, it is mathematics' **convolution**{f'{one}as it stands' * alone}."
+    way = "turned by half a turn"
+    return f" Not flipped, it is a **cross-correlation**, which networks call convolution{f'{one}{way}' * alone}."
 
 
 def code(settings: Settings) -> str:

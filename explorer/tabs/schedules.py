@@ -345,7 +345,19 @@ def notice(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, nu
             "At T **nothing** is left, and the noise says nothing about the picture: a network must not be trained to "
             "predict ε here, but x₀ or v."
         )
-    return f"{first}.\n{end}"
+    return f"{first}.\n{end}{faint(s, schedule, other)}"
+
+
+def faint(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None) -> str:
+    """How many of the last steps have next to no signal, in a sentence; nothing where there are none."""
+    late, late_too = (int((one.alpha_bar < 0.01).sum()) if one is not None else 0 for one in (schedule, other))
+    if not late:
+        return ""
+    beside = f" (in {late_too} {'before any change' if s.other == BEFORE else f'with {other_title(s)}'})"
+    return (
+        f" In {'the last step' if late == 1 else f'the last **{late}** steps'} less than 1 % of the variance is "
+        f"signal{beside if other is not None else ''}: next to nothing of the picture is there to be seen."
+    )
 
 
 # The start of sampling

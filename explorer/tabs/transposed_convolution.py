@@ -29,6 +29,7 @@ from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, Windows, gather, scatter
 from explorer.figures import transposed_convolution as figures
+from explorer.formulas import counted
 from explorer.frame import View
 from explorer.settings import Grid, choice, grid, kept, number
 from explorer.tabs.convolution import (
@@ -498,6 +499,8 @@ def notice(s: Settings, numbers: dict) -> str:
             grows += f"and as {reason} they alternate far from the edge too: a checkerboard."
         else:
             grows += "fewer only towards the edge."
+    if extra := s.output_padding:
+        grows += f" Out padding adds {counted(extra, 'row')} at the bottom, {counted(extra, 'column')} at the right."
     call = numbers["pytorch"]
     if call["refuses"]:
         return f"{grows}\nPyTorch **refuses** this picture: {call['refuses']}."

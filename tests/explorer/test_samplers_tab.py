@@ -12,6 +12,7 @@ import orjson
 import pytest
 import torch
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 from core import checks, classifier, convergence, denoiser, forward, mixtures, samplers, schedule
 from core.pipeline import TextToImage
@@ -212,6 +213,20 @@ def test_numbers_by_ddim_written_out():
     assert view.numbers["mean"] == pytest.approx(x.mean(0), abs=1e-3)
     assert view.numbers["std"] == pytest.approx(x.std(0, ddof=1), abs=1e-3)
     assert np.median(np.abs(view.stage[1].positions[-1, 0] - x)) < 1e-4
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "euler_ancestral"])
+def test_without_fresh_noise_the_walk_goes_from_mean_to_mean(sampler):
+    """Ho et al., equation 7, written out; every particle then ends nearly where all others do."""
+    view, x = tab.update(Settings(sampler=sampler, steps=20)), noise_of_seed()
+    for t in range(1000, 0, -50):
+        a, b = linear(t), linear(t - 50)
+        x = b**0.5 * (1 - a / b) / (1 - a) * moons(x, a) + (a / b) ** 0.5 * (1 - b) / (1 - a) * x
+    y = ground.data(Settings()).sample(ground.DATA, generator=torch.Generator().manual_seed(ground.DATA)).numpy()
+    far = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
+    assert view.numbers["energy_distance_without_fresh_noise"] == pytest.approx(far, rel=1e-4)
+    assert far > 20 * view.numbers["energy_distance"] and view.check.ok
+    assert f"Without its fresh noise this walk would end at **{far:.3f}**" in view.notice
 
 
 def test_one_shot_lands_on_the_mean():

@@ -2,13 +2,14 @@
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from core import checks
 from core.mixtures import GaussianMixture, energy_distance
-from core.samplers import SAMPLERS, Term, terms
+from core.samplers import SAMPLERS, Step, Term, posterior, terms
 from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
@@ -34,9 +35,11 @@ from explorer.tabs.samplers.settings import (
     options,
     plural,
     screen,
+    still,
     walked,
 )
 
+STIRRED = ("ddpm", "euler_ancestral")  # whose steps are the mean of a posterior, and fresh noise
 FRAMES, SIDE = 24, 72  # densities behind the particles, pixels across
 TEX = {
     "x": "x_{{{t}}}",
@@ -74,9 +77,27 @@ def particles(s: Settings) -> View:
         "energy_distance_of_a_fresh_draw": floor(reference),
         "first_particle": [x[0].tolist() for x in run.states],
     }
-    found = frame.weakest(check(s, s.sampler, run), checks.energy_distance(numbers["energy_distance"], end, reference))
+    found = [check(s, s.sampler, run), checks.energy_distance(numbers["energy_distance"], end, reference)]
+    if s.sampler in STIRRED:
+        calm = stilled(still(s), s.sampler)
+        numbers["energy_distance_without_fresh_noise"] = far = energy_distance(calm.end, reference)
+        found += [check(s, s.sampler, calm), checks.energy_distance(far, calm.end, reference)]
     at = min(s.look, len(run.steps) - 1)
-    return screen({1: cloud(s, run, look)}, formula(s, s.sampler, run, at), found, notice(s, run, numbers), numbers)
+    said, shown = notice(s, run, numbers), formula(s, s.sampler, run, at)
+    return screen({1: cloud(s, run, look)}, shown, frame.weakest(*found), said, numbers)
+
+
+@lru_cache(maxsize=4)
+def stilled(s: Settings, sampler: str) -> Walk:
+    """The walk with the fresh noise of every step left out: each goes to the mean of its posterior."""
+    run = walked(s, sampler)
+    x, steps, denoiser = run.states[0], [], run.mixture.denoiser(run.schedule)
+    for t, after in pairwise(run.times.tolist()):
+        p = denoiser(x, t)
+        mean, _ = posterior(p.x0, x, t, after, run.schedule)
+        steps.append(Step(t, after, x, p, mean))
+        x = mean
+    return Walk(run.mixture, run.schedule, run.times, steps, [])
 
 
 def floor(reference: torch.Tensor) -> float:
@@ -213,6 +234,12 @@ def notice(s: Settings, run: Walk, numbers: dict) -> str:
         verdict = "the particles can hardly be told from the data"
     else:
         verdict = "still off: try more steps, Karras spacing, or a second-order sampler"
+    if s.sampler in STIRRED:
+        verdict += (
+            ". Without its fresh noise this walk would end at "
+            f"**{numbers['energy_distance_without_fresh_noise']:.3f}**: every step would go to the mean of where the "
+            "particle may have come from, and means crowd together"
+        )
     return (
         f"{count}: {apart}; {verdict}.\n"
         "Early on all guesses huddle in the middle; later each particle settles for one place: press play and see when."
@@ -275,12 +302,21 @@ def arguments(s: Settings, sampler: str) -> str:
 
 
 def code(s: Settings) -> str:
+    more, calm = "", ""
+    if s.sampler in STIRRED:
+        more = ", posterior"
+        calm = """
+calm = x
+for step in steps:  # the same without fresh noise
+    calm, _ = posterior(denoiser(calm, step.t).x0, calm, step.t, step.t_next, schedule)
+print("energy_distance_without_fresh_noise =", energy_distance(calm, data))
+"""
     return f"""
 import torch
 
 from core.convergence import Counted
 from core.mixtures import energy_distance
-from core.samplers import SAMPLERS
+from core.samplers import SAMPLERS{more}
 from core.schedule import named_schedule
 {head(s)}
 denoiser = Counted(points.denoiser(schedule))
@@ -294,7 +330,7 @@ print("std =", end.std(0).tolist())
 print("energy_distance =", energy_distance(end, data))
 print("energy_distance_of_a_fresh_draw =", float(torch.cdist(data, data).mean()) * (1 / {N} + 1 / {DATA}))
 print("first_particle =", [x[0].tolist()] + [step.x_next[0].tolist() for step in steps])
-"""
+{calm}"""
 
 
 # ---- one step in slow motion

@@ -347,7 +347,9 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
     if numbers["cells_kept"] == 0:
         return f"{first}\nEverything is painted: no latent cell is kept."
     return (
-        f"{first}\n{numbers['cells_kept']} of {numbers['cells']} latent cells are kept: there the latent ends within "
+        f"{first} In every step the guess is replaced by the original where that is kept: the network sees it there "
+        "and draws the rest to it.\n"
+        f"{numbers['cells_kept']} of {numbers['cells']} latent cells are kept: there the latent ends within "
         f"**{sensible(numbers['latent_difference_kept'])}** of the original's. In pixels the kept part moves by "
         f"{100 * numbers['pixel_difference_kept']:.2g} % (the decoder looks across the border), the painted part by "
         f"**{100 * numbers['pixel_difference_anew']:.2g} %**."
