@@ -471,7 +471,8 @@ def test_axes_of_the_grid_are_read_or_refused(settings, wanted):
         return
     with pytest.raises(ValueError, match=wanted):
         grid.squares(settings)
-    assert grid.code(settings).startswith("#")
+    with pytest.raises(ValueError, match=wanted):
+        grid.code(settings)
 
 
 def test_code_of_the_grid_prints_its_pictures(model, tmp_path, monkeypatch):

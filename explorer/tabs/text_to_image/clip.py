@@ -194,10 +194,7 @@ def joint_notice(n: dict[str, Any]) -> str:
 
 
 def joint_code(s: Settings) -> str:
-    try:
-        said = split(s)
-    except ValueError as error:
-        return f"# {error}"
+    said = split(s)
     return f"""
 import torch
 

@@ -241,8 +241,8 @@ def notice(
     if settings.guidance > 5:
         limit = 100 * (np.abs(picture) >= 1).mean()
         told += (
-            f"\nPressed so hard, **{limit:.0f} %** of its colours, white among them, stand at their limit, where no shade "
-            "is left: compare scale 1."
+            f"\nPressed so hard, **{limit:.0f} %** of its colours, white among them, stand at their limit, where no "
+            "shade is left: compare scale 1."
         )
     people = model.card.measured.get("people", {}).get(" ".join(settings.prompt.lower().split()))
     if people and as_counted(settings):

@@ -177,10 +177,7 @@ def notice(s: Settings, grows: int | str, n: dict[str, Any]) -> str:
 
 
 def code(s: Settings) -> str:
-    try:
-        grows = what(s)
-    except ValueError as error:
-        return f"# {error}"
+    grows = what(s)
     side, jitter = of_size(s)
     called = isinstance(grows, str)
     made = "log_probability" if called else "activity"

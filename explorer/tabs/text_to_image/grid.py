@@ -244,10 +244,7 @@ def notice(s: Settings, numbers: dict[str, Any]) -> str:
 
 
 def code(s: Settings) -> str:
-    try:
-        table = squares(s)
-    except ValueError as error:
-        return f"# {error}"
+    table = squares(s)
     fields = ("prompt", "guidance", "style", "steps", "sampler", "seed")
     rows = "\n".join(f"    {tuple(getattr(cell, name) for name in fields)!r}," for row in table for cell in row)
     size = f"\n        size=int({s.size} * model.size)," if s.size != "1" else ""
