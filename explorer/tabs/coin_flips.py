@@ -225,13 +225,12 @@ def bars_notice(s: Settings, numbers: dict) -> str:
         return no_chance(s)
     short = numbers["fraction"]
     says = f"**{short} = {chance:.4g}**" if short else f"**{sensible(chance) if chance else LEAST}**"
-    off = (
-        f"{percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
-        if chance > 0
-        else "too high"
-        if height
-        else "which is as little"
-    )
+    if not chance:
+        off = "too high" if height else "which is as little"
+    elif height > 100 * chance:
+        off = f"{sensible(height / chance)} times as much"
+    else:
+        off = f"{percent(abs(height / chance - 1))} too {'high' if height > chance else 'low'}"
     return (
         f"{heads} in {counted(n, 'flip')} come{'s' * (k == 1)} up with chance {says}; the bell says "
         f"**{sensible(height)}**, {off}.\n"

@@ -275,7 +275,7 @@ def play_notice(s: Settings, numbers: dict, variance: float) -> str:
     step = (
         f"Step {t} takes {percent(1 - (1 - numbers['beta']) ** 0.5)} off the mean and adds noise of spread "
         f"√β = **{numbers['beta'] ** 0.5:.4f}**; over the picture's pixels it was {numbers['added_std']:.4f}, with the "
-        f"mean {numbers['added_mean']:.4f}."
+        f"mean {round(numbers['added_mean'], 4) + 0.0:.4f}."  # + 0.0: no −0
     ).replace("-", "−")
     if left > 0.1:
         return (

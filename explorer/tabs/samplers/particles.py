@@ -14,7 +14,7 @@ from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
-from explorer.formulas import counted, plus
+from explorer.formulas import counted, plus, sensible
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
@@ -460,7 +460,7 @@ def pair(s: Settings) -> View:
     if same:
         says = (
             f"**One walk under two names:** from the same noise the ends differ by at most "
-            f"**{numbers['largest_distance_of_ends']:.1e}**, the rounding of float32. "
+            f"**{sensible(numbers['largest_distance_of_ends'])}**, the rounding of float32. "
             "Put x̄ = x / √ᾱ into the one formula and the other comes out."
         )
     else:
