@@ -335,6 +335,30 @@ def test_one_is_counted_as_one():
         assert says in transposed_convolution.update(shown).notice
 
 
+def test_what_one_bright_pixel_brings_out_is_said():
+    seen = convolution.Settings(image=convolution.DOT, kernel=convolution.COUNT)
+    for flip, way, out in (
+        (False, "turned by half a turn", np.rot90(seen.kernel, 2)),
+        (True, "as it stands", seen.kernel),
+    ):
+        view = convolution.update(replace(seen, flip=flip))
+        assert f"the one cell that is not 0 brings the kernel out {way}." in view.notice
+        assert np.array_equal(view.numbers["output"], out)
+    for other in ({"stride": 2}, {"image": convolution.CHECKERBOARD}, {"per_axis": True, "stride_x": 2}):
+        assert "brings the kernel out" not in convolution.update(replace(seen, **other)).notice
+
+
+@pytest.mark.parametrize("convention", [SLIDES, FRAMEWORK])
+def test_out_padding_is_said_to_come_at_the_bottom_and_at_the_right(convention):
+    bare = replace(transposed_convolution.STAMPS, kernel=convolution.COUNT, stride=3, view=convention)
+    view, small = transposed_convolution.update(replace(bare, output_padding=2)), transposed_convolution.update(bare)
+    assert "Out padding adds 2 rows at the bottom, 2 columns at the right." in view.notice
+    assert "Out padding" not in small.notice
+    more, less = np.array(view.numbers["output"]), np.array(small.numbers["output"])
+    assert np.subtract(more.shape, less.shape).tolist() == [2, 2]
+    assert np.array_equal(more[:-2, :-2], less)
+
+
 def test_what_no_window_reaches_is_said():
     view = convolution.update(convolution.PRESETS["stride 2 that leaves a row out"])
     assert view.numbers["never_read"] == {"rows": [5], "columns": [5]}

@@ -154,6 +154,14 @@ def test_a_time_with_more_noise_than_picture_is_named_only_where_there_is_one():
     assert f"from t = {half} of 1000 on" in schedules.update(schedules.Settings()).notice
 
 
+def test_last_steps_that_have_next_to_no_signal_are_counted():
+    late = sum(linear(t) < 0.01 for t in range(1, 1001))
+    beside = sum(np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2 < 0.01 for t in range(1, 1001))  # its f(0) is 1
+    notice = schedules.update(schedules.Settings()).notice
+    assert f"In the last **{late}** steps less than 1 % of the variance is signal (in {beside} with cosine)" in notice
+    assert "less than 1 %" not in schedules.update(schedules.Settings(T=150)).notice
+
+
 def test_schedules_share_of_the_variance_says_of_which_picture():
     """Only a picture of variance 1 has the share alpha_bar; what it is compared with is told by its own alpha_bar."""
     s = schedules.PRESETS["scaled linear, repaired"]
