@@ -42,7 +42,7 @@ def test_noise_becomes_pictures_that_can_be_scrubbed_and_a_quick_view_follows(pa
 
 
 def test_a_training_can_be_stopped_and_what_was_drawn_stays(page, url):
-    page.goto(f"{url}?tab=denoising&v=train+a+network+now&ts=5000")
+    page.goto(f"{url}?tab=denoising&v=train+a+network+now&ts=5000&wd=256")  # the longest there is
     page.locator(f"{TAB} .progress-text", has_text="step").wait_for(timeout=240_000)
     page.locator(f"{TAB} .notice", has_text="no network less").first.wait_for(timeout=240_000)
     page.locator(TAB).get_by_role("button", name="Stop").click()
