@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from core import text, weights
 from core.pipeline import TextToImage
 from core.samplers import SAMPLERS, Step
 from explorer import frame, models, runs
@@ -30,7 +32,7 @@ from explorer.components.player import Player
 from explorer.components.result import ResultPiece
 from explorer.settings import from_query, opening, parse
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PRESETS, Settings, draw, grid, records
+from explorer.tabs.text_to_image import PRESETS, Settings, draw, grid, records, vocabulary
 from explorer.tabs.text_to_image import settings as ground
 
 QUICK = Settings(steps=4)
@@ -223,6 +225,23 @@ def test_prompts_that_are_not_understood_are_said_and_steer_nothing(model, promp
     assert says in view.notice
     assert (view.numbers["sha256"] != unasked.numbers["sha256"]) == heard
     assert parse(Settings, vars(records.restored(Settings, piece(view, "result").png)[0])) == settings
+
+
+def test_words_that_were_never_read_are_said_whole_with_what_is_spelled_like_them(model):
+    """Not in the pieces that the tokens are; of another model than the embedded one nobody knows what it knows."""
+    known = torch.zeros_like(model.text.known)
+    known[[i for word in ("red", "t") for i in text.tokenizer().encode(word)]] = True
+    read = text.TextEncoder(model.text.config, known)
+    pieces = [token.text for token in read.tokens("red rockt rockt 苹果")]
+    assert pieces[1:4] == ["red", "rock", "t"]
+    assert ground.unread(read.tokens("red rockt rockt 苹果")) == ["rockt", "苹果"]
+    assert ground.unread(read.tokens("red t")) == []
+    of = partial(draw.reading, tokens=read.tokens("red rockt"))
+    assert of(Settings(prompt="red rockt")).endswith("never saw **“rockt”** in training and reads it blindly.")
+    if vocabulary.MODEL in weights.models():
+        assert " It knows “rocket”, " in of(Settings(prompt="red rockt", model=vocabulary.MODEL))
+        assert "It knows" not in draw.spelled_alike(Settings(model=vocabulary.MODEL), "qwxz")
+        assert "1,379 names: 1st place medal, " in vocabulary.listed() and vocabulary.listed().count(", ") > 1370
 
 
 def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model):

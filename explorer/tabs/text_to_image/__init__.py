@@ -25,7 +25,7 @@ from explorer.components.views import Views
 from explorer.frame import View
 from explorer.ideas import Idea, Ideas
 from explorer.settings import opening
-from explorer.tabs.text_to_image import change, clip, draw, dream, grid, guidance, latents, machine, words
+from explorer.tabs.text_to_image import change, clip, draw, dream, grid, guidance, latents, machine, vocabulary, words
 from explorer.tabs.text_to_image.lending import seconds
 from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import (
@@ -126,6 +126,7 @@ def build() -> None:
     opened: Any = opening(Settings, **{name: wants[name] for name in OF_MODEL if name in wants})
     module = SimpleNamespace(**vars(sys.modules[__name__]))
     module.Settings, module.PRESETS, module.endpoint = opened, presets(opened), draw.endpoint(opened)
+    module.SOURCE = SOURCE + vocabulary.listed()
     stage = {
         "progress": ProgressBar("Sampling"),
         "route": RouteTable("Steps of the walk"),

@@ -40,12 +40,12 @@ from explorer.tabs.text_to_image.settings import (
     shorter,
     unit,
 )
+from explorer.tabs.text_to_image.vocabulary import MODEL, names
 
 if TYPE_CHECKING:
     from core.networks.vae import VAE
     from core.pipeline import TextToImage
 
-MODEL = "emoji"  # the one that has a tower of pictures
 FRAMES = 60  # of a way, at the most
 PANELS = ("moved toward the sentence", "drawn by diffusion")
 # What the collection that is searched has one picture of each of: names that the embedded model has learnt.
@@ -218,12 +218,6 @@ print("find_their_own =", sum(bool(row[i] == row.max()) for i, row in enumerate(
 
 
 # A search
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """All that captions of the training pictures name."""
-    return tuple(weights.read_json(weights.resolve(MODEL) / "classifier" / "config.json")["answers"]["name"])
 
 
 def alone(model: "TextToImage", query: str) -> list[str]:

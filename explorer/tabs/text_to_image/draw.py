@@ -42,14 +42,16 @@ from explorer.tabs.text_to_image.settings import (
     pressed,
     read,
     screen,
+    shorter,
     shown,
-    spelled,
     style_line,
     to_bytes,
+    unread,
     walk,
     wanted,
     without,
 )
+from explorer.tabs.text_to_image.vocabulary import MODEL, alike
 
 if TYPE_CHECKING:
     from core.pipeline import TextToImage
@@ -271,9 +273,9 @@ PEOPLE = {"man": "as a man", "woman": "as a woman", "neither": "as neither"}
 def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False) -> str:
     """What the model made of the prompt, in a sentence. away: there is a negative prompt, and it was heard."""
     words = tokens[1:-1]
-    unknown = list(dict.fromkeys(spelled(token.text) for token in words if token.kept and not token.known))
+    unknown = unread(tokens)
     cut = sum(not token.kept for token in words)
-    quoted = ", ".join(f"“{word}”" for word in unknown[:5])
+    quoted = ", ".join(f"“{shorter(word)}”" for word in unknown[:5])
     if settings.guidance == 0 and away:
         return "At scale **0** the negative prompt alone is read: this is what it draws."
     this = (
@@ -288,12 +290,11 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
     if not any(token.known and token.kept for token in words):
         return (
             f"**Not one word was understood.** The model never saw {quoted} in training, so {this}: "
-            "nothing of the prompt has steered it."
+            f"nothing of the prompt has steered it.{spelled_alike(settings, unknown[0])}"
         )
     if unknown:
-        return (
-            f"The model never saw **{quoted}** in training and reads {'it' if len(unknown) == 1 else 'them'} blindly."
-        )
+        them, like = "it" if len(unknown) == 1 else "them", spelled_alike(settings, unknown[0])
+        return f"The model never saw **{quoted}** in training and reads {them} blindly.{like}"
     if cut:
         return f"The prompt is too long: its last **{cut}** tokens were cut, and the end mark kept."
     if settings.guidance == 1:
@@ -305,6 +306,12 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
         f"At scale **{scale}** each guess lies {scale} times as far from the one {base} as the prompt alone would take "
         f"it{style}."
     )
+
+
+def spelled_alike(s: Settings, word: str) -> str:
+    """Which of the embedded model's names are spelled like a word, in a sentence; nothing of another model."""
+    found = alike(word, 3) if models.title(s.model) == MODEL else []
+    return f" It knows {', '.join(f'“{name}”' for name in found)}." if found else ""
 
 
 def code(settings: Settings) -> str:

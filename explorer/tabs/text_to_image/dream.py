@@ -1,6 +1,5 @@
 """Deep Dream: a trained network stays as it is, and a picture moves until a layer of it, or a name, answers more."""
 
-import difflib
 import math
 import time
 from collections.abc import Iterator
@@ -27,8 +26,8 @@ from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
 from explorer.tabs.text_to_image import change
-from explorer.tabs.text_to_image.clip import MODEL
 from explorer.tabs.text_to_image.settings import DREAM, NAMED, OWN, Settings, imports, opens, places, screen
+from explorer.tabs.text_to_image.vocabulary import MODEL, alike
 
 SIDE, JITTER = 256, 8  # pixels of a picture for a layer, which has no size of its own, and how far it is rolled
 SMALL = 64, 2  # the same for a name: the judge was trained on 64 x 64 pixels, and its probabilities are of such
@@ -51,7 +50,7 @@ def known(s: Settings) -> str:
     asked, names = " ".join(s.prompt.lower().split()), judge().answers["name"]
     if asked in names:
         return asked
-    near = difflib.get_close_matches(asked, names, 5, 0.5) or ["rose", "pizza", "dog face"]
+    near = alike(asked) or ["rose", "pizza", "dog face"]
     raise ValueError(
         f"the judge was trained on {len(names):,} names, and “{s.prompt[:60]}” is none of them; it knows "
         f"{', '.join(f'“{name}”' for name in near)}"

@@ -26,6 +26,7 @@ from explorer.tabs.text_to_image.settings import (
     Settings,
     pressed,
 )
+from explorer.tabs.text_to_image.vocabulary import MODEL
 
 START = 8.0  # seconds at the most, of a GPU of these years in half precision: to get going and to hand over
 STEP = 0.06  # a step, however small the picture
@@ -46,9 +47,9 @@ def walks(s: Settings) -> list[Settings]:
     one = replace(s, batch=1, size="1")
     if s.view in (JOINT, TOWARD):
         said = clip.split(s) if s.view == JOINT else (s.prompt,)
-        return [replace(as_wanted(one, clip.MODEL), prompt=prompt) for prompt in said]
+        return [replace(as_wanted(one, MODEL), prompt=prompt) for prompt in said]
     if s.view == SEARCH:
-        return [replace(as_wanted(one, clip.MODEL), prompt=thing, steps=clip.FEW_STEPS) for thing in clip.THINGS]
+        return [replace(as_wanted(one, MODEL), prompt=thing, steps=clip.FEW_STEPS) for thing in clip.THINGS]
     if s.view == SCALES:
         return [replace(one, guidance=scale) for scale in guidance.row(s)]
     many = {ATTENTION: 2, OVER_TIME: 4, TOKENS: 0, DREAM: 0}

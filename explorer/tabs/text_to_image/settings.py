@@ -97,7 +97,9 @@ PLACES = (
 @dataclass(frozen=True)
 class Settings:
     view: str = choice(DRAW, options=VIEWS, label="Show", key="v")
-    prompt: str = text("red apple", label="Prompt", key="q", max_length=1000)
+    prompt: str = text(
+        "red apple", label="Prompt", key="q", max_length=1000, hint="what the small model knows is listed at the end"
+    )
     negative: str = text("", label="Away from (negative prompt)", key="neg", max_length=1000)
     guidance: float = number(
         2.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
@@ -489,6 +491,19 @@ def shown(tokens: "Sequence[Token]") -> tuple[tuple[str, str], ...]:
 
     names = {"<start_of_text>": "start", "<end_of_text>": "end"}
     return tuple((names.get(token.text) or spelled(token.text), sort(i, token)) for i, token in enumerate(tokens))
+
+
+def unread(tokens: "Sequence[Token]") -> list[str]:
+    """The words of which a piece that was kept is unknown, each once."""
+    from core.text import tokenizer
+
+    found, word, known = [], "", True
+    for token in tokens[1:-1]:
+        word, known = word + token.text, known and (token.known or not token.kept)
+        if tokenizer().decoder[token.id].endswith("</w>"):  # the last piece of a word
+            found += [] if known else [spelled(word)]
+            word, known = "", True
+    return list(dict.fromkeys(found))
 
 
 def spelled(token: str) -> str:
