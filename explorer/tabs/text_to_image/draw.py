@@ -309,9 +309,11 @@ def reading(settings: Settings, tokens: "Sequence[Token]", *, away: bool = False
 
 
 def spelled_alike(s: Settings, word: str) -> str:
-    """Which of the embedded model's names are spelled like a word, in a sentence; nothing of another model."""
-    found = alike(word, 3) if models.title(s.model) == MODEL else []
-    return f" It knows {', '.join(f'“{name}”' for name in found)}." if found else ""
+    """Which of the embedded model's names are spelled like a word, and where all are; nothing of another model."""
+    if models.title(s.model) != MODEL:
+        return ""
+    found = ", ".join(f"“{name}”" for name in alike(word, 3))
+    return f"{f' It knows {found}.' if found else ''} All that it knows is listed under “Where this comes from”."
 
 
 def code(settings: Settings) -> str:

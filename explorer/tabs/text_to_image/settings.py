@@ -97,9 +97,7 @@ PLACES = (
 @dataclass(frozen=True)
 class Settings:
     view: str = choice(DRAW, options=VIEWS, label="Show", key="v")
-    prompt: str = text(
-        "red apple", label="Prompt", key="q", max_length=1000, hint="what the small model knows is listed at the end"
-    )
+    prompt: str = text("red apple", label="Prompt", key="q", max_length=1000)
     negative: str = text("", label="Away from (negative prompt)", key="neg", max_length=1000)
     guidance: float = number(
         2.0, low=0, high=20, step=0.5, label="Guidance scale s = 1 + w", key="g", hint="1 is none; w is Ho & Salimans'"
