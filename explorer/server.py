@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -350,8 +349,11 @@ def again(body: bytes, receive: Receive) -> Receive:
 
 def session_of(body: bytes) -> str | None:
     """The page or client that sends a call: Gradio numbers them."""
-    found = re.search(rb'"session_hash"\s*:\s*"([^"\\]{1,64})"', body)
-    return unquote(found[1].decode("utf-8", "replace")) if found else None
+    found = re.search(rb'"session_hash"\s*:\s*("(?:[^"\\]|\\.){1,400}")', body)
+    try:
+        return json.loads(found[1]) if found else None
+    except ValueError:  # no JSON, which Gradio will refuse
+        return None
 
 
 def plotly_js() -> Path:

@@ -3,7 +3,7 @@
 // A piece that fits itself listens to `fit` and asks `explorer.room`; the others are enlarged as they are.
 ((explorer) => {
   const ICONS = ['M3 8V3h5M12 3h5v5M17 12v5h-5M8 17H3v-5', 'M8 3v5H3M17 8h-5V3M12 17v-5h5M3 12h5v5'];
-  const typing = (target) => target.closest('textarea, select, [contenteditable="true"], input:not([type="range"], [type="checkbox"], [type="radio"])');
+  const typing = (target) => target.closest?.('textarea, select, [contenteditable="true"], input:not([type="range"], [type="checkbox"], [type="radio"])');
   const shown = () => document.querySelector('.piece.full');
 
   function draw(piece, on) {

@@ -44,6 +44,15 @@ def web(demo):
         yield client
 
 
+@pytest.mark.parametrize("ascii", [True, False])
+@pytest.mark.parametrize("session", ["k3j2h1", "a%62c", "ü", 'quoted "one"', "back\\slash", "a b\n"])
+def test_the_session_of_a_call_is_what_json_says(session, ascii):
+    body = {"data": ['"session_hash": "another"'], "session_hash": session}
+    assert server.session_of(json.dumps(body, ensure_ascii=ascii).encode()) == session
+    assert server.session_of(json.dumps({"data": body["data"]}).encode()) is None
+    assert server.session_of(b'{"session_hash": "\xff\\q"}') is None
+
+
 def call(web, name, **changes):
     """The answer to a bare call; of the coins with their defaults, but for what is given."""
     data = list((asdict(coin_flips.Settings()) | changes).values()) if name == "coin_flips" else []
