@@ -33,6 +33,7 @@ def ddpm(
     x: torch.Tensor,
     times: Times,
     *,
+    s_noise: float = 1.0,
     generator: Generator = None,
 ) -> Iterator[Step]:
     """Draw each earlier state from the posterior, as if the predicted picture were the true one.
@@ -41,6 +42,7 @@ def ddpm(
         denoiser: what is asked at every time.
         x: the state at ``times[0]``, shape (B, ...); unit variance at T.
         times: strictly descending integers, shape (steps + 1,).
+        s_noise: what the fresh noise is multiplied by; with 0 every step goes to the posterior's mean.
         generator: where the fresh noise of every step comes from.
     Yields: one `Step` per pair of times; the last ``x_next`` is the sample.
     Raises: ValueError if x is not finite or the times do not descend within 0..T, when the first step is asked for.
@@ -49,7 +51,7 @@ def ddpm(
     for t, s in time_pairs(x, times, schedule):
         p = denoiser(x, t)
         mean, variance = posterior(p.x0, x, t, s, schedule)
-        x_next = combine((1, mean), (variance.sqrt(), randn_like(x, generator)))
+        x_next = combine((1, mean), (s_noise * variance.sqrt(), randn_like(x, generator)))
         yield Step(t, s, x, p, x_next)
         x = x_next
 

@@ -262,18 +262,22 @@ def test_who_is_drawn_for_doctor_stands_on_the_tab_as_the_card_counted_it(model)
         assert "classifier" not in draw.notice(s, counted, model.text.tokens(s.prompt), frames, frames[0][0])
 
 
-def test_what_few_steps_and_a_large_scale_cost_is_said(model):
+def test_what_few_steps_and_a_large_scale_cost_is_said(model, monkeypatch):
     frames = [np.zeros((2, 8, 8, 3), np.float32)] * 6
     picture = np.full((8, 8, 3), 0.25, np.float32)
     picture[:2] = -1
 
-    def told(steps, **asked):
-        return draw.notice(Settings(prompt="red", **asked), model, model.text.tokens("red"), frames[:steps], picture)
+    def told(steps, guidance):
+        asked = Settings(prompt="red", steps=steps, guidance=guidance)
+        return draw.notice(asked, model, model.text.tokens("red"), frames[:steps], picture)
 
-    assert "and the last only **22 %** a pixel away from it" in told(3)  # (3/4 of 0.25 + 1/4 of 1) / 2
-    assert "**25 %** of its colours" in told(6, guidance=8.0)
-    for plain in (told(6), told(6, guidance=5.0)):
-        assert "the last only" not in plain and "of its colours" not in plain
+    made = dataclasses.replace(draw.wanted(Settings()), steps=20, guidance=3.0)
+    monkeypatch.setattr(draw, "wanted", lambda s: made)
+    assert "and the last only **22 %** a pixel away from it" in told(3, 3.0)  # (3/4 of 0.25 + 1/4 of 1) / 2
+    assert "**25 %** of its colours" in told(6, 8.0)
+    assert "the last only" not in told(6, 8.0) and "of its colours" not in told(3, 6.0)
+    made = dataclasses.replace(made, steps=1, guidance=7.5)  # what a model is made for costs nothing
+    assert "the last only" not in told(1, 7.5) and "of its colours" not in told(1, 7.5)
 
 
 def test_png_says_that_it_is_synthetic_and_whose(model):

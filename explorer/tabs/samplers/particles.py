@@ -2,14 +2,13 @@
 
 import math
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from core import checks
 from core.mixtures import GaussianMixture, energy_distance
-from core.samplers import SAMPLERS, Step, Term, posterior, terms
+from core.samplers import SAMPLERS, Term, ddpm, terms
 from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
@@ -91,12 +90,7 @@ def particles(s: Settings) -> View:
 def stilled(s: Settings, sampler: str) -> Walk:
     """The walk with the fresh noise of every step left out: each goes to the mean of its posterior."""
     run = walked(s, sampler)
-    x, steps, denoiser = run.states[0], [], run.mixture.denoiser(run.schedule)
-    for t, after in pairwise(run.times.tolist()):
-        p = denoiser(x, t)
-        mean, _ = posterior(p.x0, x, t, after, run.schedule)
-        steps.append(Step(t, after, x, p, mean))
-        x = mean
+    steps = list(ddpm(run.mixture.denoiser(run.schedule), run.schedule, run.states[0], run.times, s_noise=0))
     return Walk(run.mixture, run.schedule, run.times, steps, [])
 
 
@@ -304,12 +298,10 @@ def arguments(s: Settings, sampler: str) -> str:
 def code(s: Settings) -> str:
     more, calm = "", ""
     if s.sampler in STIRRED:
-        more = ", posterior"
+        more = ", ddpm"
         calm = """
-calm = x
-for step in steps:  # the same without fresh noise
-    calm, _ = posterior(denoiser(calm, step.t).x0, calm, step.t, step.t_next, schedule)
-print("energy_distance_without_fresh_noise =", energy_distance(calm, data))
+*_, calm = ddpm(denoiser, schedule, x, times, s_noise=0)  # the same without fresh noise
+print("energy_distance_without_fresh_noise =", energy_distance(calm.x_next, data))
 """
     return f"""
 import torch

@@ -165,10 +165,8 @@ def joint(s: Settings) -> Iterator[View | None]:
 
 
 def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
-    """Raises: ValueError as `split`."""
     alike = r"\cos(w_i,p_j)=\frac{w_i\cdot p_j}{\|w_i\|\,\|p_j\|}"
     share = r"p(j\mid i)=\frac{e^{\cos(w_i,p_j)/\tau}}{\sum_k e^{\cos(w_i,p_k)/\tau}}"
-    split(s)
     if n is None:
         return f"$${alike}$$\n\n$${share}$$"
     first = rf"\cos(w_1,p_1)={tex(n['cosines'][0][0], 3)}"

@@ -234,13 +234,14 @@ def notice(
         f"{read}\nFrom step **{settled}** of {len(frames)} on the guess differs from the picture "
         "by less than 5 % a pixel: drag back and see when you first knew what it was."
     )
-    if len(frames) <= 5:
+    best = wanted(settings)
+    if settings.steps < min(6, best.steps):  # a model may be made for a single step
         told += (
             "\nThe first guess is near the mean of all pictures that may be meant, and the last only "
             f"**{100 * change[0]:.0f} %** a pixel away from it: in so few steps what differs among them, fine detail "
             "first, stays soft."
         )
-    if settings.guidance > 5:
+    if settings.guidance > max(5, 2 * best.guidance):
         limit = 100 * (np.abs(picture) >= 1).mean()
         told += (
             f"\nPressed so hard, **{limit:.0f} %** of its colours, white among them, stand at their limit, where no "
