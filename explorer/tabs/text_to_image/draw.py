@@ -241,8 +241,8 @@ def notice(
             f"**{100 * change[0]:.0f} %** a pixel away from it: in so few steps what differs among them, fine detail "
             "first, stays soft."
         )
-    if settings.guidance > max(5, 2 * best.guidance):
-        limit = 100 * (np.abs(picture) >= 1).mean()
+    limit = 100 * (np.abs(picture) >= 1).mean()
+    if settings.guidance > max(5, 2 * best.guidance) and limit >= 1 and model.text.heard(settings.prompt):
         told += (
             f"\nPressed so hard, **{limit:.0f} %** of its colours, white among them, stand at their limit, where no "
             "shade is left: compare scale 1."
