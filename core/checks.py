@@ -463,9 +463,10 @@ def upscaling(result: Tensor, image: Tensor, kernel: Tensor, factor: int) -> Che
     return _close("equals torch conv_transpose2d", _planes(result), expected[:, 0], *_rounding(result, image, kernel))
 
 
-def psnr(value: float, image: Tensor, reference: Tensor) -> Check:
-    """Against scikit-image's, for values up to 1."""
-    expected = metrics.peak_signal_noise_ratio(np.asarray(reference), np.asarray(image), data_range=1.0)
+def psnr(value: float, image: Tensor, reference: Tensor, *, peak: float = 1.0) -> Check:
+    """Against scikit-image's."""
+    pictures = (np.asarray(p, dtype=np.float64) for p in (reference, image))
+    expected = metrics.peak_signal_noise_ratio(*pictures, data_range=peak)
     return _close("equals skimage.metrics.peak_signal_noise_ratio", value, expected, 1e-10)
 
 
@@ -860,6 +861,16 @@ def energy_distance(value: float, x: Tensor, y: Tensor) -> Check:
     return _close("energy distance by scipy's cdist and pdist", value, expected, 1e-9, 1.0)
 
 
+def astray(
+    value: float, x: Tensor, draw: Tensor, means: Tensor, stds: Tensor, weights: Tensor, rare: float = 0.01
+) -> Check:
+    """The share of points where a mixture is rarer than at all but ``rare`` of a draw, by torch.distributions."""
+    parts = torch.distributions.Independent(torch.distributions.Normal(means, stds[:, None]), 1)
+    law = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(weights), parts)
+    here, there = (law.log_prob(points.double()).numpy() for points in (x, draw))
+    return _close("who is astray by torch.distributions", value, float(np.mean(here < np.quantile(there, rare))), 1e-9, 1.0)
+
+
 def denoising(
     states: Sequence[Tensor],
     guesses: Sequence[Tensor],
@@ -1088,13 +1099,6 @@ def competing(shares: Tensor, logits: Tensor) -> Check:
     """Rows of a softmax against scipy's in float64."""
     wanted = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
     return _close("equals scipy.special.softmax", shares, wanted, 1e-5)
-
-
-def decibels(value: float, image: Tensor, reference: Tensor) -> Check:
-    """A PSNR of pictures in [-1, 1] against scikit-image's."""
-    pictures = (np.asarray(p, dtype=np.float64) for p in (reference, image))
-    return _close("equals skimage.metrics.peak_signal_noise_ratio", value,
-                  metrics.peak_signal_noise_ratio(*pictures, data_range=2.0), 1e-6)  # fmt: skip
 
 
 def exact_denoiser(x0: Tensor, in_play: ArrayLike | Tensor, x_t: Tensor, data: Tensor, alpha_bar: ArrayLike) -> Check:

@@ -58,6 +58,12 @@ class GaussianMixture:
         """log q(x_t) at points x, (N, D): the mixture shrunk by sqrt(alpha_bar_t) and widened by the noise; (N,)."""
         return self._noised(x, t, schedule)[0].logsumexp(1)
 
+    def astray(self, x: torch.Tensor, draw: torch.Tensor, schedule: NoiseSchedule, rare: float = 0.01) -> float:
+        """The share of points x, (N, D), that lie where the density at t = 0 is below that at all but a share ``rare``
+        of the points of a draw, (M, D)."""
+        here, there = (self.log_density(points.double(), 0, schedule) for points in (x, draw))
+        return float((here < there.quantile(rare)).double().mean())
+
     def score(self, x: torch.Tensor, t: int, schedule: NoiseSchedule) -> torch.Tensor:
         """The gradient of `log_density` in x, (N, D): each centre pulls with its share of the responsibility."""
         logs, means, variance = self._noised(x, t, schedule)
@@ -172,7 +178,7 @@ def empirical_denoiser(data: torch.Tensor, schedule: NoiseSchedule) -> Denoiser:
 def energy_distance(x: torch.Tensor, y: torch.Tensor) -> float:
     """How far apart two clouds of points (N, D) and (M, D) are: 2 E|X - Y| - E|X - X'| - E|Y - Y'|, at least 0.
 
-    Two draws of one distribution are not at 0 but near (1 / N + 1 / M) E|X - X'|: compare with that.
+    Two draws of one distribution are not at 0: compare with `distance_of_fresh_draw`.
 
     Raises: ValueError unless both hold points of the same dimension.
     Source: Szekely & Rizzo (2013), "Energy statistics", equation 1.
@@ -181,6 +187,14 @@ def energy_distance(x: torch.Tensor, y: torch.Tensor) -> float:
         raise ValueError(f"wanted two clouds of points, (N, D) and (M, D), got {(*x.shape,)} and {(*y.shape,)}")
     x, y = x.double(), y.double()
     return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
+
+
+def distance_of_fresh_draw(y: torch.Tensor, n: int) -> float:
+    """The energy distance of n more points of its distribution to y, (M, D), on average: (1 / n + 1 / M) E|Y - Y'|.
+
+    Raises: ValueError unless y has two points at least.
+    """
+    return (1 / n + 1 / len(y)) * mean_distance(y)
 
 
 def mean_distance(x: torch.Tensor) -> float:

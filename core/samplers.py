@@ -26,6 +26,12 @@ class Step:
 Times = torch.Tensor | Sequence[int]
 
 
+def unrolled(steps: Sequence[Step]) -> tuple[list[torch.Tensor], list[torch.Tensor], list[int]]:
+    """A walk of n steps as its n + 1 states, its n guesses of x0, and its n + 1 times."""
+    states = [steps[0].x, *(step.x_next for step in steps)]
+    return states, [step.prediction.x0 for step in steps], [steps[0].t, *(step.t_next for step in steps)]
+
+
 @torch.no_grad()
 def ddpm(
     denoiser: Denoiser,

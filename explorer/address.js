@@ -3,7 +3,7 @@ window.explorer = (() => {
   const asked = new URLSearchParams(location.search);
   const own = (query) => {  // less the keys that belong to the page and not to a tab
     const params = new URLSearchParams(query);
-    for (const key of ['lecture', 'slide', '__theme']) params.delete(key);
+    for (const key of ['lecture', 'slide', 'cover', '__theme']) params.delete(key);
     return params.toString();
   };
   const pieces = new Map();  // by number: how each takes a value
@@ -180,4 +180,11 @@ window.explorer.theme = (name) => {
   dress();
   try { localStorage.setItem('explorer-theme', name); } catch {}
 };
-window.addEventListener('DOMContentLoaded', dress);
+// What draws with the page's colours and type hears `dressed` when they have changed, by whomever, and of no other class.
+{
+  const look = () => ['dark', 'lecture'].map((name) => document.body.classList.contains(name)).join();
+  let seen = look();
+  new MutationObserver(() => {
+    if (seen !== (seen = look())) window.dispatchEvent(new Event('dressed'));
+  }).observe(document.body, { attributes: true, attributeFilter: ['class'] });  // it is there: Gradio runs this late
+}

@@ -38,3 +38,8 @@ def percent(share: float) -> str:
     else:
         digits = f"{value:.2g}" if value == 0 or 0.01 <= value < 100 else f"{value:.0e}"
     return f"{'-' * (share < 0)}{digits} %"
+
+
+def display(*formulas: str) -> str:
+    """Formulas in TeX, each on a line of its own; an empty one takes none."""
+    return "\n\n".join(f"$${one}$$" for one in formulas if one)

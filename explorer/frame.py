@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,6 @@ from explorer.components.formula import Formula
 from explorer.components.live import Live
 from explorer.components.notebook import Notebook
 from explorer.components.prose import Prose
-from explorer.components.views import Views
 from explorer.formulas import sensible
 from explorer.settings import alternatives, parse, readable, signature, to_query, widgets
 
@@ -38,22 +37,22 @@ DEVICE = "device"  # the queue that everything heavy stands in
 class View:
     """What a tab shows for one `Settings`.
 
-    stage: one value per stage component, in order; None leaves what is there.
+    stage: what pieces of the stage show, by name; one without a value, or with None, stays as it is.
     formula: lines of $$KaTeX$$ with the current numbers in them, an empty line between two.
     check: the result compared with an independent route; None while a stream has no result yet.
     notice: what just happened, in numbers; two lines, with Markdown's **bold** and `code` alone.
     numbers: what the endpoint returns.
     """
 
-    stage: tuple[Any, ...]
+    stage: Mapping[str, Any]
     formula: str
     check: Check | None
     notice: str
     numbers: dict[str, Any]
 
 
-def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Tab:
-    """Lay out and wire one tab.
+def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> gr.Tab:
+    """Lay out and wire one tab: its controls, and the pieces of its stage by name.
 
     The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and
     update(settings) -> View: pure and quick, called for every move of a control, latest wins.
@@ -85,7 +84,8 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
                     stop = gr.Button("Stop", elem_classes="stop")
                 message = gr.HTML("", elem_classes="message", container=False, js_on_load=script("message"))
             with gr.Column(elem_classes="stage"):
-                for piece in stage:
+                for name, piece in stage.items():
+                    piece.elem_id = f"{module.NAME}-stage-{name}"
                     if piece.is_rendered:
                         piece.unrender()
                     piece.render()
@@ -102,12 +102,18 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update))
     stream: Any = runs.observed(module.NAME, "run", module.stream) if streams else None
     inputs = list(fields.values())
-    picture = [*stage, formula, badge, notice]
+    picture = [*stage.values(), formula, badge, notice]
     ran, shown = [*picture, message], [*picture, code, notebook, address, chips, message]
 
     def picture_of(view: View) -> list[Any]:
-        stage_values = (gr.skip() if value is None else value for value in view.stage)
-        return [*stage_values, view.formula, badge_html(view.check), notice_html(view.notice)]
+        shows = {name: value for name, value in view.stage.items() if value is not None}
+        assert shows.keys() <= stage.keys(), f"the stage has {', '.join(stage)}, got {', '.join(shows)}"
+        return [
+            *(shows.get(name, gr.skip()) for name in stage),
+            view.formula,
+            badge_html(view.check),
+            notice_html(view.notice),
+        ]
 
     def screen_of(settings: Any) -> list[Any]:
         preset = next((name for name, known in presets.items() if known == settings), "")
@@ -165,9 +171,9 @@ def tab(module: ModuleType | SimpleNamespace, stage: Sequence[gr.HTML]) -> gr.Ta
     def viewed(*values: Any) -> list[Any]:
         """Another view. Where it is refused what is shown stays, but for the controls that can mend it."""
         screen = moved(*values)
-        if screen[-1] and isinstance(stage[-1], Views):
+        if screen[-1] and "views" in stage:
             with suppress(ValueError):
-                at = len(stage) - 1
+                at = list(stage).index("views")
                 screen[at] = nearest(settings_from(values))[1][at]
         return screen
 

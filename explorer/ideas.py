@@ -1,7 +1,7 @@
 """A tab of several ideas, one in view at a time, some shown at once and some computed while one waits."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer import runs
@@ -14,11 +14,11 @@ from explorer.settings import heading, specs
 class Idea:
     """One view of a tab.
 
-    pieces: the places in the stage it fills. uses: the fields it reads. code: the Python that prints its numbers.
+    pieces: those of the stage that it fills. uses: the fields it reads. code: the Python that prints its numbers.
     show: its screen, at once; or walk: its screens one after the other, waiting: its formula before they are there.
     """
 
-    pieces: tuple[int, ...]
+    pieces: tuple[str, ...]
     uses: tuple[str, ...]
     code: Callable[[Any], str]
     show: Callable[[Any], View] | None = None
@@ -30,13 +30,12 @@ class Idea:
 class Ideas:
     """What a module of several ideas gives to `frame.tab`.
 
-    table: the value of the field ``view`` -> its idea. places: pieces in the stage; a `Views` follows them.
+    table: the value of the field ``view`` -> its idea. The stage has a `Views` among its pieces, "views".
     idle: which of the fields that an idea uses say nothing at these settings, and are hidden too; "run" is the button.
     start: what the button that runs a view says.
     """
 
     table: Mapping[str, Idea]
-    places: int
     idle: Callable[[Any, Idea], set[str]] = lambda settings, idea: set()
     start: str = "Run"
 
@@ -54,12 +53,10 @@ class Ideas:
         idea = self.table[settings.view]
         if idea.show is None:
             wait = f"Press **{self.start}** to compute it for these settings."
-            view = View((None,) * (self.places + 1), idea.waiting(settings), None, wait, {})
+            view = View({}, idea.waiting(settings), None, wait, {})
         else:
             view = idea.show(settings)
-        return View(
-            (*view.stage[:-1], self.showing(settings)), view.formula, view.check, view.notice, view.numbers
-        )  # fmt: skip
+        return replace(view, stage={**view.stage, "views": self.showing(settings)})
 
     def stream(self, settings: Any) -> Iterator[View | None]:
         """The screens of a view that takes long, one after the other, None between them; none for the others."""

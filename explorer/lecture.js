@@ -2,7 +2,7 @@
 // A slide is one of a lecture's, `?slide=001:3`, or else a preset of the tab in view.
 ((explorer) => {
   const asked = () => new URLSearchParams(location.search);
-  let on = asked().get('lecture') === '1', slide = null, revealed = false, covered = false, panel = '', bar = null;
+  let on = asked().get('lecture') === '1', slide = null, revealed = false, covered = false, veiled = false, panel = '', bar = null;
 
   // Where in which lecture: {lecture, at}, or null.
   function found(written) {
@@ -13,6 +13,7 @@
   // A slide of another tab than the one in view is left for now.
   const tabOf = (query) => new URLSearchParams(query).get('tab');
   const here = () => (slide && tabOf(slide.lecture.slides[slide.at].query) === explorer.current ? slide : null);
+  const hidden = () => covered || (veiled && Boolean(here()));
   const inIndex = () => explorer.current === explorer.names[0];
   const view = () => document.getElementById(`tab-${explorer.current}`);
   const chips = () => [...(view()?.querySelectorAll('.chips .chip') ?? [])];
@@ -36,7 +37,7 @@
   explorer.teach = (lectures) => {
     explorer.lectures = lectures;
     slide = found(asked().get('slide'));
-    draw();
+    hide();
   };
   explorer.lecture = (wanted) => {
     on = wanted;
@@ -47,6 +48,7 @@
 
   function hide() {
     revealed = false;
+    veiled = Boolean(slide?.lecture.slides[slide.at].cover);  // the slide's own wish, until H lifts it
     panel = '';
     if (on) window.scrollTo(0, 0);
     draw();
@@ -85,9 +87,9 @@
     answer: () => {
       revealed = !revealed;
       draw();
-      if (revealed && !covered) view()?.querySelector('.notice').scrollIntoView({ block: 'nearest' });
+      if (revealed && !hidden()) view()?.querySelector('.notice').scrollIntoView({ block: 'nearest' });
     },
-    cover: () => { covered = !covered; revealed = false; draw(); },
+    cover: () => { covered = !hidden(); veiled = revealed = false; draw(); },
     controls: () => open('controls'), python: () => open('python'),
     index: () => explorer.go(`tab=${explorer.names[0]}`),
     leave: () => explorer.lecture(false),
@@ -135,11 +137,10 @@
     return document.body.appendChild(place);
   }
   function draw() {
-    if (!document.body) return;
     const before = document.body.className + panel, list = document.body.classList;
     list.toggle('lecture', on);
     list.toggle('revealed', on && revealed);
-    list.toggle('covered', on && covered && !revealed);
+    list.toggle('covered', on && hidden() && !revealed);
     if (on && panel) document.body.dataset.panel = panel;
     else delete document.body.dataset.panel;
     for (const toggle of document.querySelectorAll('.lecture-toggle')) toggle.setAttribute('aria-pressed', on);
@@ -153,7 +154,7 @@
       put('name', inIndex() ? 'Choose a slide or a topic' : one?.text ?? all[at]?.textContent ?? '');
       put('note', one?.note ?? '');
       list.toggle('on-slide', Boolean(one?.note));
-      const state = { answer: revealed, cover: covered, controls: panel === 'controls', python: panel === 'python' };
+      const state = { answer: revealed, cover: hidden(), controls: panel === 'controls', python: panel === 'python' };
       for (const [deed, value] of Object.entries(state)) bar.querySelector(`[data-deed="${deed}"]`).setAttribute('aria-pressed', value);
       const last = now && [[-1, 'back'], [1, 'next']].filter(([by]) => !now.lecture.slides[now.at + by]).map(([, deed]) => deed);
       bar.classList.toggle('in-index', inIndex());
@@ -163,5 +164,4 @@
     if (before !== document.body.className + panel) requestAnimationFrame(() => window.dispatchEvent(new Event('resize')));
   }
   explorer.listen(draw);
-  window.addEventListener('DOMContentLoaded', draw);
 })(window.explorer);

@@ -6,6 +6,7 @@ A file has a title, sections, and a list of slides; a link is what Copy link giv
     ## Coins
     - [Twenty flips](?tab=coin_flips&n=20) What changes when the coin is loaded?
       A note may go on in lines that are indented.
+    - [Four flips](?tab=coin_flips&cover=1) With cover=1 the picture waits, too, until the answer is asked for.
 """
 
 import json
@@ -21,18 +22,20 @@ from explorer.frame import address_of
 from explorer.settings import from_query, specs
 
 COURSE = ("001", "002", "003", "004", "000")
-OF_THE_PAGE = ("lecture", "slide", "__theme")  # keys of an address that name no setting of a tab
+OF_THE_PAGE = ("lecture", "slide", "cover", "__theme")  # keys of an address that name no setting of a tab
 ITEM = re.compile(r"- \[(?P<text>[^\]]+)\]\((?P<link>\S+)\)(?: +(?P<note>\S.*))?")
 WANTED = "'# title', '## section' or '- [text](?tab=...) note'"
 
 
 @dataclass(frozen=True)
 class Slide:
-    """text: what it is called. query: the part of an address after "?". note: what to ask the class."""
+    """text: what it is called. query: the part of an address after "?". note: what to ask the class.
+    cover: the picture is hidden, too, until the answer is asked for."""
 
     text: str
     query: str
     note: str = ""
+    cover: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def parse(written: str, name: str, file: str = "lecture") -> Lecture:
                 query = opens(item["link"])
             except ValueError as error:
                 raise ValueError(f"{file}, line {number}: {error}") from error
-            sections[-1][1].append(Slide(item["text"].strip(), query, (item["note"] or "").strip()))
+            cover = dict(parse_qsl(urlsplit(item["link"]).query)).get("cover") == "1"
+            sections[-1][1].append(Slide(item["text"].strip(), query, (item["note"] or "").strip(), cover))
             noting = True
         elif noting and line.startswith("  "):
             slides = sections[-1][1]

@@ -231,12 +231,14 @@ class Guard:
             asked = dict(json.loads(body))
         except (ValueError, TypeError):
             return body
-        queue = self.demo._queue
-        waiting = [one for queued in queue.event_queue_per_concurrency_id.values() for one in queued.queue]
-        running = [one for batch in queue.active_jobs for one in batch or ()]
+        running = [one for batch in self.demo._queue.active_jobs for one in batch or ()]
         whose = asked.get("session_hash"), asked.get("fn_index")
-        own = [one._id for one in (*running, *waiting) if (one.session_hash, one.fn._id) == whose]
+        own = [one._id for one in (*running, *self.waiting()) if (one.session_hash, one.fn._id) == whose]
         return json.dumps(asked | {"event_id": own[0] if own else ""}).encode()
+
+    def waiting(self) -> list[Any]:
+        """The runs in Gradio's queues, of everyone."""
+        return [one for queue in self.demo._queue.event_queue_per_concurrency_id.values() for one in queue.queue]
 
     def too_much(self, path: str, address: str, body: bytes) -> str:
         """Why this request has to wait, "" if it need not."""
@@ -246,7 +248,7 @@ class Guard:
             return "too many requests from your address: wait a few seconds"
         if not JOINS.match(path):
             return ""
-        waiting = [one for queue in self.demo._queue.event_queue_per_concurrency_id.values() for one in queue.queue]
+        waiting = self.waiting()
         if len(waiting) >= MOST_WAITING:
             return f"{len(waiting)} runs are waiting already, more than can be served soon: try again in a minute"
         session = session_of(body)
@@ -261,7 +263,7 @@ class Guard:
         return {
             "status": "ok",
             "version": __version__,
-            "waiting": sum(len(queue.queue) for queue in queues),
+            "waiting": len(self.waiting()),
             "running": sum(queue.current_concurrency for queue in queues),
         }
 

@@ -226,6 +226,11 @@ def is_own(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("data:")
 
 
+def only(settings: T, *names: str) -> T:
+    """The same of these fields alone, the others as at first: what a cache keeps by, whose result they do not touch."""
+    return type(settings)(**{name: getattr(settings, name) for name in names})
+
+
 class Kept(Generic[R]):
     """A function as `functools.lru_cache` has it; what it makes of a visitor's own picture is not kept."""
 
@@ -386,11 +391,11 @@ def _read(spec: Spec, written: str) -> Any:
     """Text of an address to a value; what cannot be read goes on as text and is refused by `parse`."""
     match spec.kind:
         case "number":
-            return _float(written)
+            return as_number(written)
         case "flag":
             return {"1": True, "0": False}.get(written, written)
         case "grid":
-            return [[_float(cell) for cell in row.split(",")] for row in written.split(";")]
+            return [[as_number(cell) for cell in row.split(",")] for row in written.split(";")]
         case _:
             return written
 
@@ -400,7 +405,8 @@ def _digits(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
-def _float(written: str) -> float | str:
+def as_number(written: str) -> float | str:
+    """What is no number stays as it was written, for `parse` to say so."""
     try:
         return float(written)
     except ValueError:

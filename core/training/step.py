@@ -15,23 +15,19 @@ from core.schedule import NoiseSchedule
 
 @dataclass(frozen=True, eq=False)
 class TrainingStep:
-    """What one step did. The network it was taken on is a copy, in float64; the given one is as it was.
+    """A step up to its gradient, on a copy of the network, in float64; `moved` takes it, at any learning rate.
 
-    x_t, target, before, after: the noised pictures, what should have been said of them, and what the network said
-        before and after the step, all (B, ...).
-    loss, loss_after: mean squared error of those answers.
-    gradient: parameter -> d loss / d parameter. rate: what it was multiplied with and taken from the weights.
-    network: the copy before the step.
+    x_t, target, before: the noised pictures, what should be said of them, and what the network says, all (B, ...).
+    inputs: what it is told beside x_t: the times (B,), and the context.
+    loss: mean squared error of its answer. gradient: parameter -> d loss / d parameter. network: the copy, as it was.
     """
 
     x_t: Tensor
     target: Tensor
     before: Tensor
-    after: Tensor
+    inputs: tuple[Tensor, ...]
     loss: float
-    loss_after: float
     gradient: dict[str, Tensor]
-    rate: float
     network: nn.Module
 
     @property
@@ -39,10 +35,26 @@ class TrainingStep:
         """|gradient|, over all weights."""
         return math.sqrt(math.fsum(float(g.square().sum()) for g in self.gradient.values()))
 
-    @property
-    def change(self) -> float:
-        """How far the weights move: rate |gradient|."""
-        return self.rate * self.length
+    def moved(self, rate: float) -> nn.Module:
+        """The network after the step: w - rate d loss / d w.
+
+        Raises: ValueError if the rate is not finite.
+        """
+        if not math.isfinite(rate):
+            raise ValueError(f"the learning rate must be finite, got {rate}")
+        there = copy.deepcopy(self.network)
+        for name, weights in there.named_parameters():
+            weights -= rate * self.gradient[name]
+        return there
+
+    @torch.no_grad()
+    def answer(self, network: nn.Module) -> Tensor:
+        """What any copy of the network says of the same pictures, (B, ...)."""
+        return network(self.x_t, *self.inputs)
+
+    def loss_of(self, network: nn.Module) -> float:
+        """The loss of that answer."""
+        return float((self.answer(network) - self.target).square().mean())
 
 
 def training_step(
@@ -54,41 +66,26 @@ def training_step(
     schedule: NoiseSchedule,
     *,
     prediction: str,
-    rate: float,
 ) -> TrainingStep:
     """One step of plain gradient descent on || network(x_t, t) - target ||^2: w <- w - rate d loss / d w.
 
     Args:
         x0, eps: the pictures picked and the noise for them, (B, ...). t: one time 1..T for all.
         context: what else the network is told. prediction: what it says: epsilon, sample or v_prediction.
-    Raises: ValueError if t lies outside 1..T or the rate is not finite.
+    Raises: ValueError if t lies outside 1..T.
     Source: Ho et al. (2020), arXiv 2006.11239, algorithm 1. Training proper scales the steps
     (`core.training.loop`: AdamW, Muon).
     """
     if not 1 <= t <= schedule.T:
         raise ValueError(f"a training step needs noise: t must be from 1 to {schedule.T}, got {t}")
-    if not math.isfinite(rate):
-        raise ValueError(f"the learning rate must be finite, got {rate}")
-    before = copy.deepcopy(network).double().requires_grad_(True)
+    twin = copy.deepcopy(network).double().requires_grad_(True)
     x0, eps = x0.double(), eps.double()
     x_t, target = add_noise(x0, eps, t, schedule), TARGETS[prediction](x0, eps, schedule.alpha_bar[t])
-    time, told = torch.full((len(x0),), t - 1), [part.double() for part in context]  # a network's time counts from 0
+    # a network's time counts from 0
+    inputs = (torch.full((len(x0),), t - 1), *(part.double() for part in context))
     with torch.enable_grad():
-        said = before(x_t, time, *told)
+        said = twin(x_t, *inputs)
         loss = (said - target).square().mean()
-        slopes = torch.autograd.grad(loss, list(before.parameters()))
-    gradient = {name: g for (name, _), g in zip(before.named_parameters(), slopes, strict=True)}
-    with torch.no_grad():
-        said_after = moved(before, gradient, -rate)(x_t, time, *told)
-    return TrainingStep(
-        x_t, target, said.detach(), said_after, loss.item(), (said_after - target).square().mean().item(),
-        gradient, rate, before.requires_grad_(False),
-    )  # fmt: skip
-
-
-def moved(network: nn.Module, direction: dict[str, Tensor], by: float) -> nn.Module:
-    """A copy of the network with every weight moved ``by`` times its direction."""
-    there = copy.deepcopy(network).requires_grad_(False)
-    for name, weights in there.named_parameters():
-        weights += by * direction[name]
-    return there
+        slopes = torch.autograd.grad(loss, list(twin.parameters()))
+    gradient = {name: g for (name, _), g in zip(twin.named_parameters(), slopes, strict=True)}
+    return TrainingStep(x_t, target, said.detach(), inputs, loss.item(), gradient, twin.requires_grad_(False))

@@ -6,7 +6,7 @@ function apply() {
   shown = JSON.stringify(props.value);
   const { pieces, hidden } = props.value, tab = `#tab-${NAME}`;
   const gone = hidden.map((name) => name.startsWith('group-') ? `.${name}` : `#${NAME}-${name}`).join(', ') || '#nothing';
-  const stays = pieces.map((i) => `:nth-child(${i + 1} of .piece)`).join(', ');
+  const stays = pieces.map((name) => `#${NAME}-stage-${name}`).join(', ');
   sheet.textContent = `.views-piece, ${tab} .stage > .piece:not(${stays}), ${tab} .controls :is(${gone}),
     ${tab} .controls .form:not(:has(> .block:not(${gone}))) { display: none !important; }`;
   requestAnimationFrame(() => {

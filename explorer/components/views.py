@@ -8,15 +8,15 @@ from explorer.components.base import Piece, script
 
 @dataclass(frozen=True)
 class Showing:
-    """pieces: places in the stage of the pieces to show. hidden: fields whose controls this view does not read,
+    """pieces: names of the pieces of the stage to show. hidden: fields whose controls this view does not read,
     and classes of headings that stand over none."""
 
-    pieces: tuple[int, ...]
+    pieces: tuple[str, ...]
     hidden: tuple[str, ...] = ()
 
 
 class Views(Piece):
-    """Takes no room itself; last in its stage. ``first`` is shown before the first value arrives."""
+    """Takes no room itself; "views" in its stage. ``first`` is shown before the first value arrives."""
 
     def __init__(self, name: str, first: Showing):
         super().__init__(

@@ -123,7 +123,7 @@ def convergence(n: np.ndarray, curves: dict[str, tuple[np.ndarray, str]], at: in
                 x=[at],
                 y=[values[name]],
                 mode="markers",
-                marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
+                marker=style.MARK,
                 hovertemplate=f"{name}: {values[name]:.4g} at n = {at}<extra></extra>",
             )
         mark = "╌" if name.startswith("Berry") else "—"  # in the corner that no curve reaches

@@ -60,7 +60,7 @@ def amplitudes(signal: np.ndarray, noise: np.ndarray, t: int) -> Figure:
             y=[values[t]],
             mode="markers",
             cliponaxis=False,
-            marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
+            marker=style.MARK,
             hovertemplate=f"{name} %{{y:.4f}} at t = %{{x}}<extra></extra>",
         )
     key(fig, ("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE))
@@ -132,7 +132,9 @@ def steps(beta: np.ndarray, t: int) -> Figure:
         said = f"{name}: %{{y:.3g}} at t = %{{x}}<extra></extra>"
         fig.add_scatter(x=keep, y=values[keep], mode="lines", line={"color": colour, "width": 3}, hovertemplate=said)
         if t:
-            fig.add_scatter(x=[t], y=[values[t]], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
+            fig.add_scatter(
+                x=[t], y=[values[t]], mode="markers", marker=style.MARK, cliponaxis=False, hovertemplate=said
+            )
     fig.update_yaxes(type="log", exponentformat="power", nticks=6)
     key(fig, *((name, colour) for name, _, colour in curves))
     fig.update_layout(margin={"l": 78})
@@ -148,12 +150,11 @@ def entropies(times: np.ndarray, values: np.ndarray, t: int, value: float) -> Fi
     fig.add_shape(type="line", x0=0, x1=1, xref="paper", y0=end, y1=end, line=line)
     said = "entropy %{y:.3f} at t = %{x}<extra></extra>"
     fig.add_scatter(x=times, y=values, mode="lines", line={"color": style.SIGNAL, "width": 3}, hovertemplate=said)
-    fig.add_scatter(x=[t], y=[value], mode="markers", marker=MARK, cliponaxis=False, hovertemplate=said)
+    fig.add_scatter(x=[t], y=[value], mode="markers", marker=style.MARK, cliponaxis=False, hovertemplate=said)
     key(fig, ("the particles", style.SIGNAL), ("┄ N(0, 1): ln 2πe", style.NOISE))
     return fig
 
 
-MARK = {"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}}
 SHARES = (0.2, 0.5, 0.8, 0.95)  # of the particles, inside each contour
 
 

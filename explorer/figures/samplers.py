@@ -174,7 +174,7 @@ def diversity(
             x=[at],
             y=[here[k]],
             mode="markers",
-            marker={"color": style.HIGHLIGHT, "size": 13, "line": {"color": style.EDGE, "width": 1.5}},
+            marker=style.MARK,
             hovertemplate=f"{name}: %{{y:.3f}} at s = %{{x}}<extra></extra>",
         )
     none = 1 if free else 0

@@ -55,7 +55,7 @@ def over_time(
                 y=[values[t]],
                 mode="markers",
                 cliponaxis=False,
-                marker={"color": style.HIGHLIGHT, "size": 11, "line": {"color": style.EDGE, "width": 1.5}},
+                marker=style.MARK | {"size": 11},
                 hovertemplate=said,
             )
     if log:

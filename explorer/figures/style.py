@@ -17,6 +17,7 @@ GUIDANCE = "#CC79A7"
 HIGHLIGHT = "#F0E442"
 EDGE = "#4D4400"  # the dark edge of a highlight
 GREY = "#8A8F98"  # readable on the light and on the dark page
+MARK = {"color": HIGHLIGHT, "size": 13, "line": {"color": EDGE, "width": 1.5}}  # of a point that is looked at
 ON_COLOUR = "#FEFEFE"  # text on a bar
 # Of the same hues, what can be read as text (AA, 4.5 to 1): on the dark page, where curves take it too; on the light.
 ON_DARK = {SIGNAL: "#3F98CB", ON_COLOUR: "#14161A"}

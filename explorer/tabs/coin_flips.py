@@ -15,11 +15,12 @@ from explorer import frame
 from explorer.components.bars import Bars, BarsPlayer
 from explorer.components.live_plot import LivePlot
 from explorer.components.points import Cloud, Points
-from explorer.components.views import Showing, Views
+from explorer.components.views import Views
 from explorer.figures import coin_flips as figures
 from explorer.figures import style
-from explorer.formulas import counted, percent, sensible, tex
+from explorer.formulas import counted, display, percent, sensible, tex
 from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.settings import choice, grid, number
 
 NAME = "coin_flips"
@@ -80,26 +81,6 @@ PRESETS = {
 }
 
 
-def update(settings: Settings) -> View:
-    return SCREENS[settings.view](settings)
-
-
-def screen(
-    s: Settings,
-    shown: dict[int, Any],
-    formula: str,
-    check: Check,
-    notice: str,
-    numbers: dict[str, Any],
-    uses: tuple[str, ...],
-) -> View:
-    """A view of its own pieces (place in the stage: value) and controls."""
-    fields = ("n", "p", "k", "trials", "step", "drawn", "size", "seed")
-    showing = Showing(tuple(shown), tuple(name for name in fields if name not in uses))
-    stage = (*(shown.get(place) for place in range(4)), showing)
-    return View(stage, formula, check, notice, numbers)
-
-
 def coin(s: Settings) -> tuple[float, float, np.ndarray, tuple[np.ndarray, np.ndarray], list[Check]]:
     """Mean, deviation, bars, the bell drawn finely (flat 0 where no chance is left), and their checks."""
     n, p = s.n, s.p
@@ -144,10 +125,9 @@ def bars_and_bell(s: Settings) -> View:
         "error": (pmf - bell).tolist(),
     }
     lines = [pmf_line(s, numbers), bell_line(s, numbers), stirling_line(n, numbers)]
-    return screen(
-        s,
-        {0: figures.bars_and_bell(pmf, bell, k, curve)},
-        "\n\n".join(f"$${line}$$" for line in lines),
+    return View(
+        {"plot": figures.bars_and_bell(pmf, bell, k, curve)},
+        display(*lines),
         frame.weakest(
             *found,
             checks.de_moivre_laplace(bell, n, p),
@@ -159,7 +139,6 @@ def bars_and_bell(s: Settings) -> View:
         ),
         bars_notice(s, numbers),
         numbers,
-        ("n", "p", "k"),
     )
 
 
@@ -282,10 +261,9 @@ def tail(s: Settings) -> View:
         f"edge of k's bar, at k − ½, the bell gives {off(halved)}; cut at k, {off(plain)}.\nA bar is one wide "
         "and half of k's stands left of k: that half is what the **continuity correction** adds."
     )
-    return screen(
-        s,
-        {0: figures.tail(pmf, k, curve)},
-        "\n\n".join(f"$${line}$$" for line in forms),
+    return View(
+        {"plot": figures.tail(pmf, k, curve)},
+        display(*forms),
         frame.weakest(
             checks.binomial_tail(sure, n, p, k),
             checks.normal_tail(halved, n, p, k, continuity=True),
@@ -294,7 +272,6 @@ def tail(s: Settings) -> View:
         ),
         says if std else no_chance(s),
         numbers,
-        ("n", "p", "k"),
     )
 
 
@@ -349,7 +326,7 @@ def one_bell(s: Settings) -> View:
         shown = Bars(spike, ("all bars stand on one place",), (-4.5, 4.5), (0, 0.55), "z", "density", at=0)
         flat = r"$$z=\frac{k-np}{\sqrt{np(1-p)}}=\frac{0}{0}\quad\text{has no value: no chance left}$$"
         pmf = probability.binomial_pmf(n, p)
-        return screen(s, {1: shown}, flat, checks.binomial(pmf, n, p), no_chance(s), numbers, ("n", "p"))
+        return View({"bars": shown}, flat, checks.binomial(pmf, n, p), no_chance(s), numbers)
     sizes, frames = family(p, n)
     std = math.sqrt(n * p * (1 - p))
     _, _, heights = standardised(n, p)
@@ -374,9 +351,8 @@ def one_bell(s: Settings) -> View:
         at=sizes.index(n),
     )
     bars[low : high + 1] = heights / std
-    return screen(
-        s,
-        {1: shown},
+    return View(
+        {"bars": shown},
         rf"$$z=\frac{{k-np}}{{\sqrt{{np(1-p)}}}}=\frac{{k-{n * p:.6g}}}{{{sensible(std)}}}\qquad "
         rf"P(X=k)\,\sqrt{{np(1-p)}}\;\to\;\frac{{e^{{-z^2/2}}}}{{\sqrt{{2\pi}}}}$$",
         frame.weakest(
@@ -391,7 +367,6 @@ def one_bell(s: Settings) -> View:
         f"{more_flips(s, apart_here)}.\n"
         f"Play: from 1 flip to 1000 the bars grow narrower and settle on it{skew(p)}.",
         numbers,
-        ("n", "p"),
     )
 
 
@@ -410,7 +385,7 @@ def how_fast(s: Settings) -> View:
         says = no_chance(s).split("\n")[0] + "\nBars and bell are the same for every n, and a log axis cannot show 0."
         flat = r"$$\sup_x|F_n(x)-\Phi(x)|=0$$"
         pmf = probability.binomial_pmf(n, p)
-        return screen(s, {0: fig}, flat, checks.binomial(pmf, n, p), says, numbers, ("n", "p"))
+        return View({"plot": fig}, flat, checks.binomial(pmf, n, p), says, numbers)
     curves, values = distances(p), at_size(n, p)
     apart, gap, bound = values
     numbers = {
@@ -424,13 +399,13 @@ def how_fast(s: Settings) -> View:
     bell = probability.de_moivre_laplace(n, p)
     pmf = probability.binomial_pmf(n, p)
     fall = "1/n" if p == 0.5 else "1/√n"
-    return screen(
-        s,
-        {0: figures.convergence(SIZES, drawn, n, dict(zip(names, values, strict=True)))},
-        rf"$$\sup_x|F_n(x)-\Phi(x)|={tex(gap)}\;\le\;0.4748\,\frac{{p^2+q^2}}{{\sqrt{{npq}}}}"
-        rf"=0.4748\,\frac{{{p**2 + (1 - p) ** 2:.4g}}}{{{sensible(math.sqrt(n * p * (1 - p)))}}}={tex(bound)}$$"
-        "\n\n"
-        rf"$$\tfrac12\sum_k|P(X=k)-\mathcal N(k)|={tex(apart)}$$",
+    return View(
+        {"plot": figures.convergence(SIZES, drawn, n, dict(zip(names, values, strict=True)))},
+        display(
+            rf"\sup_x|F_n(x)-\Phi(x)|={tex(gap)}\;\le\;0.4748\,\frac{{p^2+q^2}}{{\sqrt{{npq}}}}"
+            rf"=0.4748\,\frac{{{p**2 + (1 - p) ** 2:.4g}}}{{{sensible(math.sqrt(n * p * (1 - p)))}}}={tex(bound)}",
+            rf"\tfrac12\sum_k|P(X=k)-\mathcal N(k)|={tex(apart)}",
+        ),
         frame.weakest(
             checks.total_variation(apart, pmf, bell / bell.sum()),
             checks.de_moivre_laplace(bell, n, p),
@@ -448,7 +423,6 @@ def how_fast(s: Settings) -> View:
             else "four times the flips, half the distance. Try p = 0.5, which leans to no side."
         ),
         numbers,
-        ("n", "p"),
     )
 
 
@@ -516,16 +490,14 @@ def real_coins(s: Settings) -> View:
     else:
         verdict = "χ² needs at least two cells with 5 trials expected in each: raise the trials."
     pegs = "" if n <= MOST_PEGS else f" The pegs are drawn up to n = {MOST_PEGS}."
-    return screen(
-        s,
-        {1: shown},
+    return View(
+        {"bars": shown},
         rf"$${sum_}={tex(fit.statistic)}\qquad \text{{{freedom}}},\quad P={tex(fit.p_value)}$$",
         frame.weakest(*found),
         f"{trials:,} trial{'s' * (trials > 1)} of {counted(n, 'flip')}, each really flipped: "
         f"**{numbers['mean']:.4g}** heads on average, {n * p:.4g} expected; the stepped line is the exact chance of "
         f"each count.{pegs}\n{verdict}",
         numbers,
-        ("n", "p", "trials", "seed"),
     )
 
 
@@ -590,9 +562,8 @@ def any_steps(s: Settings) -> View:
         end = "Only the step's mean and deviation are left: "
     else:
         end = f"**No bell yet**: this step needs more than {TIMES}. In the end only its mean and deviation are left: "
-    return screen(
-        s,
-        {1: shown},
+    return View(
+        {"bars": shown},
         rf"$$S_n=X_1+\dots+X_n\qquad z=\frac{{S_n-n\mu}}{{\sigma\sqrt n}}\qquad "
         rf"\mu={tex(mean)},\;\sigma={tex(std)}$$",
         frame.weakest(
@@ -606,7 +577,6 @@ def any_steps(s: Settings) -> View:
         f"{one}; after {TIMES // 4} steps it is {percent(half)}, after {TIMES} **{percent(apart[-1])}**.\n"
         f"{end}this is why many small steps of any noise end in **Gaussian** noise, and diffusion starts there.",
         numbers,
-        ("step", *(["p"] if s.step == COIN else []), *(["drawn"] if s.step == DRAWN else [])),
     )
 
 
@@ -624,9 +594,8 @@ def particles(s: Settings) -> View:
         (-1.6 * reach, 1.6 * reach, -reach, reach),
         paths=(0,),
     )
-    return screen(
-        s,
-        {2: cloud, 3: figures.variance(measured, expected)},
+    return View(
+        {"cloud": cloud, "variance": figures.variance(measured, expected)},
         rf"$$x_t=x_{{t-1}}+s\,\varepsilon_t,\quad\varepsilon_t\sim\mathcal N(0,1)\qquad "
         rf"\operatorname{{Var}}x_t=t\,s^2={TIMES}\cdot{s.size:g}^2={tex(float(expected[-1]))},\quad "
         rf"\text{{measured }}{tex(float(measured[-1]))}$$",
@@ -636,23 +605,10 @@ def particles(s: Settings) -> View:
         f"{math.sqrt(expected[-1]):.3g} expected.\nVariances add, so **one** Gaussian step of that size does the same: "
         "the shortcut every diffusion model is trained with.",
         numbers,
-        ("size", "seed"),
     )
 
 
-SCREENS = {
-    BARS: bars_and_bell,
-    TAIL: tail,
-    ONE_BELL: one_bell,
-    SPEED: how_fast,
-    COINS: real_coins,
-    SUMS: any_steps,
-    CLOUD: particles,
-}
-
-
-def code(settings: Settings) -> str:
-    return CODE[settings.view](settings).strip()
+# The code pane
 
 
 def code_bars(s: Settings) -> str:
@@ -817,25 +773,29 @@ print("expected_variance =", (np.arange({TIMES} + 1) * {s.size!r}**2).tolist())
 """
 
 
-CODE = {
-    BARS: code_bars,
-    TAIL: code_tail,
-    ONE_BELL: code_one_bell,
-    SPEED: code_speed,
-    COINS: code_coins,
-    SUMS: code_steps,
-    CLOUD: code_particles,
-}
+TAB = Ideas(
+    {
+        BARS: Idea(("plot",), ("n", "p", "k"), code_bars, show=bars_and_bell),
+        TAIL: Idea(("plot",), ("n", "p", "k"), code_tail, show=tail),
+        ONE_BELL: Idea(("bars",), ("n", "p"), code_one_bell, show=one_bell),
+        SPEED: Idea(("plot",), ("n", "p"), code_speed, show=how_fast),
+        COINS: Idea(("bars",), ("n", "p", "trials", "seed"), code_coins, show=real_coins),
+        SUMS: Idea(("bars",), ("step", "p", "drawn"), code_steps, show=any_steps),
+        CLOUD: Idea(("cloud", "variance"), ("size", "seed"), code_particles, show=particles),
+    },
+    idle=lambda s, idea: {name for name, step in (("p", COIN), ("drawn", DRAWN)) if s.view == SUMS and s.step != step},
+)
+update, code = TAB.update, TAB.code
 
 
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            LivePlot("Chance of each number of heads, and the bell", height=460),
-            BarsPlayer("Bars that settle on the bell", height=460),
-            Points("Particles that spread by small steps", height=380),
-            LivePlot("Variance of the particles against time", height=220),
-            Views(NAME, Showing((0,), ("trials", "step", "drawn", "size", "seed"))),
-        ],
+        stage={
+            "plot": LivePlot("Chance of each number of heads, and the bell", height=460),
+            "bars": BarsPlayer("Bars that settle on the bell", height=460),
+            "cloud": Points("Particles that spread by small steps", height=380),
+            "variance": LivePlot("Variance of the particles against time", height=220),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

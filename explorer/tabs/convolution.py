@@ -27,10 +27,11 @@ from core.resizing import resize
 from explorer import frame
 from explorer.components.channels import Channels, ChannelsPlayer
 from explorer.components.pictures import Picture, Pictures
-from explorer.components.views import Showing, Views
+from explorer.components.views import Views
 from explorer.components.window_player import WindowPlayer, gather, placed, windows_of
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.settings import Grid, choice, flag, grid, number
 
 NAME = "convolution"
@@ -168,11 +169,6 @@ def axes(s: Settings) -> list[tuple[int, int, int]]:
     return [rows, (s.stride_x, s.padding_x, s.dilation_x) if s.per_axis else rows]
 
 
-def update(settings: Settings) -> View:
-    fits(settings)
-    return SCREENS[settings.view](settings)
-
-
 def fits(s: Settings) -> None:
     """Raises: ValueError if the kernel is larger than the padded picture, with what can be set here and would do."""
     picture = {STEPS: shape(s.image), CHANNELS: (CELLS, CELLS)}.get(s.view, (SIDE, SIDE))
@@ -187,12 +183,6 @@ def fits(s: Settings) -> None:
             f"the kernel must fit the padded picture: it spans {span} {name}, the picture has {n} + 2 * {padding} = "
             f"{n + 2 * padding}; {would} would fit"
         )
-
-
-def screen(s: Settings, shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
-    """A view of its own pieces (place in the stage: value), less the controls it does not read."""
-    hidden = (*unused, *(() if s.per_axis else ("stride_x", "padding_x", "dilation_x")))
-    return View((*(shown.get(place) for place in range(3)), Showing(tuple(shown), hidden)), *rest)
 
 
 def tensor(rows: Grid) -> Tensor:
@@ -251,10 +241,8 @@ def step_by_step(s: Settings) -> View:
         dilation=window["dilation"],
         titles=("picture, padded" if around else "picture", "kernel, flipped" if s.flip else "kernel", "output"),
     )
-    return screen(
-        s,
-        {0: player, 2: pictures},
-        ("mix",),
+    return View(
+        {"window": player, "pictures": pictures},
         formula(s, numbers, applied),
         frame.weakest(
             checks.convolution(output, image, kernel, **options),
@@ -311,10 +299,8 @@ def several_channels(s: Settings) -> View:
         labels=tuple(channel_sums(sums, output)),
     )
     by_channel = " + ".join(f"({v:.3g})" if v < 0 else f"{v:.3g}" for v in sums[0, :, -1, -1].tolist())
-    return screen(
-        s,
-        {1: player},
-        ("image",),
+    return View(
+        {"channels": player},
         r"$$y_o[i,j]=\sum_{c}\sum_{u,v} x_c[\dots]\;k_{o,c}[u,v]\qquad "
         rf"y_1[{high - 1},{wide - 1}]={by_channel}={float(output[0, -1, -1]):.3g}$$"
         "\n\n"
@@ -389,11 +375,9 @@ def photographed(s: Settings) -> tuple[list[Picture], dict[str, Any], checks.Che
 def on_a_photograph(s: Settings) -> View:
     pictures, numbers, check = photographed(s)
     size, size_checks = sizes(s, (SIDE, SIDE))
-    return screen(
-        s,
-        {2: pictures},
-        ("image", "mix"),
-        "\n\n".join(f"$${line}$$" for line in (operands(s), *size_lines(s, (SIDE, SIDE), size))),
+    return View(
+        {"pictures": pictures},
+        display(operands(s), *size_lines(s, (SIDE, SIDE), size)),
         frame.weakest(check, *size_checks),
         f"The same {len(s.kernel)} × {len(s.kernel[0])} kernel at {math.prod(size):,} places: "
         f"**{numbers['multiplications']:,}** multiplications. Values now run from **{numbers['minimum']:.3g}** to "
@@ -402,19 +386,16 @@ def on_a_photograph(s: Settings) -> View:
     )
 
 
-SCREENS = {STEPS: step_by_step, CHANNELS: several_channels, PHOTOGRAPH: on_a_photograph}
-
-
 def formula(settings: Settings, numbers: dict, kernel: np.ndarray) -> str:
     strides, dilations = (([side[at] for side in axes(settings)]) for at in (0, 2))
     i, j = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(strides, "ij", strict=True))
     u, v = (f"{by}{axis}" if by > 1 else axis for by, axis in zip(dilations, "uv", strict=True))
     flipped = r"\tilde k[u,v]" if settings.flip else r"k[u,v]"
     last = numbers["steps"][-1]  # with which the player opens
-    example = rf"y[{last['row']},{last['col']}]={products(last, settings, kernel)}"
+    example = rf"y[{last['row']},{last['col']}]={products(last, kernel)}"
     lines = [rf"{symbols(settings)}\qquad y[i,j]=\sum_{{u,v}} x[{i}+{u},\;{j}+{v}]\;{flipped}", example]
     lines += size_lines(settings, shape(settings.image), numbers["output_size"])
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def symbols(s: Settings) -> str:
@@ -443,7 +424,7 @@ def size_lines(s: Settings, picture: tuple[int, int], size: list[int]) -> list[s
     return lines
 
 
-def products(step: dict, settings: Settings, kernel: np.ndarray) -> str:
+def products(step: dict, kernel: np.ndarray) -> str:
     """The sum behind one output cell in TeX; when products are many, those that are 0 go, then those in the middle."""
     written = [
         rf"{sensible(value / tap)}\cdot{bracketed(tap)}" if tap else "0"
@@ -500,36 +481,48 @@ def word(s: Settings) -> str:
     return f" Not flipped, it is a **cross-correlation**, which networks call convolution{f'{one}{way}' * alone}."
 
 
-def code(settings: Settings) -> str:
-    s = settings
+# The code pane
+
+
+def kernel_code(s: Settings) -> str:
     window = ", ".join(f"{name}={value}" for name, value in window_of(s).items())
-    picture = shape(s.image) if s.view == STEPS else (CELLS, CELLS)
+    return f"""kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
+window = dict({window}, padding_mode={s.padding_mode!r}, flip={s.flip})
+"""
+
+
+def unread_code(s: Settings, picture: tuple[int, int]) -> str:
     left_out = ", ".join(
         f'"{name}": unread{(n, k, *side, s.padding_mode)}'
         for name, n, k, side in zip(("rows", "columns"), picture, shape(s.kernel), axes(s), strict=True)
     )
-    kernel = f"""kernel = torch.tensor({literal(s.kernel, 23)}, dtype=torch.float64)
-window = dict({window}, padding_mode={s.padding_mode!r}, flip={s.flip})
-"""
-    if s.view == PHOTOGRAPH:
-        return f"""
+    return f'print("never_read =", {{{left_out}}})'
+
+
+def steps_code(s: Settings) -> str:
+    return f"""
 import torch
 
-from core.convolution import convolve
+from core.convolution import convolution_steps, convolve, pad, unread
 from core.photographs import grey
 
-image = grey({s.photo!r}, {SIDE})
-{kernel}
+image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
+{kernel_code(s)}
+for step in convolution_steps(image, kernel, **window):
+    print(step.row, step.col, step.products.tolist(), "sum to", step.value.item())
 output = convolve(image, kernel, **window)
 print("output_size =", list(output.shape))
-print("minimum =", output.min().item())
-print("maximum =", output.max().item())
-print("mean =", output.mean().item())
-print("middle_row =", output[len(output) // 2].tolist())
-print("multiplications =", kernel.numel() * output.numel())
+print("output =", output.tolist())
+print("padded =", pad(image, window["padding"], window["padding_mode"]).tolist())
+{unread_code(s, shape(s.image))}
+
+after = convolve(grey({s.photo!r}, {SIDE}), kernel, **window)  # the same on a photograph
+print("photograph =", [after.min().item(), after.max().item()])
 """
-    if s.view == CHANNELS:
-        return f"""
+
+
+def channels_code(s: Settings) -> str:
+    return f"""
 import torch
 
 from core.convolution import convolution_steps, convolve, unread
@@ -538,7 +531,7 @@ from core.resizing import resize
 
 image = resize(picture({s.photo!r}, {SIDE})[:{len(s.mix[0])}], {CELLS}, "area").mul(100).round() / 100
 shares = torch.tensor({literal(s.mix, 23)}, dtype=torch.float64)
-{kernel}
+{kernel_code(s)}
 kernels = shares[:, :, None, None] * kernel  # (out, in, rows, columns)
 output = convolve(image, kernels, **window)
 print("input =", image.tolist())
@@ -549,26 +542,26 @@ print("output_size =", list(output.shape[1:]))
 print("output =", output.tolist())
 sums = [step.products.sum((-2, -1)) for step in convolution_steps(image, kernels, **window)]  # (out, in) at each place
 print("by_channel =", torch.stack(sums, -1).unflatten(-1, output.shape[1:]).tolist())
-print("never_read =", {{{left_out}}})
+{unread_code(s, (CELLS, CELLS))}
 """
+
+
+def photograph_code(s: Settings) -> str:
     return f"""
 import torch
 
-from core.convolution import convolution_steps, convolve, pad, unread
+from core.convolution import convolve
 from core.photographs import grey
 
-image = torch.tensor({literal(s.image, 22)}, dtype=torch.float64)
-{kernel}
-for step in convolution_steps(image, kernel, **window):
-    print(step.row, step.col, step.products.tolist(), "sum to", step.value.item())
+image = grey({s.photo!r}, {SIDE})
+{kernel_code(s)}
 output = convolve(image, kernel, **window)
 print("output_size =", list(output.shape))
-print("output =", output.tolist())
-print("padded =", pad(image, window["padding"], window["padding_mode"]).tolist())
-print("never_read =", {{{left_out}}})
-
-after = convolve(grey({s.photo!r}, {SIDE}), kernel, **window)  # the same on a photograph
-print("photograph =", [after.min().item(), after.max().item()])
+print("minimum =", output.min().item())
+print("maximum =", output.max().item())
+print("mean =", output.mean().item())
+print("middle_row =", output[len(output) // 2].tolist())
+print("multiplications =", kernel.numel() * output.numel())
 """
 
 
@@ -578,13 +571,31 @@ def literal(rows: Grid, indent: int) -> str:
     return "[" + f",\n{' ' * indent}".join(f"[{row}]" for row in written) + "]"
 
 
+ACROSS = ("stride_x", "padding_x", "dilation_x")
+OF_ALL = ("photo", "kernel", "stride", "padding", "dilation", "per_axis", *ACROSS, "padding_mode", "flip")
+TAB = Ideas(
+    {
+        STEPS: Idea(("window", "pictures"), (*OF_ALL, "image"), steps_code, show=step_by_step),
+        CHANNELS: Idea(("channels",), (*OF_ALL, "mix"), channels_code, show=several_channels),
+        PHOTOGRAPH: Idea(("pictures",), OF_ALL, photograph_code, show=on_a_photograph),
+    },
+    idle=lambda s, idea: set() if s.per_axis else {*ACROSS},
+)
+code = TAB.code
+
+
+def update(settings: Settings) -> View:
+    fits(settings)
+    return TAB.update(settings)
+
+
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            WindowPlayer("The kernel's window on the picture, and the output"),
-            ChannelsPlayer("Three channels, their kernels, and the outputs"),
-            Pictures("A photograph before and after the kernel", columns=2, side=340, height=330),
-            Views(NAME, Showing((0, 2), ("mix", "stride_x", "padding_x", "dilation_x"))),
-        ],
+        stage={
+            "window": WindowPlayer("The kernel's window on the picture, and the output"),
+            "channels": ChannelsPlayer("Three channels, their kernels, and the outputs"),
+            "pictures": Pictures("A photograph before and after the kernel", columns=2, side=340, height=330),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

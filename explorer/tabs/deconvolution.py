@@ -34,7 +34,7 @@ from explorer.components.live_plot import LivePlot
 from explorer.components.pictures import Picture, Pictures
 from explorer.figures import style
 from explorer.figures.deconvolution import gains
-from explorer.formulas import percent, sensible, tex
+from explorer.formulas import display, percent, sensible, tex
 from explorer.frame import View
 from explorer.settings import choice, kept, number
 from explorer.uploads import in_code, pictured
@@ -129,7 +129,7 @@ def update(settings: Settings) -> View:
     }
     title = "singular values of A" if small else "frequencies of the kernel"
     return View(
-        stage=(pictures, gains(np.asarray(numbers["gains"]), levels, x=title)),
+        stage={"pictures": pictures, "gains": gains(np.asarray(numbers["gains"]), levels, x=title)},
         formula=formula(s, numbers),
         check=frame.weakest(*found),
         notice=notice(s, numbers),
@@ -253,7 +253,7 @@ def formula(s: Settings, numbers: dict) -> str:
                 rf"\text{{weakest }}s={tex(least)}:\quad A^{{+}}:\ \tfrac1s={tex(1 / least)}\qquad "
                 rf"\text{{Wiener}}:\ \tfrac{{s}}{{s^2+{lam}}}={tex(kept)}"
             )
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def decibels(value: float) -> str:
@@ -362,8 +362,8 @@ print("richardson_lucy =", psnr(richardson_lucy(y, kernel, {s.iterations}), x))
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            Pictures("The picture, what is seen of it, and five answers"),
-            LivePlot("How much of each pattern the blur lets through", height=300),
-        ],
+        stage={
+            "pictures": Pictures("The picture, what is seen of it, and five answers"),
+            "gains": LivePlot("How much of each pattern the blur lets through", height=300),
+        },
     )

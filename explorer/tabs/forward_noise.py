@@ -1,7 +1,6 @@
 """Forward noise: one jump to any time, and the chain of small steps, from the same picture."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -21,10 +20,11 @@ from explorer.components.picture_rows import PictureRows, Rows
 from explorer.components.pictures import Picture, Pictures
 from explorer.components.player import Player, Trajectory, shades
 from explorer.components.points import Cloud, Points
-from explorer.components.views import Showing, Views
+from explorer.components.views import Views
 from explorer.figures import forward_noise as figures
-from explorer.formulas import counted, percent, sensible, tex
+from explorer.formulas import counted, display, percent, sensible, tex
 from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.settings import choice, flag, is_own, number
 from explorer.uploads import in_code, pictured
 
@@ -78,18 +78,6 @@ PRESETS = {
     "FashionMNIST's size": Settings(picture="letter", size=28, t=500, schedule="cosine"),
     "too few steps: T = 150": Settings(picture="ball", t=150, T=150),
 }
-
-
-def update(settings: Settings) -> View:
-    return SCREENS[settings.view](settings)
-
-
-def screen(s: Settings, shown: Mapping[int, Any], uses: tuple[str, ...], **texts: Any) -> View:
-    """A view of its pieces (place in the stage: value) and the controls it reads."""
-    used = {"view", "schedule", "T", "seed", *uses}
-    hidden = tuple(name for name in Settings.__dataclass_fields__ if name not in used)
-    stage = tuple(shown.get(place) for place in range(PIECES))
-    return View((*stage, Showing(tuple(shown), hidden)), **texts)
 
 
 def begin(s: Settings) -> tuple[torch.Tensor, NoiseSchedule]:
@@ -207,15 +195,13 @@ def play(s: Settings) -> View:
             checks.noised(walked, x0, t, T, s.schedule),
             checks.noised(x_t, x0, t, T, s.schedule),
         ]
-    return screen(
-        s,
+    return View(
         {
-            0: trajectory(s, schedule, chain.times, x_t, walked),
-            1: figures.pixel_values(x_t.numpy(), walked.numpy()),
-            2: figures.amplitudes(schedule.signal.numpy(), schedule.noise.numpy(), t),
-            3: figures.steps(schedule.beta.numpy(), t),
+            "player": trajectory(s, schedule, chain.times, x_t, walked),
+            "values": figures.pixel_values(x_t.numpy(), walked.numpy()),
+            "amplitudes": figures.amplitudes(schedule.signal.numpy(), schedule.noise.numpy(), t),
+            "steps": figures.steps(schedule.beta.numpy(), t),
         },
-        ("picture", "size", "grey", "t"),
         formula=formula(t, numbers),
         check=frame.weakest(*found),
         notice=play_notice(s, numbers, float(x0.var(correction=0))),
@@ -255,7 +241,7 @@ def formula(t: int, numbers: dict) -> str:
         r"\varepsilon"
     )
     if t == 0:
-        return f"$${jump}$$"
+        return display(jump)
     step = (
         rf"\text{{(1) one step:}}\quad q(x_{{{t}}}\mid x_{{{t - 1}}})=\mathcal N\bigl(\sqrt{{1-\beta_{{{t}}}}}\,"
         rf"x_{{{t - 1}}},\;\beta_{{{t}}}I\bigr),\quad x_{{{t}}}={tex((1 - beta) ** 0.5)}\,x_{{{t - 1}}}"
@@ -265,7 +251,7 @@ def formula(t: int, numbers: dict) -> str:
         rf"\beta_{{{t}}}={tex(beta)},\quad\bar\alpha_{{{t}}}=(1-\beta_1)\cdots(1-\beta_{{{t}}})={tex(a)},\quad "
         rf"q(x_{{1:{t}}}\mid x_0)=\textstyle\prod_{{s=1}}^{{{t}}}q(x_s\mid x_{{s-1}})"
     )
-    return "\n\n".join(f"$${line}$$" for line in (step, product, jump))
+    return display(step, product, jump)
 
 
 def play_notice(s: Settings, numbers: dict, variance: float) -> str:
@@ -326,14 +312,12 @@ def proof(s: Settings) -> View:
             f"{name}_variances": v.tolist(),
         }
     found = [checks.pixel_moments(m, v, x0, t, s.T, s.schedule, n) for m, v in measured.values()]
-    return screen(
-        s,
+    return View(
         {
-            4: maps(expected, spread, measured, numbers),
-            5: figures.moments(expected.numpy(), mean.numpy(), means[t].numpy(), (spread / n) ** 0.5),
-            6: figures.variances(spread, variance.numpy(), spreads[t].numpy()),
+            "maps": maps(expected, spread, measured, numbers),
+            "means": figures.moments(expected.numpy(), mean.numpy(), means[t].numpy(), (spread / n) ** 0.5),
+            "variances": figures.variances(spread, variance.numpy(), spreads[t].numpy()),
         },
-        ("picture", "t", "draws"),
         formula=formula(t, numbers),
         check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=proof_notice(s, numbers, spread),
@@ -402,10 +386,8 @@ def strip(s: Settings) -> View:
         [Picture(pixels(made[t]), f"t = {t}", signal_left(schedule, t)) for t in times] for times in strips.values()
     ]
     found = [checks.jump(x, x0, eps, t, s.T, s.schedule) for t, x in made.items()]
-    return screen(
-        s,
-        {7: shown[0], 8: shown[1]},
-        ("picture", "size", "grey"),
+    return View(
+        {"even": shown[0], "log": shown[1]},
         formula=formula(half, amounts(schedule, half)),
         check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=(
@@ -457,10 +439,8 @@ def table(s: Settings) -> View:
         "noise_mean_and_std": noises,
     }
     t = times[-1]
-    return screen(
-        s,
-        {9: Rows(("noise amount t", "noisy picture", "noise sample ε", "√ᾱ x₀ + √(1 − ᾱ) ε"), rows)},
-        ("picture", "size", "grey", "rows"),
+    return View(
+        {"table": Rows(("noise amount t", "noisy picture", "noise sample ε", "√ᾱ x₀ + √(1 − ᾱ) ε"), rows)},
         formula=formula(t, amounts(schedule, t)),
         check=frame.weakest(max(found, key=lambda check: check.residual), *found),
         notice=(
@@ -547,11 +527,9 @@ def particles(s: Settings) -> View:
         paths=tuple(range(3)),
         at=here,
     )
-    return screen(
-        s,
-        {10: cloud, 11: figures.entropies(np.array(times), np.array(entropies), t, entropies[here])},
-        ("points", "t"),
-        formula=formula(t, numbers) + "\n\n" + entropy_formula(t, numbers),
+    return View(
+        {"cloud": cloud, "entropy": figures.entropies(np.array(times), np.array(entropies), t, entropies[here])},
+        formula=f"{formula(t, numbers)}\n\n{entropy_formula(t, numbers)}",
         check=frame.weakest(*found),
         notice=(
             f"{PARTICLES:,} particles, each pushed {'once' if t == 1 else f'{t} times'}. Inside the lines lie 20, 50, "
@@ -565,22 +543,13 @@ def particles(s: Settings) -> View:
 
 
 def entropy_formula(t: int, numbers: dict) -> str:
-    return (
-        rf"$$h(x_{{{t}}})=-\int q\,\ln q\approx-\tfrac1{{{PARTICLES}}}\textstyle\sum_i\ln q(x^{{(i)}}_{{{t}}})"
-        rf"={numbers['entropy']:.3f}\pm{numbers['entropy_error']:.3f}$$"
+    return display(
+        rf"h(x_{{{t}}})=-\int q\,\ln q\approx-\tfrac1{{{PARTICLES}}}\textstyle\sum_i\ln q(x^{{(i)}}_{{{t}}})"
+        rf"={numbers['entropy']:.3f}\pm{numbers['entropy_error']:.3f}"
     )
-
-
-SCREENS = {PLAY: play, PROOF: proof, STRIP: strip, TABLE: table, CLOUD: particles}
 
 
 # The code pane
-
-
-def code(settings: Settings) -> str:
-    return {PLAY: play_code, PROOF: proof_code, STRIP: strip_code, TABLE: table_code, CLOUD: cloud_code}[settings.view](
-        settings
-    )
 
 
 def opened(s: Settings, forward: str, *more: str) -> str:
@@ -731,25 +700,37 @@ print("first_particle =", [chain[t][0].tolist() for t in times])
 """
 
 
-PIECES = 12
+OF_ALL, PICTURED = ("schedule", "T", "seed"), ("picture", "size", "grey")
+TAB = Ideas(
+    {
+        PLAY: Idea(("player", "values", "amplitudes", "steps"), (*OF_ALL, *PICTURED, "t"), play_code, show=play),
+        PROOF: Idea(("maps", "means", "variances"), (*OF_ALL, "picture", "t", "draws"), proof_code, show=proof),
+        STRIP: Idea(("even", "log"), (*OF_ALL, *PICTURED), strip_code, show=strip),
+        TABLE: Idea(("table",), (*OF_ALL, *PICTURED, "rows"), table_code, show=table),
+        CLOUD: Idea(("cloud", "entropy"), (*OF_ALL, "points", "t"), cloud_code, show=particles),
+    }
+)
+update, code = TAB.update, TAB.code
 
 
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            Player("The picture in one jump and the picture step by step", height=360),
-            LivePlot("How often each pixel value occurs, beside the bell of pure noise", height=280),
-            LivePlot("Amplitude of signal and noise over time", height=260, half=True),
-            LivePlot("What each step takes from the mean and adds to the spread", height=260, half=True),
-            Pictures("Mean and variance of every pixel: closed form, jumps, chains", columns=3, side=208, height=520),
-            LivePlot("The mean of every pixel against the closed form", height=320, half=True),
-            LivePlot("The variances of the pixels around the closed form", height=320, half=True),
-            Pictures("The picture at times apart by equal steps", columns=5, side=150, height=400),
-            Pictures("The picture at times apart by equal factors", columns=5, side=150, height=400),
-            PictureRows("Noise amount, noisy picture, noise sample"),
-            Points("Particles spreading, with the contours of their density", height=520),
-            LivePlot("Entropy of the particles over time", height=280),
-            Views(NAME, update(Settings()).stage[-1]),
-        ],
+        stage={
+            "player": Player("The picture in one jump and the picture step by step", height=360),
+            "values": LivePlot("How often each pixel value occurs, beside the bell of pure noise", height=280),
+            "amplitudes": LivePlot("Amplitude of signal and noise over time", height=260, half=True),
+            "steps": LivePlot("What each step takes from the mean and adds to the spread", height=260, half=True),
+            "maps": Pictures(
+                "Mean and variance of every pixel: closed form, jumps, chains", columns=3, side=208, height=520
+            ),
+            "means": LivePlot("The mean of every pixel against the closed form", height=320, half=True),
+            "variances": LivePlot("The variances of the pixels around the closed form", height=320, half=True),
+            "even": Pictures("The picture at times apart by equal steps", columns=5, side=150, height=400),
+            "log": Pictures("The picture at times apart by equal factors", columns=5, side=150, height=400),
+            "table": PictureRows("Noise amount, noisy picture, noise sample"),
+            "cloud": Points("Particles spreading, with the contours of their density", height=520),
+            "entropy": LivePlot("Entropy of the particles over time", height=280),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

@@ -15,10 +15,11 @@ from core.photographs import CUTS, PICTURES, grey
 from core.resizing import FILTERED, METHODS, fit_upscaling, psnr, resize, resize_weights, ssim, upscale
 from explorer import frame
 from explorer.components.pictures import Picture, Pictures
-from explorer.components.views import Showing, Views
+from explorer.components.views import Views
 from explorer.components.weights_view import Resampling, WeightsView
-from explorer.formulas import plus, sensible, tex
+from explorer.formulas import display, plus, sensible, tex
 from explorer.frame import View
+from explorer.ideas import Idea, Ideas
 from explorer.settings import choice, flag, kept, number
 from explorer.uploads import in_code, pictured
 
@@ -115,17 +116,6 @@ def run_checks(s: Settings, done: Pass, method: str, options: dict[str, Any]) ->
     ]
 
 
-def update(settings: Settings) -> View:
-    return {PIXEL: one_pixel, SIDE: side_by_side, LIBRARIES: libraries}[settings.view](settings)
-
-
-def screen(place: int, value: Any, s: Settings, hidden: tuple[str, ...], **texts: Any) -> View:
-    """A view of its one piece and the controls that it reads."""
-    a = () if s.method == "bicubic" else ("a",)
-    stage = tuple(value if i == place else None for i in range(3))
-    return View((*stage, Showing((place,), (*hidden, *a))), **texts)
-
-
 @kept(maxsize=4)
 def weighed(s: Settings) -> tuple[Pass, Tensor, list[Check]]:
     """The pictures, the weight (H', H) of every old row in every new one, and whether both are right."""
@@ -156,11 +146,8 @@ def one_pixel(s: Settings) -> View:
         (f"{s.small} pixels", f"{s.large} pixels, {s.method}: point at one"),
         (row, col),
     )
-    return screen(
-        0,
-        shown,
-        s,
-        (),
+    return View(
+        {"weights": shown},
         formula=formula(s, numbers),
         check=frame.weakest(*found),
         notice=pixel_notice(s, numbers),
@@ -189,7 +176,7 @@ def formula(s: Settings, numbers: dict) -> str:
     mean = rf"y[{row},{col}]=\sum_{{i,j}} w_i\,v_j\;x[i,j]={value}\ \text{{(mean of the colours)}}"
     lines = [mean, rf"w=({listed(numbers['row_weights'])})"]
     lines += where(s, row)
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def where(s: Settings, row: int) -> list[str]:
@@ -289,11 +276,8 @@ def side_by_side(s: Settings) -> View:
     scores = [checks.ssim(score["ssim"], made[chosen], original)]
     if finite(score["psnr"]) is not None:
         scores.append(checks.psnr(score["psnr"], made[chosen], original))
-    return screen(
-        1,
-        shown,
-        s,
-        ("row", "col"),
+    return View(
+        {"methods": shown},
         formula=side_formula(s, numbers, chosen),
         check=frame.weakest(made_check, *scores),
         notice=side_notice(s, numbers),
@@ -361,7 +345,7 @@ def side_formula(s: Settings, numbers: dict, chosen: str) -> str:
             rf"\text{{fitted kernel }}k:\quad\min_k\textstyle\sum\|\text{{large}}-A_k^{{\top}}\,\text{{small}}\|^2,"
             rf"\quad\text{{stride }}{factor},\ {side}\times{side}={factor}^2\cdot{side // factor}^2\text{{ taps}}"
         ]
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def side_notice(s: Settings, numbers: dict) -> str:
@@ -429,12 +413,9 @@ def libraries(s: Settings) -> View:
         else:
             title = f"ours − {library}"
             shown.append(Picture(difference.mean(0).numpy() / white, title, reason(s, library, largest[library])))
-    return screen(
-        2,
-        shown,
-        s,
-        ("middle", "row", "col"),
-        formula=library_formula(s, numbers, white),
+    return View(
+        {"libraries": shown},
+        formula=library_formula(s, numbers),
         check=checks.resizing(ours, small, s.method, **options),
         notice=library_notice(s, numbers, white),
         numbers=numbers,
@@ -476,7 +457,7 @@ def reason(s: Settings, library: str, largest: float | None) -> str:
     return f"{size}: a = −0.5, the edge left out"
 
 
-def library_formula(s: Settings, numbers: dict, white: float) -> str:
+def library_formula(s: Settings, numbers: dict) -> str:
     parts = [
         rf"\max|\text{{ours}}-\text{{{library}}}|={tex(value, 3)}"
         for library, value in numbers["largest_difference"].items()
@@ -485,7 +466,7 @@ def library_formula(s: Settings, numbers: dict, white: float) -> str:
     lines = [r",\quad ".join(parts[:2]), *parts[2:]]
     if s.method == "bicubic":
         lines.append(rf"a={s.a}:\quad {bicubic(float(s.a))}")
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def library_notice(s: Settings, numbers: dict, white: float) -> str:
@@ -510,10 +491,6 @@ def library_notice(s: Settings, numbers: dict, white: float) -> str:
 
 
 # The code pane
-
-
-def code(settings: Settings) -> str:
-    return {PIXEL: pixel_code, SIDE: side_code, LIBRARIES: library_code}[settings.view](settings)
 
 
 def written(s: Settings) -> str:
@@ -624,13 +601,25 @@ for library, more in (("torch", dict(align_corners={s.align_corners})), ("Pillow
 """
 
 
+OF_ALL = ("picture", "small", "large", "method", "a", "align_corners", "antialias", "down")
+TAB = Ideas(
+    {
+        PIXEL: Idea(("weights",), (*OF_ALL, "middle", "row", "col"), pixel_code, show=one_pixel),
+        SIDE: Idea(("methods",), (*OF_ALL, "middle"), side_code, show=side_by_side),
+        LIBRARIES: Idea(("libraries",), OF_ALL, library_code, show=libraries),
+    },
+    idle=lambda s, idea: {"a"} if s.method != "bicubic" else set(),
+)
+update, code = TAB.update, TAB.code
+
+
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            WeightsView("The old picture, the weights of one new pixel, and the new picture"),
-            Pictures("The same picture enlarged by every method"),
-            Pictures("The picture, and how far three libraries are from it", columns=2, side=400),
-            Views(NAME, Showing((0,), ("a",))),
-        ],
+        stage={
+            "weights": WeightsView("The old picture, the weights of one new pixel, and the new picture"),
+            "methods": Pictures("The same picture enlarged by every method"),
+            "libraries": Pictures("The picture, and how far three libraries are from it", columns=2, side=400),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

@@ -1,7 +1,6 @@
 """Schedules: how fast a picture drowns, what is left of it at the end, and what that does to sampling."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -12,8 +11,8 @@ import torch
 
 from core import checks
 from core.forward import add_noise, posterior
-from core.mixtures import GaussianMixture, energy_distance
-from core.samplers import Step, ddim
+from core.mixtures import GaussianMixture, distance_of_fresh_draw, energy_distance
+from core.samplers import Step, ddim, unrolled
 from core.schedule import SCHEDULES, NoiseSchedule, named_schedule, shifted, zero_terminal_snr
 from core.toys import MIXTURES, mixture
 from explorer import frame
@@ -24,7 +23,7 @@ from explorer.components.views import Views
 from explorer.figures import style
 from explorer.figures.schedules import Line, over_time
 from explorer.figures.style import Entry
-from explorer.formulas import percent, tex
+from explorer.formulas import display, percent, tex
 from explorer.frame import View
 from explorer.ideas import Idea, Ideas
 from explorer.settings import choice, flag, number, specs
@@ -54,7 +53,6 @@ CURVES, START = "the curves", "the start of sampling"
 NOTHING, BEFORE = "nothing", "itself, not shifted, not repaired"
 MUCH, LITTLE = 0.1, 0.02  # of the amplitude at T: too much, and little enough
 N, DATA = 500, 1000
-PLACES = 7  # pieces of the stage
 # The controls of each schedule's end points: field -> its name in core.
 ENDS: dict[str, dict[str, str]] = {
     "linear": {"beta_1": "beta_1", "beta_T": "beta_T"},
@@ -163,11 +161,6 @@ def update(settings: Settings) -> View:
         raise ValueError(str(error).replace("alpha_bar", "ᾱ").replace("smaller betas", "a smaller β")) from error
 
 
-def screen(shown: Mapping[int, Any], **texts: Any) -> View:
-    """A view of its pieces: place in the stage -> value."""
-    return View((*map(shown.get, range(PLACES)), None), **texts)
-
-
 # The curves
 
 
@@ -177,9 +170,9 @@ def curves(s: Settings) -> View:
     numbers = {"T": s.T, "t": t, **readings(schedule, t), "curves": whole(schedule)}
     if other is not None:
         numbers["other"] = readings(other, t) | {"curves": whole(other)}
-    return screen(
-        {0: meter(s, schedule, other), **dict(enumerate(figures(s, schedule, other, t), start=1))},
-        formula=formula(s, schedule, t, numbers),
+    return View(
+        {"meter": meter(s, schedule, other), **figures(s, schedule, other, t)},
+        formula=formula(s, t, numbers),
         check=check_of(s, schedule, other),
         notice=notice(s, schedule, other, numbers),
         numbers=numbers,
@@ -242,8 +235,8 @@ def reading(name: str, left: float) -> Reading:
     return Reading(left, what, "nothing that matters" if left else "nothing at all", "fine")
 
 
-def figures(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, t: int) -> list[Any]:
-    """Five plots: alpha_bar, amplitudes, SNR, beta, posterior variance."""
+def figures(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, t: int) -> dict[str, Any]:
+    """The five plots."""
     both = [(title(s), "solid", schedule)] + ([(other_title(s), "dot", other)] if other is not None else [])
 
     def lines(colour: str, read: Any) -> list[Line]:
@@ -259,16 +252,18 @@ def figures(s: Settings, schedule: NoiseSchedule, other: NoiseSchedule | None, t
     ]
     names: list[Entry] = [("signal √ᾱ", style.SIGNAL), ("noise √(1 − ᾱ)", style.NOISE)]
     names += [(other_title(s), style.GREY, "dot")] * (other is not None)
-    return [
-        over_time(lines(style.SIGNAL, lambda one: one.alpha_bar), t, "signal’s share ᾱ", (0, 1.05)),
-        over_time(amplitudes, t, "amplitude", (0, 1.05), names=names),
-        over_time(lines(style.SIGNAL, lambda one: one.snr), t, "SNR", (-9, 6), log=True),
-        over_time(lines(style.NOISE, lambda one: one.beta), t, "noise added, β", (-7, 0.2), log=True),
-        over_time(lines(style.PREDICTION, posterior_variances), t, "posterior variance", (-7, 0.2), log=True),
-    ]
+    snr, beta = lines(style.SIGNAL, lambda one: one.snr), lines(style.NOISE, lambda one: one.beta)
+    back = lines(style.PREDICTION, posterior_variances)
+    return {
+        "share": over_time(lines(style.SIGNAL, lambda one: one.alpha_bar), t, "signal’s share ᾱ", (0, 1.05)),
+        "amplitudes": over_time(amplitudes, t, "amplitude", (0, 1.05), names=names),
+        "snr": over_time(snr, t, "SNR", (-9, 6), log=True),
+        "beta": over_time(beta, t, "noise added, β", (-7, 0.2), log=True),
+        "posterior": over_time(back, t, "posterior variance", (-7, 0.2), log=True),
+    }
 
 
-def formula(s: Settings, schedule: NoiseSchedule, t: int, numbers: dict) -> str:
+def formula(s: Settings, t: int, numbers: dict) -> str:
     lines = [definition(s, t)]
     if s.shift != 1:
         lines.append(rf"\text{{shift:}}\quad\sigma_t\;\leftarrow\;{s.shift:g}\,\sigma_t")
@@ -286,7 +281,7 @@ def formula(s: Settings, schedule: NoiseSchedule, t: int, numbers: dict) -> str:
         rf"\tilde\beta_{{{t}}}=\frac{{1-\bar\alpha_{{{t - 1}}}}}{{1-\bar\alpha_{{{t}}}}}\,\beta_{{{t}}}"
         rf"={tex(numbers['posterior_variance'])}"
     )
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def definition(s: Settings, t: int) -> str:
@@ -400,11 +395,11 @@ def starts(s: Settings) -> View:
     schedule = run.schedules[0]
     left, mean = float(schedule.signal[-1]), run.data.weights @ run.data.means
     apart = [energy_distance(run.end(i), run.fresh) for i in range(3)]
-    floor = float(torch.cdist(run.fresh, run.fresh).mean()) * (1 / N + 1 / DATA)
+    floor = distance_of_fresh_draw(run.fresh, N)
     numbers = {
         "T": s.T,
         "signal_at_T": left,
-        "times": [step.t for step in run.steps[0]] + [run.steps[0][-1].t_next],
+        "times": unrolled(run.steps[0])[2],
         "data_mean": mean.tolist(),
         "mean_from_pure_noise": run.end(0).mean(0).tolist(),
         "mean_from_noised_data": run.end(1).mean(0).tolist(),
@@ -414,8 +409,8 @@ def starts(s: Settings) -> View:
         "distance_repaired": apart[2],
         "distance_of_a_fresh_draw": floor,
     }
-    return screen(
-        {0: meter(s, schedule, None), 6: cloud(s, run, apart)},
+    return View(
+        {"meter": meter(s, schedule, None), "cloud": cloud(s, run, apart)},
         formula=start_formula(s, schedule, mean),
         check=start_check(s, run),
         notice=start_notice(numbers),
@@ -428,11 +423,10 @@ def start_check(s: Settings, run: Walks) -> checks.Check:
     curve, few = ends_of(s) | {"shift": s.shift, "repaired": s.repair}, slice(16)
     found = [checks.schedule(run.schedules[0].alpha_bar, s.schedule, **curve)]
     for steps, how in zip(run.steps, (curve, curve, curve | {"repaired": True}), strict=True):
-        states = [steps[0].x[few], *(step.x_next[few] for step in steps)]
-        times = [steps[0].t, *(step.t_next for step in steps)]
+        states, _, times = unrolled(steps)
         found.append(
             checks.sampling(
-                states,
+                [x[few] for x in states],
                 times,
                 run.data.means,
                 T=s.T,
@@ -447,10 +441,10 @@ def start_check(s: Settings, run: Walks) -> checks.Check:
 
 def cloud(s: Settings, run: Walks, apart: list[float]) -> Cloud:
     """The three walks side by side; those with fewer times (times that fell together) wait at their end."""
-    ways = [[steps[0].x, *(step.x_next for step in steps)] for steps in run.steps]
+    ways = [unrolled(steps)[0] for steps in run.steps]
     longest = max(map(len, ways))
     ways = [[*way, *[way[-1]] * (longest - len(way))] for way in ways]
-    times = [run.steps[0][0].t, *(step.t_next for step in run.steps[0])]
+    times = unrolled(run.steps[0])[2]
     times += [0] * (longest - len(times))
     low, high = -2.5, max(2.5, s.away + 2.2)
     axis = np.linspace(low, high, 128)
@@ -479,7 +473,7 @@ def start_formula(s: Settings, schedule: NoiseSchedule, mean: torch.Tensor) -> s
         rf"\text{{its mean:}}\quad {tex(left)}\cdot{point(1)}={point(left)}",
         rf"\text{{what sampling starts from:}}\quad x_{{{T}}}=\varepsilon,\quad\text{{mean }}(0,\,0)",
     ]
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def start_notice(numbers: dict) -> str:
@@ -566,7 +560,7 @@ def starts_code(s: Settings) -> str:
 import torch
 
 from core.forward import add_noise
-from core.mixtures import GaussianMixture, energy_distance
+from core.mixtures import GaussianMixture, distance_of_fresh_draw, energy_distance
 from core.samplers import ddim
 from core.schedule import {imported(s, "zero_terminal_snr")}
 from core.toys import mixture
@@ -604,30 +598,35 @@ print("data_mean =", (data.weights @ data.means).tolist())
 for name, x in ends.items():
     print(f"mean_{{name}} =", x.mean(0).tolist())
     print(f"distance_{{name}} =", energy_distance(x, fresh))
-print("distance_of_a_fresh_draw =", float(torch.cdist(fresh, fresh).mean()) * (1 / {N} + 1 / {DATA}))
+print("distance_of_a_fresh_draw =", distance_of_fresh_draw(fresh, {N}))
 """
 
 
+PLOTS = {
+    "share": "Signal's share over time",
+    "amplitudes": "Amplitudes over time",
+    "snr": "Signal-to-noise ratio",
+    "beta": "Noise added",
+    "posterior": "Posterior",
+}
 OF_ALL = ("schedule", "T", *chain(*ENDS.values()), "shift", "repair")
 TAB = Ideas(
     {
-        CURVES: Idea((*range(6),), (*OF_ALL, "other", "t"), curves_code, show=curves),
-        START: Idea((0, 6), (*OF_ALL, "points", "away", "steps", "seed"), starts_code, show=starts),
+        CURVES: Idea(("meter", *PLOTS), (*OF_ALL, "other", "t"), curves_code, show=curves),
+        START: Idea(("meter", "cloud"), (*OF_ALL, "points", "away", "steps", "seed"), starts_code, show=starts),
     },
-    PLACES,
     idle=lambda s, idea: {*chain(*ENDS.values())} - {*ENDS[s.schedule]},
 )
 code = TAB.code
 
 
 def build() -> None:
-    halves = ("Signal's share over time", "Amplitudes over time", "Signal-to-noise ratio", "Noise added", "Posterior")
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            Meter("Signal that is left at the end", marks=(LITTLE, MUCH)),
-            *(LivePlot(label, height=280, half=True) for label in halves),
-            Points("Three walks: from pure noise, from noised data, and repaired", height=360),
-            Views(NAME, TAB.showing(Settings())),
-        ],
+        stage={
+            "meter": Meter("Signal that is left at the end", marks=(LITTLE, MUCH)),
+            **{name: LivePlot(label, height=280, half=True) for name, label in PLOTS.items()},
+            "cloud": Points("Three walks: from pure noise, from noised data, and repaired", height=360),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

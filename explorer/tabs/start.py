@@ -9,7 +9,7 @@ from importlib import import_module
 from core.toys import MIXTURES
 from explorer import frame
 from explorer.components.base import Piece
-from explorer.components.points import Cloud, Points
+from explorer.components.points import Points
 from explorer.frame import View
 from explorer.lectures import Lecture, Slide
 from explorer.settings import choice, number
@@ -47,10 +47,10 @@ def walked(s: Settings) -> samplers.Settings:
 
 def update(s: Settings) -> View:
     view = samplers.update(walked(s))
-    cloud = next(piece for piece in view.stage if isinstance(piece, Cloud))
+    cloud = view.stage["cloud"]
     behind = None if cloud.behind is None else cloud.behind[:, :1]
     alone = replace(cloud, positions=cloud.positions[:, 0], titles=("",), behind=behind, paths=())
-    return replace(view, stage=(alone, None))
+    return replace(view, stage={"cloud": alone})
 
 
 def code(s: Settings) -> str:
@@ -60,7 +60,7 @@ def code(s: Settings) -> str:
 def build(lectures: Sequence[Lecture] = ()) -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[Points("Particles on their way from noise to data", height=440), ways(lectures)],
+        stage={"cloud": Points("Particles on their way from noise to data", height=440), "ways": ways(lectures)},
     )
 
 
@@ -70,7 +70,7 @@ def ways(lectures: Sequence[Lecture]) -> Piece:
 
     by_lecture = f"<h3>By lecture</h3>{''.join(map(deck, lectures))}" if lectures else ""
     topics = "".join(topic(name) for name in TABS if name != NAME)
-    by_topic = f'<h3>By topic</h3><ol class="topics">{topics}</ol>'
+    by_topic = f"<h3>By topic</h3><ol>{topics}</ol>"
     return Piece(f'<nav class="ways" aria-label="Where to go">{by_lecture}{by_topic}</nav>', "", name="ways-piece")
 
 

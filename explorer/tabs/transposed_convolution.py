@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from explorer.components.pictures import Picture, Pictures
 from explorer.components.views import Showing, Views
 from explorer.components.window_player import WindowPlayer, Windows, gather, scatter
 from explorer.figures import transposed_convolution as figures
-from explorer.formulas import counted
+from explorer.formulas import counted, display
 from explorer.frame import View
 from explorer.settings import Grid, choice, grid, kept, number
 from explorer.tabs.convolution import (
@@ -105,7 +105,8 @@ PRESETS = {
 
 def update(settings: Settings) -> View:
     fits(settings)
-    return {BOTH: stamps_and_windows, ARTEFACT: checkerboard, SIZES: which_size}[settings.show](settings)
+    view = {BOTH: stamps_and_windows, ARTEFACT: checkerboard, SIZES: which_size}[settings.show](settings)
+    return replace(view, stage={**view.stage, "views": Showing(tuple(view.stage))})
 
 
 def fits(s: Settings) -> None:
@@ -117,11 +118,6 @@ def fits(s: Settings) -> None:
                 f"the kernel must fit the picture with its zeros: it spans {span} cells, and there are {cells} + 2 * "
                 f"{s.padding} = {cells + 2 * s.padding}; a padding of {-((cells - span) // 2)} would fit"
             )
-
-
-def screen(shown: dict[int, Any], unused: tuple[str, ...], *rest: Any) -> View:
-    """A view of its own pieces (place in the stage: value), less the controls it does not read."""
-    return View((*(shown.get(place) for place in range(6)), Showing(tuple(shown), unused)), *rest)
 
 
 def stamps_and_windows(s: Settings) -> View:
@@ -144,9 +140,8 @@ def stamps_and_windows(s: Settings) -> View:
         "pytorch": framework_call(s),
     }
     first, second = (windows, stamps) if s.view == SLIDES else (stamps, windows)
-    return screen(
-        {0: first, 1: second},
-        (),
+    return View(
+        {"first": first, "second": second},
         formula(s, numbers),
         frame.weakest(
             check(output, image, kernel, s),
@@ -339,13 +334,12 @@ def checkerboard(s: Settings) -> View:
         if high > low
         else f"the taps {s.dilation} apart reach every place of the stride {s.stride} as often"
     )
-    return screen(
+    return View(
         {
-            2: pictures,
-            3: figures.overlap_profile(row.round().numpy(), even_row.numpy(), max(2, float(row.max()))),
-            4: figures.spectrum(far.frequency.numpy(), far.amplitude.numpy(), far.even.numpy(), s.stride),
+            "pictures": pictures,
+            "overlap": figures.overlap_profile(row.round().numpy(), even_row.numpy(), max(2, float(row.max()))),
+            "spectrum": figures.spectrum(far.frequency.numpy(), far.amplitude.numpy(), far.even.numpy(), s.stride),
         },
-        (),
         rf"$$\text{{stamps along a row, on column }}x:\quad{low}\le\#\{{u: u\cdot{s.dilation}\equiv x\;"
         rf"(\mathrm{{mod}}\;{s.stride}),\;0\le u<{k}\}}\le{high}\qquad "
         rf"\tfrac{{k}}{{s}}=\tfrac{{{k}}}{{{s.stride}}}={k / s.stride:.3g}$$",
@@ -401,9 +395,8 @@ def which_size(s: Settings) -> View:
         if len(same) > 1
         else f"only **{''.join(map(str, same))}** rows become **{rows}**"
     )
-    return screen(
-        {5: figures.sizes(before, after, rows, back, back - s.output_padding)},
-        (),
+    return View(
+        {"sizes": figures.sizes(before, after, rows, back, back - s.output_padding)},
         rf"$$\left\lfloor\frac{{H+2\cdot{crop}-{s.dilation}\,({k}-1)-1}}{{{s.stride}}}\right\rfloor+1={rows}"
         rf"\quad\text{{for}}\quad H\in\{{{', '.join(map(str, same))}\}}\qquad "
         rf"H=({rows}-1)\cdot{s.stride}-2\cdot{crop}+{s.dilation}\,({k}-1)+1+{s.output_padding}={back}$$",
@@ -472,7 +465,7 @@ def formula(s: Settings, numbers: dict) -> str:
         terms += (("+", str(s.output_padding), "out padding"),)
         total = "".join(rf"{sign}\underbrace{{{term}}}_{{\text{{{what}}}}}" for sign, term, what in terms)
         lines.append(f"{name}={total}={out}")
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def stamps_by_place(k: int, s: Settings) -> set[int]:
@@ -652,13 +645,13 @@ print("same =", [n for n, size in zip(before, after) if size == rows])
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            WindowPlayer("The output, first way", height=300),
-            WindowPlayer("The same output, the other way", height=300),
-            Pictures("Stamps and outputs, transposed and resized", columns=4, side=190, height=230),
-            LivePlot("How many stamps fall on each cell of a row", height=240),
-            LivePlot("The spectrum of the stamps far from the edges", height=240),
-            LivePlot("Sizes before and after a convolution", height=400),
-            Views(NAME, Showing((0, 1))),
-        ],
+        stage={
+            "first": WindowPlayer("The output, first way", height=300),
+            "second": WindowPlayer("The same output, the other way", height=300),
+            "pictures": Pictures("Stamps and outputs, transposed and resized", columns=4, side=190, height=230),
+            "overlap": LivePlot("How many stamps fall on each cell of a row", height=240),
+            "spectrum": LivePlot("The spectrum of the stamps far from the edges", height=240),
+            "sizes": LivePlot("Sizes before and after a convolution", height=400),
+            "views": Views(NAME, Showing(("first", "second"))),
+        },
     )

@@ -46,6 +46,26 @@ def test_the_next_preset_is_the_next_after_a_control_was_moved(page, url):
     reached(page, **{key: value for key, value in parse_qsl(address_of(coins, fourth)) if key != "tab"})
 
 
+def test_a_slide_that_asks_for_a_guess_covers_its_picture(page, url):
+    slides = {one.name: one.slides for one in lectures.course()}["001"]
+    at = next(place for place, slide in enumerate(slides, 1) if slide.cover and "coin_flips" in slide.query)
+    page.goto(f"{url}?tab=coin_flips&lecture=1&slide=001:{at}")
+    page.wait_for_selector("#tab-coin_flips .badge.ok", state="attached")
+    plot, notice = "#tab-coin_flips .live-plot", "#tab-coin_flips .notice p"
+    page.wait_for_selector(plot, state="hidden")
+    page.keyboard.press("a")
+    page.wait_for_selector(plot)
+    assert page.evaluate(SEEN, notice)
+    page.keyboard.press("n")  # the next shows its picture at once, not its answer; and back it is covered anew
+    page.locator(".slide-place", has_text=f"{at + 1}/").wait_for()
+    page.wait_for_selector(plot)
+    assert not page.evaluate(SEEN, notice)
+    page.keyboard.press("b")
+    page.wait_for_selector(plot, state="hidden")
+    page.keyboard.press("h")  # the lecturer's own wish
+    page.wait_for_selector(plot)
+
+
 def test_a_slide_is_turned_from_cells_that_are_painted(page, url):
     page.goto(f"{url}?tab=convolution&lecture=1&slide=001:1")
     page.wait_for_selector("#tab-convolution .badge.ok", state="attached")

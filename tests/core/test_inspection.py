@@ -17,7 +17,7 @@ from core.pipeline import ClassToImage
 from core.schedule import cosine, linear
 from core.toys import mixture
 from core.training.points import learn, loss_of, unconditional_denoiser
-from core.training.step import moved, training_step
+from core.training.step import training_step
 
 
 def draw(*shape, seed=0):
@@ -99,7 +99,7 @@ def test_a_training_step_is_torchs_sgd():
     torch.manual_seed(0)
     network, schedule = PointNetwork(16), linear()
     x0, eps = draw(5, 2), draw(5, 2, seed=1)
-    step = training_step(network, x0, eps, 400, [], schedule, prediction="epsilon", rate=0.1)
+    step = training_step(network, x0, eps, 400, [], schedule, prediction="epsilon")
     twin = PointNetwork(16).double()
     twin.load_state_dict(network.state_dict())
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
@@ -111,18 +111,20 @@ def test_a_training_step_is_torchs_sgd():
     before = loss()
     before.backward()
     optimizer.step()
-    assert step.loss == pytest.approx(before.item()) and step.loss_after == pytest.approx(loss().item())
-    assert step.change == pytest.approx(0.1 * math.sqrt(sum(float(w.grad.square().sum()) for w in twin.parameters())))
-    there = moved(step.network, step.gradient, -0.1)
+    there = step.moved(0.1)
+    assert step.loss == pytest.approx(before.item()) and step.loss_of(there) == pytest.approx(loss().item())
+    assert step.length == pytest.approx(math.sqrt(sum(float(w.grad.square().sum()) for w in twin.parameters())))
     assert all(torch.allclose(a, b) for a, b in zip(there.parameters(), twin.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("t", "rate", "says"), [(0, 0.1, "t must be from 1 to 1000"), (5, math.nan, "finite")])
-def test_a_training_step_refuses(t, rate, says):
-    with pytest.raises(ValueError, match=says):
-        training_step(
-            PointNetwork(8), draw(1, 2), draw(1, 2), t, [], linear(), prediction="epsilon", rate=rate
-        )  # fmt: skip
+def test_a_training_step_refuses():
+    def step(t):
+        return training_step(PointNetwork(8), draw(1, 2), draw(1, 2), t, [], linear(), prediction="epsilon")
+
+    with pytest.raises(ValueError, match="t must be from 1 to 1000"):
+        step(0)
+    with pytest.raises(ValueError, match="finite"):
+        step(5).moved(math.nan)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])

@@ -8,7 +8,7 @@ import torch
 from scipy import integrate, spatial, stats
 
 from core.forward import add_noise
-from core.mixtures import GaussianMixture, empirical_denoiser, energy_distance, mean_distance
+from core.mixtures import GaussianMixture, distance_of_fresh_draw, empirical_denoiser, energy_distance, mean_distance
 from core.schedule import NoiseSchedule, linear
 
 MIXTURE = GaussianMixture(
@@ -173,11 +173,22 @@ def test_mean_distance_is_scipys():
     assert mean_distance(x) == pytest.approx(spatial.distance.pdist(x.numpy()).mean())
 
 
+def test_astray_is_the_tail_of_a_bell():
+    """Of a round bell's density less than 1 % lies beyond r^2 = 2 ln 100; of one twice as wide, 100^(-1/4) of it."""
+    bell = GaussianMixture(torch.zeros(1, 2), torch.ones(1), torch.ones(1))
+    g = torch.Generator().manual_seed(0)
+    wide, draw = 2 * torch.randn(20_000, 2, generator=g), bell.sample(20_000, generator=g)
+    assert bell.astray(wide, draw, linear()) == pytest.approx(100**-0.25, abs=0.02)
+    assert bell.astray(draw, draw, linear()) == pytest.approx(0.01, abs=1e-4)
+
+
 def test_energy_distance_of_two_draws_of_one_distribution():
     """200 pairs of 50 standard normal draws: the mean is (2 / 50) E|X - X'| = 0.04 sqrt(pi), within 4 errors."""
     draws = [points(50, seed=i, spread=1) for i in range(400)]
     values = torch.tensor([energy_distance(draws[i], draws[i + 1]) for i in range(0, 400, 2)])
     assert abs(values.mean() - 0.04 * math.pi**0.5) < 4 * values.std() / 200**0.5
+    foreseen = torch.tensor([distance_of_fresh_draw(y, 50) for y in draws])
+    assert abs(foreseen.mean() - 0.04 * math.pi**0.5) < 4 * foreseen.std() / 400**0.5
 
 
 @pytest.mark.parametrize(

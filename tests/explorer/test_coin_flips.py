@@ -84,7 +84,7 @@ def test_tails_are_scipys(continuity):
 @pytest.mark.parametrize(("n", "p"), [(4, 0.3), (777, 0.62)])
 def test_the_standardised_bars_are_scipys(n, p):
     view = update(Settings(view=ONE_BELL, n=n, p=p))
-    player, got = view.stage[1], view.numbers
+    player, got = view.stage["bars"], view.numbers
     sizes = [int(label.split()[2].rstrip(":")) for label in player.labels]
     assert sizes[player.at] == n and sizes[0] == 1 and sizes[-1] == 1000
     for size, (first, apart, heights) in zip(sizes, player.frames, strict=True):
@@ -126,7 +126,7 @@ def test_distances_against_n_are_scipys(p):
 
 def test_coins_are_counted_and_every_ball_ends_in_its_bar():
     view = update(Settings(view=COINS, n=10, p=0.4, trials=3000, seed=3))
-    got, player = view.numbers, view.stage[1]
+    got, player = view.numbers, view.stage["bars"]
     heads = (np.random.default_rng(3).random((10, 3000)) < 0.4).sum(0)
     assert got["counts"] == np.bincount(heads, minlength=11).tolist()
     assert got["mean"] == heads.mean()
@@ -146,7 +146,7 @@ def test_coins_are_counted_and_every_ball_ends_in_its_bar():
 @pytest.mark.parametrize("step", [COIN, UNIFORM, EXPONENTIAL, DRAWN])
 def test_sums_of_steps_are_convolutions(step):
     view = update(Settings(view=SUMS, step=step, p=0.3))
-    got, frames = view.numbers, view.stage[1].frames
+    got, frames = view.numbers, view.stage["bars"].frames
     chances = {
         COIN: [0.7, 0.3],
         UNIFORM: [1 / 8] * 8,
@@ -190,7 +190,7 @@ def test_particles_spread_by_the_square_root_of_time():
     walk = 0.5 * np.random.default_rng(4).standard_normal((TIMES, 400, 2)).cumsum(0)
     assert got["expected_variance"] == pytest.approx([0.25 * t for t in range(TIMES + 1)])
     assert got["variance"] == pytest.approx([0, *(walk**2).mean((1, 2))])
-    assert view.stage[2].positions[1:] == pytest.approx(walk)
+    assert view.stage["cloud"].positions[1:] == pytest.approx(walk)
     spread = np.array(got["variance"][1:]) / got["expected_variance"][1:]
     # the sum of 800 squares of N(0, 1) is chi-square; 60 looks at it, each missed once in 10^8
     assert (stats.chi2.ppf(1e-8, 800) / 800 < spread).all() and (spread < stats.chi2.isf(1e-8, 800) / 800).all()
@@ -321,7 +321,7 @@ def test_what_is_too_little_for_a_number_is_not_said_to_be_nothing():
 
 def test_steps_are_drawn_in_full_height():
     for settings in (PRESETS["steps you draw"], Settings(view=SUMS, step=EXPONENTIAL), Settings(view=SUMS)):
-        bars = update(settings).stage[1]
+        bars = update(settings).stage["bars"]
         assert max(float(heights.max()) for _, _, heights in bars.frames) <= bars.y_range[1]
     near = update(Settings(view=SUMS, step=DRAWN, drawn=((1.0, 4.0, 6.0, 4.0, 1.0),)))
     assert near.notice.startswith("One step is near a bell already, it disagrees on **2.8 %**")
@@ -329,7 +329,7 @@ def test_steps_are_drawn_in_full_height():
 
 @pytest.mark.parametrize(("n", "p", "trials"), [(4, 0.5, 2000), (100, 0.5, 100_000), (1, 0.3, 1), (1000, 0.02, 50)])
 def test_no_bar_of_real_coins_is_cut_by_the_axis_which_only_shrinks(n, p, trials):
-    bars = update(Settings(view=COINS, n=n, p=p, trials=trials)).stage[1]
+    bars = update(Settings(view=COINS, n=n, p=p, trials=trials)).stage["bars"]
     assert all(heights.max() <= top for (_, _, heights), top in zip(bars.frames, bars.tops, strict=True))
     assert bars.tops == sorted(bars.tops, reverse=True) and bars.tops[-1] >= bars.outline[2].max()
 
@@ -359,7 +359,7 @@ def test_badge_is_green(settings):
 
 def test_every_figure_is_one_that_plotly_knows():
     for settings in (*PRESETS.values(), *(Settings(view=v, p=1.0, n=60) for v in VIEWS if v != SUMS)):
-        for piece in update(settings).stage:
+        for piece in update(settings).stage.values():
             if isinstance(piece, Figure):
                 known = go.Figure(piece.to_dict())  # refuses what it does not know
                 assert len(known.data) == len(json.loads(piece.to_json())["data"])
@@ -480,7 +480,7 @@ def called(settings):
 
 
 def test_axes_rest_while_the_slider_moves():
-    ranges = {tuple(update(Settings(n=n)).stage[0].layout["xaxis"]["range"]) for n in range(11, 21)}
+    ranges = {tuple(update(Settings(n=n)).stage["plot"].layout["xaxis"]["range"]) for n in range(11, 21)}
     assert len(ranges) == 1
 
 

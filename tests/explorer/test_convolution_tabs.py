@@ -146,7 +146,7 @@ def both_ways_are_told(s, numbers):
 def test_the_player_ends_in_the_output(tab, data):
     chosen = data.draw(any_settings(tab))
     try:
-        players = [value for value in tab.update(chosen).stage if hasattr(value, "patches")]
+        players = [value for value in tab.update(chosen).stage.values() if hasattr(value, "patches")]
     except ValueError:
         return
     assert len(players) == (1 if tab is convolution else 2)
@@ -397,7 +397,7 @@ def test_sizes_are_named_by_their_out_padding():
     from explorer.figures import transposed_convolution as figures
 
     view = transposed_convolution.update(replace(SAME, kernel=((1.0,) * 2,) * 2, padding=3, output_padding=1))
-    figure = next(piece for piece in view.stage if isinstance(piece, Figure))
+    figure = next(piece for piece in view.stage.values() if isinstance(piece, Figure))
     assert view.numbers["chosen"] == 1 and view.numbers["same"] == [1]
     assert [note["text"] for note in figure.to_dict()["layout"]["annotations"]] == ["<b>out padding 1</b>"]
     several = figures.sizes([4, 5, 6], [2, 3, 3], 3, 6, 5).to_dict()["layout"]["annotations"]
@@ -497,7 +497,7 @@ def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
             convolution.update(chosen)
         return
     view = convolution.update(chosen)
-    player, numbers = view.stage[1], view.numbers
+    player, numbers = view.stage["channels"], view.numbers
     np.testing.assert_allclose(numbers["output"], expected[0], atol=1e-9)
     assert view.check.ok, view.check
     weights = torch.nn.Conv2d(len(chosen.mix[0]), len(chosen.mix), kernel.shape[2:], bias=False).weight
@@ -515,14 +515,14 @@ def test_several_channels_equal_torch_or_are_refused_with_it(chosen):
 def test_a_photograph_is_convolved_whole():
     chosen = convolution.PRESETS["a photograph's edges"]
     view = convolution.update(chosen)
-    before, after = view.stage[2]
+    before, after = view.stage["pictures"]
     image = torch.tensor(before.pixels)[None, None]
     expected = F.conv2d(F.pad(image, (1,) * 4, mode="reflect"), list(tensors(chosen))[1])
     assert view.numbers["output_size"] == [256, 256] == list(after.pixels.shape)
     assert view.numbers["minimum"] == pytest.approx(float(expected.min()))
     assert view.numbers["middle_row"] == pytest.approx(expected[0, 0, 128].tolist())
     beside = convolution.update(replace(chosen, view=STEPS))  # the same pictures beside the steps
-    np.testing.assert_array_equal(beside.stage[2][1].pixels, after.pixels)
+    np.testing.assert_array_equal(beside.stage["pictures"][1].pixels, after.pixels)
     assert beside.numbers["photograph"] == [view.numbers["minimum"], view.numbers["maximum"]]
 
 
@@ -542,7 +542,7 @@ def test_the_other_views_have_a_green_badge_or_say_why_not(show, data):
 
 @pytest.mark.parametrize("chosen", [BOARD, SAME], ids=["overlap and spectrum", "sizes"])
 def test_plotly_knows_all_that_the_figures_say(chosen):
-    figures = [piece for piece in transposed_convolution.update(chosen).stage if isinstance(piece, Figure)]
+    figures = [piece for piece in transposed_convolution.update(chosen).stage.values() if isinstance(piece, Figure)]
     for figure in figures:
         go.Figure(figure.to_dict())  # refuses what it does not know
         heights = [y for trace in figure.data for y in trace["y"] if y is not None]  # a gap parts two lines
@@ -604,7 +604,7 @@ def test_bars_formula_text_and_spectrum_are_of_one_row(chosen):
         crop = chosen.padding if chosen.view == FRAMEWORK else chosen.dilation * (k - 1) - chosen.padding
         places = [i * chosen.stride + u * chosen.dilation - crop for i in range(n) for u in range(k)]
         lines.append([places.count(x) for x in range(wide)])
-    bars = view.stage[3].to_dict()["data"][0]["y"]
+    bars = view.stage["overlap"].to_dict()["data"][0]["y"]
     assert view.numbers["stamps_along_a_row"] == list(bars) == lines[1]
     np.testing.assert_allclose(np.outer(*lines), expected, atol=1e-9)
     low, high = view.numbers["stamps_far_from_the_edge"]

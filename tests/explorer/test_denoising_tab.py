@@ -147,7 +147,7 @@ def test_what_the_network_says_is_read_as_the_papers_have_it():
 
 def test_the_player_opens_at_t_and_shows_its_picture():
     view = denoising.update(Settings(view=SEES, t=700))
-    player, sent = view.stage[common.PLAYER], view.numbers
+    player, sent = view.stage["player"], view.numbers
     assert sent["times"][player.at] == 700 and player.labels[player.at].startswith("t = 700:")
     assert player.frames[player.at, 0, 14, 14] == pytest.approx(sent["pixel"]["x_t"])
     assert player.frames[player.at, 4, 14, 14] == pytest.approx(sent["pixel"]["x0"])
@@ -155,8 +155,8 @@ def test_the_player_opens_at_t_and_shows_its_picture():
 
 def test_a_view_that_takes_long_opens_empty_and_a_quick_one_has_no_run_button():
     waiting, quick_one = denoising.update(Settings(view=MEMORY)), denoising.update(Settings(view=NORM))
-    assert waiting.stage[:-1] == (None,) * 6 and waiting.check is None and "Run" in waiting.notice
-    assert "run" in quick_one.stage[-1].hidden and "run" not in waiting.stage[-1].hidden
+    assert set(waiting.stage) == {"views"} and waiting.check is None and "Run" in waiting.notice
+    assert "run" in quick_one.stage["views"].hidden and "run" not in waiting.stage["views"].hidden
     assert list(denoising.stream(Settings(view=NORM))) == []
 
 
@@ -209,7 +209,7 @@ def test_a_live_training_learns_and_ends_above_the_floor():
     views = list(denoising.stream(Settings(view=LEARN, training=200, width=32)))
     got = views[-1].numbers
     assert got["curve"]["loss"][-1] < got["curve"]["loss"][0] and got["loss"] > got["floor"]
-    assert len(views) > 5 and views[-1].stage[common.CLOUD].positions.shape[1:] == (2, 300, 2)
+    assert len(views) > 5 and views[-1].stage["cloud"].positions.shape[1:] == (2, 300, 2)
 
 
 def test_the_floor_of_the_loss_is_half_the_trace_of_the_posterior_covariance():
@@ -232,10 +232,10 @@ def test_the_floor_of_the_loss_is_half_the_trace_of_the_posterior_covariance():
 def test_the_loss_on_the_way_is_said_to_be_of_recent_batches():
     """It is another number than the answer's, which is measured on fixed points; chance moves it."""
     *_, view = denoising.stream(Settings(view=LEARN, training=60, width=16))
-    last = view.stage[common.CLOUD].labels[-1]
+    last = view.stage["cloud"].labels[-1]
     assert float(last.split("loss of recent batches ")[1]) == pytest.approx(view.numbers["curve"]["loss"][-1], abs=6e-4)
     assert "The curve is the mean of recent batches" in view.notice
-    assert "loss of recent batches" in said_by_key(view.stage[common.LEFT])[0]
+    assert "loss of recent batches" in said_by_key(view.stage["left"])[0]
 
 
 def said_by_key(figure):
@@ -258,7 +258,7 @@ def test_a_blot_is_no_average():
 
 def test_a_step_is_told_by_its_own_weights_of_signal_and_noise():
     view = denoising.result(quick(Settings()))
-    *steps, last = view.stage[common.PLAYER].labels
+    *steps, last = view.stage["player"].labels
     for label, t in zip(steps, view.numbers["times"], strict=False):
         signal, noise = map(float, re.fullmatch(rf"t = {t}: signal (.*), noise (.*)", label).groups())
         assert signal == pytest.approx(math.sqrt(float(common.model().schedule.alpha_bar[t])), abs=6e-4)
@@ -284,7 +284,7 @@ def test_without_the_data_the_gap_is_not_called_the_networks_error():
 @pytest.mark.parametrize("without", [False, True], ids=["with_the_data", "without_the_data"])
 def test_groups_of_pictures_are_named_by_what_the_network_saw_of_them(without):
     view = denoising.result(quick(Settings(view=LOSS)))
-    got, key = view.numbers, said_by_key(view.stage[common.LEFT])
+    got, key = view.numbers, said_by_key(view.stage["left"])
     assert got["real_pictures"] != without
     seen = view.notice.removesuffix(common.source(not without))
     assert all((word in seen) != without for word in ("never saw", "training set"))
@@ -302,8 +302,8 @@ def test_a_mean_square_is_called_one(view):
 @pytest.mark.parametrize("view", [SEES, LOSS, EXACT, AMOUNT, STEP, LEARN])
 def test_the_key_tells_dashed_lines_from_others(view):
     """As many entries with a dash as there are colours, or names, of dashed lines; no two lines look alike in it."""
-    for place in (common.LEFT, common.RIGHT):
-        figure = denoising.result(quick(Settings(view=view))).stage[place]
+    for place in ("left", "right"):
+        figure = denoising.result(quick(Settings(view=view))).stage.get(place)
         if figure is None or not all("scatter" in trace["type"] for trace in figure.to_dict()["data"]):
             continue
         lines = [trace["line"] for trace in figure.to_dict()["data"]]
@@ -319,7 +319,7 @@ def test_without_the_data_set_it_says_so_and_claims_no_training_picture(view):
     assert "not the training set" in seen.notice and seen.numbers["real_pictures"] is False and seen.check.ok
     if view == MEMORY:
         assert "network_nearest" not in seen.numbers
-        assert not any("training" in picture.title for picture in seen.stage[common.SHEET])
+        assert not any("training" in picture.title for picture in seen.stage["pictures"])
 
 
 def test_code_prints_the_same_without_the_data():
@@ -392,7 +392,7 @@ def flipped(right, *a, **o):
         (AMOUNT, layers, "timestep_embedding", lambda right, t, dim: right(t, dim).flip(1)),
         (NORM, inspection, "group_norm", lambda right, x, groups: right(x, 2 * groups)),
         (NORM, inspection, "derivative", lambda right, *a: right(*a) + 0.01),
-        (STEP, step, "moved", lambda right, network, way, by: right(network, way, -by)),
+        (STEP, step.TrainingStep, "moved", lambda right, taken, rate: right(taken, -rate)),
         (STEP, step.torch.autograd, "grad", lambda right, *a, **o: [2 * g for g in right(*a, **o)]),
         (LEARN, points, "loss_of", lambda right, d, *a: right(d, *a) / (1 + 9 * ("unconditional" in d.__qualname__))),
         (LEARN, network_of_points, "timestep_embedding", lambda right, t, dim: right(t + 1, dim)),

@@ -29,7 +29,7 @@ OWN = """# Coins
 
 - [Ten](https://lab.example/x/?tab=coin_flips&n=10&lecture=1&slide=001%3A2&__theme=dark)
 ## Two
-- [Four](?tab=coin_flips&n=4)
+- [Four](?tab=coin_flips&n=4&cover=1)
 """
 
 
@@ -40,7 +40,7 @@ def test_a_file_becomes_sections_and_slides():
     assert lecture.slides == (
         Slide("Twenty flips", "tab=coin_flips&n=20", "What changes? Say it first."),
         Slide("Ten", "tab=coin_flips&n=10"),
-        Slide("Four", "tab=coin_flips"),
+        Slide("Four", "tab=coin_flips", cover=True),
     )
 
 
@@ -70,6 +70,7 @@ def test_what_cannot_be_read_is_said_with_its_line(written, says):
 @pytest.mark.parametrize("link", LINKS)
 def test_every_slide_of_the_course_opens_what_it_says(link):
     asked = dict(parse_qsl(urlsplit(link).query, keep_blank_values=True, strict_parsing=True))
+    assert asked.pop("cover", "1") == "1"
     module = import_module(f"explorer.tabs.{asked['tab']}")
     settings = from_query(module.Settings, asked)
     keys = {spec.key for spec in specs(module.Settings).values()}

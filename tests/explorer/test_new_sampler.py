@@ -7,7 +7,6 @@ import torch
 
 from core import checks
 from core.samplers import SAMPLERS, Sampler, Step, combine, time_pairs
-from explorer.figures.plot import Figure
 from explorer.tabs import samplers
 from explorer.tabs.text_to_image import draw
 from explorer.tabs.text_to_image.records import sampler
@@ -42,7 +41,5 @@ def test_a_new_sampler_is_drawn_with_and_raced(monkeypatch, tiny_offered, twin):
     assert last is not None and known is not None and last.check is not None and last.check.ok
     assert last.numbers["sha256"] == known.numbers["sha256"]
     other = samplers.result(samplers.PRESETS["what it buys on two moons"])  # where all are raced, it is one of them
-    assert "Mine" in {
-        trace["name"] for piece in other.stage if isinstance(piece, Figure) for trace in piece.to_dict()["data"]
-    }
+    assert "Mine" in {trace["name"] for trace in other.stage["plot"].to_dict()["data"]}
     assert sampler("Mine") == "mine" and "Sampler: mine" in draw.parameters(asked, "tiny", (16, 16, 3))

@@ -40,7 +40,7 @@ def test_code_prints_the_endpoints_numbers(afresh, tab, name):
         assert alike(ast.literal_eval(value), view.numbers[key]), key
     assert view.check.ok, view.check
     assert "nan" not in view.formula and "nan" not in view.notice
-    for figure in (shown for shown in view.stage if isinstance(shown, Figure)):
+    for figure in (shown for shown in view.stage.values() if isinstance(shown, Figure)):
         go.Figure(figure.to_dict())  # refuses what plotly does not have
 
 
@@ -108,7 +108,7 @@ def test_schedules_numbers_are_diffusers(name, repair):
     back = DDPMScheduler(**options, variance_type="fixed_small")
     assert got["posterior_variance"] == pytest.approx(float(back._get_variance(t - 1)), rel=1e-3)
     assert len(got["curves"]["alpha_bar"]) == T + 1 and got["curves"]["snr"][0] is None
-    assert "nothing at all" in view.stage[0][0].verdict or not repair
+    assert "nothing at all" in view.stage["meter"][0].verdict or not repair
 
 
 def test_schedules_repair_is_diffusers_step_for_step():
@@ -179,7 +179,7 @@ def test_schedules_share_of_the_variance_says_of_which_picture():
 def test_schedules_keys_fit_four_in_a_row(other, shift):
     """26 letters at the lecture's size are 220 pixels, of 225 that such a panel leaves beside its margin."""
     s = schedules.Settings(schedule="scaled_linear", repair=True, shift=shift, other=other)
-    for figure in schedules.update(s).stage[1:6]:
+    for figure in [schedules.update(s).stage[name] for name in schedules.PLOTS]:
         text = figure.to_dict()["layout"]["annotations"][-1]["text"].replace("&nbsp;", " ")
         lines = [re.sub("<[^>]*>", "", line) for line in text.split("<br>")]
         assert max(map(len, lines)) <= 26 and ("┄" in text) == (other != schedules.NOTHING)
@@ -207,7 +207,7 @@ def test_much_signal_is_never_said_to_be_too_little():
 
 def test_schedules_meter_warns():
     def verdicts(**settings):
-        return [r.grave for r in schedules.update(schedules.Settings(**settings)).stage[0]]
+        return [r.grave for r in schedules.update(schedules.Settings(**settings)).stage["meter"]]
 
     assert verdicts(T=150, other=schedules.NOTHING) == ["wrong"]
     assert verdicts(schedule="scaled_linear", other="cosine") == ["careful", "fine"]
@@ -322,7 +322,7 @@ def test_schedules_bad_values_are_told(values, says):
 
 def test_a_walk_of_fewer_times_waits_at_its_end():
     s = schedules.Settings(view=schedules.START, schedule="cosine", T=30, steps=200)
-    cloud = schedules.update(s).stage[6]
+    cloud = schedules.update(s).stage["cloud"]
     assert cloud.positions.shape[:2] == (len(cloud.labels), 3)
 
 
@@ -363,7 +363,7 @@ def test_forward_noise_frames_are_the_pictures(monkeypatch):
     shown, values = forward_noise.trajectory, []
     monkeypatch.setattr(forward_noise, "trajectory", lambda *of: values.extend(of[-2:]) or shown(*of))
     view = forward_noise.update(forward_noise.Settings(picture="letter", t=137, T=500))
-    trajectory, (x_t, at_t) = view.stage[0], values
+    trajectory, (x_t, at_t) = view.stage["player"], values
     assert trajectory.labels[trajectory.at].startswith("t = 137:")
     jump, walked = trajectory.frames[trajectory.at]
     x0, a = picture("letter", 64), linear(137, 500)
@@ -383,7 +383,7 @@ def test_forward_noise_keeps_little():
     """What stays in memory for a moving t, and what travels: both bounded, whatever the size."""
     for size, grey in ((28, True), (64, False), (256, False)):
         s = forward_noise.Settings(picture="galaxy", size=size, grey=grey, T=60, t=30)
-        sent = forward_noise.update(s).stage[0].frames
+        sent = forward_noise.update(s).stage["player"].frames
         assert sent.shape[2:4] == (size, size) and sent.size <= forward_noise.BUDGET + 2 * sent[0].size
         kept = forward_noise.chain_of(s.picture, size, grey, s.schedule, 60, 0)
         assert sum(x.numel() for x in kept.states) <= forward_noise.BUDGET
@@ -405,7 +405,7 @@ def test_forward_noise_says_when_too_much_signal_is_left():
 
 
 @pytest.mark.parametrize("name", schedule.SCHEDULES)
-@pytest.mark.parametrize("view", forward_noise.SCREENS)
+@pytest.mark.parametrize("view", forward_noise.TAB.table)
 def test_forward_noise_badge_is_green_everywhere(name, view):
     for t in (0, 7, 50):
         s = forward_noise.Settings(view=view, schedule=name, T=50, t=t, draws=60, picture="ball", size=28)
@@ -420,7 +420,7 @@ def test_forward_noise_takes_every_start_picture(name, grey):
     if name.startswith("drawn by"):
         pytest.skip("takes the embedded model")
     view = forward_noise.update(forward_noise.Settings(picture=name, size=48, grey=grey, T=20, t=5))
-    shape = view.stage[0].frames.shape
+    shape = view.stage["player"].frames.shape
     assert shape[2:4] == (48, 48) and (len(shape) == 4 or not grey) and view.check.ok
 
 
@@ -441,7 +441,7 @@ def test_forward_noise_of_an_own_picture():
     own = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     s = parse(forward_noise.Settings, {"picture": own, "size": 40, "t": 0})
     view = forward_noise.update(s)
-    assert np.array_equal(view.stage[0].frames[0, 0], pixels)
+    assert np.array_equal(view.stage["player"].frames[0, 0], pixels)
     assert "x" not in to_query(s) and "picture.png" in forward_noise.code(s)
     bad = "data:image/png;base64," + base64.b64encode(b"no picture").decode()
     with pytest.raises(ValueError, match="no picture that can be read"):
@@ -457,7 +457,7 @@ def own_picture(width, height, mode="RGB"):
     return file.getvalue(), "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-@pytest.mark.parametrize(("view", "grey"), [(name, name == forward_noise.STRIP) for name in forward_noise.SCREENS])
+@pytest.mark.parametrize(("view", "grey"), [(name, name == forward_noise.STRIP) for name in forward_noise.TAB.table])
 def test_forward_noise_code_of_an_own_picture_prints_its_numbers(afresh, tmp_path, view, grey):
     """Larger than what is kept of it, oblong and see-through: the program prepares it as the screen does."""
     data, own = own_picture(560, 500, "RGBA")
@@ -525,10 +525,10 @@ def test_forward_noise_proof_is_the_closed_form_for_every_pixel():
 def test_forward_noise_table_rows_are_their_equation():
     s = forward_noise.PRESETS["deck 003 · the table"]
     view = forward_noise.update(s)
-    assert view.numbers["amounts"] == [3, 14, 7, 42, 2, 21] == [int(row[0]) for row in view.stage[9].rows]
+    assert view.numbers["amounts"] == [3, 14, 7, 42, 2, 21] == [int(row[0]) for row in view.stage["table"].rows]
     theirs = DDPMScheduler(num_train_timesteps=50, beta_schedule="squaredcos_cap_v2")
     x0, g = picture("beach", 64), torch.Generator().manual_seed(500_000)
-    for t, row in zip(view.numbers["amounts"], view.stage[9].rows, strict=True):
+    for t, row in zip(view.numbers["amounts"], view.stage["table"].rows, strict=True):
         eps = torch.randn(x0.shape, generator=g)
         noisy = theirs.add_noise(x0[None], eps[None], torch.tensor([t - 1]))[0]
         assert np.allclose(row[1], ((noisy + 1) / 2).clamp(0, 1).permute(1, 2, 0), atol=1e-4)

@@ -202,7 +202,7 @@ def test_every_library_is_said_to_differ_or_not(large, method, antialias):
     s = replace(s, antialias=antialias and method in resizing.FILTERED)
     view = resizing.update(s)
     assert view.check.ok
-    notes = dict(zip(checks.LIBRARIES, (p.note for p in view.stage[2][1:]), strict=True))
+    notes = dict(zip(checks.LIBRARIES, (p.note for p in view.stage["libraries"][1:]), strict=True))
     for library, difference in view.numbers["largest_difference"].items():
         assert (notes[library] == "the same") == (difference is not None and difference < 1e-6)
         assert ("has no" in notes[library] or "whole blocks" in notes[library]) == (difference is None)
@@ -309,7 +309,7 @@ def test_above_32_pixels_there_is_no_rank():
 
 def test_the_figure_is_one_that_plotly_knows():
     for s in deconvolution.PRESETS.values():
-        fig = deconvolution.update(s).stage[1]
+        fig = deconvolution.update(s).stage["gains"]
         assert len(go.Figure(fig.to_dict()).data) == len(json.loads(fig.to_json())["data"])
 
 
@@ -350,7 +350,7 @@ def test_a_second_blur_that_wins_is_not_said_to_lose_by_it():
     """Much noise, and every answer that divides by little: what averages is nearest by mean square error."""
     s = deconvolution.Settings(noise=0.1, iterations=200)
     view = deconvolution.update(s)
-    off = [float(np.mean((p.pixels - view.stage[0][0].pixels) ** 2)) for p in view.stage[0][2:7]]
+    off = [float(np.mean((p.pixels - view.stage["pictures"][0].pixels) ** 2)) for p in view.stage["pictures"][2:7]]
     assert int(np.argmin(off)) == list(deconvolution.ANSWERS).index("adjoint")
     assert "though the transposed convolution blurs a second time, and so averages the noise" in view.notice
     assert view.notice.count("dB") == 1
@@ -362,7 +362,7 @@ def test_what_the_dark_edge_costs_and_what_the_second_blur(blur):
     """A'y over A'1, both by the matrix."""
     s = deconvolution.Settings(side=20, blur=blur)
     view, m = deconvolution.update(s), s.side - s.width + 1
-    x, y = (one.pixels for one in view.stage[0][:2])
+    x, y = (one.pixels for one in view.stage["pictures"][:2])
     A = np.zeros((m, m, s.side, s.side))
     for i, j, u, v in np.ndindex(m, m, s.width, s.width):
         A[i, j, i + u, j + v] = deconvolution.blur(blur, s.width)[u, v]
@@ -484,7 +484,7 @@ def test_files_that_cannot_be_read_say_why(tab, data, message):
 @pytest.mark.parametrize("chosen", list(deconvolution.PRESETS.values()))
 def test_the_framed_answer_is_the_one_that_is_said_to_be_so(chosen):
     view = deconvolution.update(chosen)
-    [framed] = [one.title for one in view.stage[0] if one.marked]
+    [framed] = [one.title for one in view.stage["pictures"] if one.marked]
     assert view.notice.startswith(f"**{framed}** (in the blue frame) comes closest")
 
 

@@ -212,7 +212,7 @@ def test_numbers_by_ddim_written_out():
     assert view.numbers["times"] == list(range(1000, -1, -100))
     assert view.numbers["mean"] == pytest.approx(x.mean(0), abs=1e-3)
     assert view.numbers["std"] == pytest.approx(x.std(0, ddof=1), abs=1e-3)
-    assert np.median(np.abs(view.stage[1].positions[-1, 0] - x)) < 1e-4
+    assert np.median(np.abs(view.stage["cloud"].positions[-1, 0] - x)) < 1e-4
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "euler_ancestral"])
@@ -256,22 +256,24 @@ def test_one_shot_is_said_to_land_near_the_average_where_it_does(name):
     view = tab.update(settings)
     assert "every particle lands near it" in view.notice and "ink blot" not in view.notice
     mix = ground.data(settings)
-    far = view.stage[1].positions[-1, 0] - (mix.weights @ mix.means).numpy()
+    far = view.stage["cloud"].positions[-1, 0] - (mix.weights @ mix.means).numpy()
     assert np.sqrt((far**2).mean()) < 0.15 * particles.variance(mix) ** 0.5
 
 
 def test_a_classifiers_scale_is_none_at_0():
     for guide, none, said in ((FREE, 1, True), (EXACT, 0, False)):
         view = tab.update(Settings(view=GUIDE, guide=guide, scale=1.0))
-        figure = next(piece for piece in view.stage if isinstance(piece, Figure)).to_dict()["layout"]
+        figure = next(piece for piece in view.stage.values() if isinstance(piece, Figure)).to_dict()["layout"]
         assert figure["shapes"][0]["x0"] == none and ("w = s − 1" in str(figure["xaxis"]["title"])) == said
         assert ("(w = 0)" in view.notice) == said
 
 
 def test_more_steps_come_nearer():
-    far = [tab.update(Settings(steps=n)).numbers["energy_distance"] for n in (1, 4, 20)]
-    assert far == sorted(far, reverse=True)
-    assert far[-1] < 2 * tab.update(Settings(steps=20)).numbers["energy_distance_of_a_fresh_draw"]
+    told = [tab.update(Settings(steps=n)) for n in (1, 4, 20, 100)]
+    far, astray = ([view.numbers[name] for view in told] for name in ("energy_distance", "astray"))
+    assert far[:3] == sorted(far[:3], reverse=True) and astray == sorted(astray, reverse=True)
+    assert ["astray" in view.notice for view in told[1:]] == [True, True, False]
+    assert far[2] < 2 * tab.update(Settings(steps=20)).numbers["energy_distance_of_a_fresh_draw"]
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -279,13 +281,13 @@ def test_particles_find_what_was_drawn(name):
     """Every drawn point gets its share, and no particle ends far from all of them."""
     drawing = np.array(DRAWINGS[name])
     view = tab.update(Settings(points=DRAWN, drawn=DRAWINGS[name], steps=60, sampler="dpmpp_2m", spacing="karras"))
-    far = np.linalg.norm(view.stage[1].positions[-1, 0][:, None] - drawing, axis=2).min(1)
+    far = np.linalg.norm(view.stage["cloud"].positions[-1, 0][:, None] - drawing, axis=2).min(1)
     assert np.quantile(far, 0.95) < 0.06 * math.sqrt(stats.chi2.ppf(0.99, 2)) and view.check.ok
 
 
 def test_density_behind_the_particles_is_the_noised_datas():
     """At the start of a walk the background is the density of x_T, by scipy on the pixels' centres."""
-    cloud = tab.update(Settings(steps=5)).stage[1]
+    cloud = tab.update(Settings(steps=5)).stage["cloud"]
     assert len(cloud.field) == 6 and cloud.behind[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
     assert (cloud.behind[:, 1] == 5).all()  # the guesses stand before the data themselves
     axis, a = np.linspace(-2.8, 2.8, 72), linear(600)
@@ -296,7 +298,7 @@ def test_density_behind_the_particles_is_the_noised_datas():
 
 def test_arrows_point_down_the_noise():
     """Each arrow is along the denoiser's eps, away from it, at the step's own time."""
-    cloud = tab.update(Settings(steps=5, show=ground.ARROWS)).stage[1]
+    cloud = tab.update(Settings(steps=5, show=ground.ARROWS)).stage["cloud"]
     start, way = cloud.arrows[2, :, :2], cloud.arrows[2, :, 2:] - cloud.arrows[2, :, :2]
     a = linear(600)
     pull = -(start - a**0.5 * moons(start, a)) / (1 - a) ** 0.5
@@ -306,7 +308,7 @@ def test_arrows_point_down_the_noise():
 
 
 def test_all_ways_are_drawn_when_asked():
-    assert len(tab.update(Settings(show=ground.ALL)).stage[1].paths) == 400
+    assert len(tab.update(Settings(show=ground.ALL)).stage["cloud"].paths) == 400
 
 
 @pytest.mark.parametrize("sampler", samplers.SAMPLERS)
@@ -330,7 +332,7 @@ def test_the_arrows_of_a_step_lead_to_where_it_ends(sampler, name):
         got = view.numbers
         total = np.array(got["weights"]) @ np.array(got["vectors"])
         assert total == pytest.approx(got["x_next"], abs=2e-5) and view.check.ok, view.check
-        path = tab.update(dataclasses.replace(settings, view=Settings().view)).stage[1].positions[:, 0, 17]
+        path = tab.update(dataclasses.replace(settings, view=Settings().view)).stage["cloud"].positions[:, 0, 17]
         assert path[[look, look + 1]].tolist() == [pytest.approx(got["x"]), pytest.approx(got["x_next"])]
         assert "nan" not in view.formula and "inf" not in view.formula
 
@@ -358,7 +360,7 @@ def test_two_names_for_one_walk(sampler, other, eta):
 
 def test_two_walks_start_from_one_noise():
     view = tab.update(Settings(view=PAIR, points="letters", sampler="euler", other="unipc", steps=12))
-    left, right = view.stage[1].positions[:, 0], view.stage[1].positions[:, 1]
+    left, right = view.stage["cloud"].positions[:, 0], view.stage["cloud"].positions[:, 1]
     assert np.array_equal(left[0], right[0]) and view.numbers["denoiser_calls"] == [12, 12]
     apart = np.linalg.norm(left[-1] - right[-1], axis=1)
     assert view.numbers["mean_distance_of_ends"] == pytest.approx(apart.mean(), rel=1e-4) and apart.mean() > 0.05
@@ -378,9 +380,9 @@ def test_orders_on_one_gaussian_are_the_theorys():
     assert got["error"]["ddim"] == pytest.approx(got["error"]["euler"], rel=1e-6)
     assert got["calls"]["heun"] == [2 * n for n in got["calls"]["euler"]]
     assert got["sigma"] == pytest.approx([80, 0.002], rel=1e-3)
-    shown = view.stage[3].to_dict()["data"]
+    shown = view.stage["plot"].to_dict()["data"]
     assert {trace["name"] for trace in shown} == {samplers.SAMPLERS[name].title for name in got["order"]}
-    assert all(step.stage[0].done <= step.stage[0].total for step in first)
+    assert all(step.stage["progress"].done <= step.stage["progress"].total for step in first)
 
 
 def test_errors_on_one_gaussian_by_its_flow_written_out():
@@ -415,7 +417,7 @@ def test_pictures_are_compared_with_the_reference_of_the_same_noise(afresh, tiny
     settings = Settings(view=PICTURES, scale=2.0)
     *_, view = tab.stream(settings)
     assert view.check.ok, view.check
-    assert len(view.stage[2]) == 4 * 3 and view.stage[2][0].marked
+    assert len(view.stage["pictures"]) == 4 * 3 and view.stage["pictures"][0].marked
     *_, last = tiny.stream("red apple", sampler="unipc", steps=6, guidance=2.0, seed=1)
     *_, goal = tiny.stream("red apple", sampler="dpmpp_2m", steps=40, guidance=2.0, seed=1)
     *_, first = tiny.stream("red apple", sampler="unipc", steps=6, guidance=2.0, seed=0)
@@ -428,15 +430,15 @@ def test_pictures_are_compared_with_the_reference_of_the_same_noise(afresh, tiny
 
 def test_pictures_stop_between_steps(tiny):
     walk = tab.stream(Settings(view=PICTURES))
-    assert "reading" in next(walk).stage[0].doing
+    assert "reading" in next(walk).stage["progress"].doing
     walk.close()
 
 
 @pytest.mark.parametrize("view", [COST, PICTURES])
 def test_a_long_view_waits_for_run(view):
     shown = tab.update(Settings(view=view))
-    assert shown.stage[:-1] == (None,) * 4 and "Press **Run**" in shown.notice
-    assert "run" not in shown.stage[-1].hidden and "run" in tab.update(Settings()).stage[-1].hidden
+    assert set(shown.stage) == {"views"} and "Press **Run**" in shown.notice
+    assert "run" not in shown.stage["views"].hidden and "run" in tab.update(Settings()).stage["views"].hidden
 
 
 # ---- guidance
@@ -463,7 +465,7 @@ def test_guided_ends_by_both_conventions_written_out():
         x = b**0.5 * (x - (1 - a) ** 0.5 * eps) / a**0.5 + (1 - b) ** 0.5 * eps
     for guide in (FREE, EXACT):
         view = tab.update(Settings(view=GUIDE, guide=guide, wanted=1, scale=1 + w, steps=10))
-        assert np.allclose(view.stage[1].positions[-1, 0], x, atol=1e-6)
+        assert np.allclose(view.stage["cloud"].positions[-1, 0], x, atol=1e-6)
         assert view.numbers["w"] == w
     assert "s=1+w=2.5,\\quad w=1.5" in tab.update(Settings(view=GUIDE, scale=2.5, steps=2)).formula
 
@@ -513,7 +515,7 @@ def test_with_enough_steps_a_scale_of_one_draws_the_class(points, wanted):
 def test_guided_badge_is_green(points, guide):
     view = tab.update(Settings(view=GUIDE, points=points, guide=guide, wanted=1, scale=2.0, steps=8))
     assert view.check.ok, view.check
-    assert "nan" not in view.formula and np.isfinite(view.stage[1].arrows).all()
+    assert "nan" not in view.formula and np.isfinite(view.stage["cloud"].arrows).all()
 
 
 # ---- red badges
@@ -549,6 +551,7 @@ WRONG = [
     (samplers, "corrected", lambda right: lambda start, history, s: start, Settings(sampler="unipc")),
     (samplers, "extrapolated_x0", lambda right: lambda history, s, sch: history[-1][1], Settings(sampler="unipc")),
     (particles, "energy_distance", scaled, Settings()),
+    (mixtures.GaussianMixture, "astray", scaled, Settings(steps=4)),
     (particles, "terms", lambda right: lambda *a, **k: right(*a, **k)[1:], Settings(view=MOTION)),
     (samplers, "exponential_step", scaled, Settings(view=PAIR, other="dpmpp_2m")),
     (particles, "energy_distance", scaled, Settings(view=PAIR)),

@@ -15,7 +15,7 @@ from explorer.tabs import start
 def test_every_preset_is_checked_and_ends_on_the_data(name):
     settings = start.PRESETS[name]
     view = start.update(settings)
-    cloud, _ = view.stage
+    cloud = view.stage["cloud"]
     assert view.check and view.check.ok
     assert len(cloud.positions) <= settings.steps + 1 and cloud.positions.shape[1:] == (400, 2)
     data, end = mixture(settings.points), torch.tensor(cloud.positions[-1]).double()

@@ -30,7 +30,6 @@ from explorer.tabs.text_to_image.settings import (
     MASKS,
     OWN,
     PAINT,
-    PLACES,
     STRAIGHT,
     STROKES,
     TWO,
@@ -48,7 +47,7 @@ def model(tiny_offered):
 
 
 def piece(view, name):
-    return view.stage[PLACES.index(name)]
+    return view.stage.get(name)
 
 
 def views(settings):

@@ -22,7 +22,7 @@ from explorer.components.machine_view import MachineView
 from explorer.components.picture_rows import PictureRows
 from explorer.figures.style import thinned
 from explorer.tabs import text_to_image as tab
-from explorer.tabs.text_to_image import PLACES, PRESETS, Settings, clip, dream, guidance, machine, words
+from explorer.tabs.text_to_image import PRESETS, Settings, clip, dream, guidance, machine, words
 from explorer.tabs.text_to_image import settings as ground
 from explorer.tabs.text_to_image.settings import (
     ALONG,
@@ -69,7 +69,7 @@ def of(view, **changed):
 
 
 def piece(view, name):
-    return view.stage[PLACES.index(name)]
+    return view.stage.get(name)
 
 
 def walked(model, prompt="red apple", **more):

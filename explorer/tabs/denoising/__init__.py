@@ -60,7 +60,7 @@ IDEAS: dict[str, Idea] = {
     STEP: training.IDEAS["step"],
     LEARN: training.IDEAS["learn"],
 }
-TAB = Ideas(IDEAS, 6)
+TAB = Ideas(IDEAS)
 update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
 endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings=Settings, update=result), long=True)
 
@@ -68,13 +68,13 @@ endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            ProgressBar("Computing"),
-            Player("Noise, what the network says of it, and the picture it sees", height=280),
-            Pictures("Pictures side by side", columns=4, side=240, height=200),
-            Points("Points drawn by the network while it learns, beside the data", height=400),
-            LivePlot("First plot of this view", height=360),
-            LivePlot("Second plot of this view", height=300),
-            Views(NAME, TAB.showing(Settings())),
-        ],
+        stage={
+            "progress": ProgressBar("Computing"),
+            "player": Player("Noise, what the network says of it, and the picture it sees", height=280),
+            "pictures": Pictures("Pictures side by side", columns=4, side=240, height=200),
+            "cloud": Points("Points drawn by the network while it learns, beside the data", height=400),
+            "left": LivePlot("First plot of this view", height=360),
+            "right": LivePlot("Second plot of this view", height=300),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

@@ -1,27 +1,22 @@
-"""What the views share: the models, the pictures, and how a screen is put together."""
+"""What the views share: the models, the pictures, their noise, and how formulas are written."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core import inspection
-from core.checks import Check
 from core.datasets import FASHION_CLASSES
 from core.inspection import Pictures
 from core.pipeline import ClassToImage
-from explorer.frame import View
 from explorer.tabs.denoising.settings import ANY, SEEN, UNSEEN, Settings
 
 FASHION, HALF_NOISE = "fashion", "fashion-oneshot"  # the models' names; tests put small ones in their place
-BAR, PLAYER, SHEET, CLOUD, LEFT, RIGHT = range(6)  # places in the stage
 TIMES = 24  # the players' times; what travels with every move stays small
 SHOWN = 2.5  # noise of this size is drawn white, of minus this size black
-LABELS: dict[int | None, str] = {None: ANY, **dict(enumerate(FASHION_CLASSES))}
 LOADING = Lock()
 
 
@@ -90,15 +85,6 @@ def source(real: bool) -> str:
     if real:
         return "The pictures are FashionMNIST's."
     return "The pictures were drawn by the model itself: **not the training set**, which is not on this machine."
-
-
-def screen(shown: dict[int, Any], formula: str, check: Check | None, notice: str, numbers: dict[str, Any]) -> View:
-    """A view of these pieces; which of them are visible is told by `Ideas.showing`, when a control moves."""
-    return View((*(shown.get(place) for place in range(6)), None), formula, check, notice, numbers)
-
-
-def lines(*formulas: str) -> str:
-    return "\n\n".join(f"$${line}$$" for line in formulas)
 
 
 def listed(values: Sequence[float] | Tensor | np.ndarray) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core import checks, inspection
-from core.denoiser import READINGS
+from core.denoiser import READINGS, Prediction
 from core.networks import layers
 from core.networks.attention import Record
 from core.resizing import psnr
@@ -17,26 +17,21 @@ from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.figures import denoising as figures
 from explorer.figures import style
-from explorer.formulas import tex
+from explorer.formulas import display, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.settings import only
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
-    LEFT,
-    PLAYER,
-    RIGHT,
-    SHEET,
     bright,
     chosen,
     fitting,
     head,
-    lines,
     listed,
     model,
     number,
     pictures,
     players_times,
-    screen,
     source,
     tile,
 )
@@ -49,15 +44,13 @@ CHANNELS = 16  # of every map, in a square
 
 
 @lru_cache(maxsize=8)
-def _maps(
-    name: str, label: int | None, picture: int, t: int, seed: int, skips: bool
-) -> tuple[dict[str, Tensor], Tensor]:
+def _maps(name: str, s: Settings, skips: bool) -> tuple[dict[str, Tensor], Tensor]:
     whole = model(name)
-    x0, eps = chosen(Settings(label=common.LABELS[label], picture=picture, seed=seed))
-    x_t = inspection.noised(x0, eps, [t], whole.schedule)
+    x0, eps = chosen(s)
+    x_t = inspection.noised(x0, eps, [s.t], whole.schedule)
     record = Record()
     with torch.no_grad():
-        answer = whole.unet(x_t.float(), torch.tensor([t - 1]), told(label), record=record, skips=skips)
+        answer = whole.unet(x_t.float(), torch.tensor([s.t - 1]), told(number(s)), record=record, skips=skips)
     return record.features, answer
 
 
@@ -67,7 +60,7 @@ def told(label: int | None) -> Tensor:
 
 def maps(s: Settings, skips: bool) -> tuple[dict[str, Tensor], Tensor]:
     """Every level's feature map and the network's answer, (1, C, h, w)."""
-    return _maps(common.FASHION, number(s), s.picture, s.t, s.seed, skips)
+    return _maps(common.FASHION, only(s, "label", "picture", "t", "seed"), skips)
 
 
 def inside(s: Settings) -> View:
@@ -99,17 +92,17 @@ def inside(s: Settings) -> View:
         "psnr_without_skips": psnr(guess_blind, x0[None], peak=2),
     }  # fmt: skip
     time = torch.tensor([t - 1])
-    return screen(
-        {SHEET: sheet},
+    return View(
+        {"pictures": sheet},
         inside_formula(numbers),
         frame.weakest(
             checks.without_skips(without, whole.unet, x_t.float(), time, told(number(s))),
             checks.level_sizes([f.shape[-1] for f in features.values()]),
             checks.squared_error(numbers["error_with_skips"], guess, x0[None]),
             checks.squared_error(numbers["error_without_skips"], guess_blind, x0[None]),
-            checks.decibels(numbers["psnr_with_skips"], guess, x0[None]),
+            checks.psnr(numbers["psnr_with_skips"], guess, x0[None], peak=2),
         ),
-        inside_notice(s, numbers),
+        inside_notice(numbers),
         numbers,
     )
 
@@ -139,7 +132,7 @@ def inside_formula(n: dict) -> str:
     shapes = [rf"{c}\times{h}\times{w}" for c, h, w in n["shapes"].values()]
     half = (len(shapes) - 1) // 2
     down, middle, up = shapes[:half], shapes[half], shapes[half + 1 :]
-    return lines(
+    return display(
         r"x_t\;\to\;" + r"\;\to\;".join(down) + rf"\;\to\;\underbrace{{{middle}}}_{{\text{{the middle}}}}",
         r"\to\;" + r"\;\to\;".join(up) + r"\;\to\;\text{answer}",
         rf"\overline{{(\hat x_0-x_0)^2}}={tex(n['error_with_skips'])}\text{{ with skips}},\quad "
@@ -147,7 +140,7 @@ def inside_formula(n: dict) -> str:
     )
 
 
-def inside_notice(s: Settings, n: dict) -> str:
+def inside_notice(n: dict) -> str:
     low = min(h for _, h, _ in n["shapes"].values())
     return (
         f"Down the U the picture is folded into more and more maps of fewer pixels, {low} × {low} at the bottom, "
@@ -192,11 +185,12 @@ for skips in (True, False):
 
 
 @lru_cache(maxsize=4)
-def _told(name: str, label: int | None, picture: int, t: int, seed: int, said: tuple[int, ...]):
+def _told(name: str, s: Settings, said: tuple[int, ...]) -> tuple[Tensor, Tensor, Prediction]:
     whole = model(name)
-    x0, eps = chosen(Settings(label=common.LABELS[label], picture=picture, seed=seed))
-    x_t = inspection.noised(x0, eps, [t], whole.schedule)
-    return x0, x_t, inspection.ask(whole, x_t.expand(len(said), -1, -1, -1), [t] * len(said), label, told=said)
+    x0, eps = chosen(s)
+    x_t = inspection.noised(x0, eps, [s.t], whole.schedule)
+    many = x_t.expand(len(said), -1, -1, -1)
+    return x0, x_t, inspection.ask(whole, many, [s.t] * len(said), number(s), told=said)
 
 
 def amount(s: Settings) -> View:
@@ -204,7 +198,7 @@ def amount(s: Settings) -> View:
     schedule, T = whole.schedule, whole.schedule.T
     t, wrong = fitting(s.t, T), fitting(s.told, T, "the amount the network is told")
     times = sorted({*players_times(wrong, T), t})
-    x0, x_t, said = _told(common.FASHION, number(s), s.picture, t, s.seed, tuple(times))
+    x0, x_t, said = _told(common.FASHION, only(s, "label", "picture", "t", "seed"), tuple(times))
     at, right = times.index(wrong), times.index(t)
     off = (said.x0 - x0).square().flatten(1).mean(1)
     dim = whole.unet.config.block_out_channels[0]
@@ -226,17 +220,23 @@ def amount(s: Settings) -> View:
         for time, value in zip(times, off.tolist(), strict=True)
     )
     titles = (f"xₜ at t = {t}", "x̂₀, told the truth", "x̂₀ as told", "what the lie changes")
-    return screen(
+    return View(
         {
-            PLAYER: Trajectory(frames[:, :, 0].numpy(), titles, labels, at=at),
-            LEFT: named(
+            "player": Trajectory(frames[:, :, 0].numpy(), titles, labels, at=at),
+            "left": named(
                 "The waves that tell the network its noise amount",
                 figures.waves(waves.numpy(), shown_times.tolist(), t, wrong),
             ),
-            RIGHT: named("Error of the picture it sees for every amount the network is told", figures.curves(
-                times, {"error of x̂₀": (listed(off), style.PREDICTION, "solid")}, t, x_name="t the network is told",
-                x_range=(0, T),
-            )),
+            "right": named(
+                "Error of the picture it sees for every amount the network is told",
+                figures.curves(
+                    times,
+                    {"error of x̂₀": (listed(off), style.PREDICTION, "solid")},
+                    t,
+                    x_name="t the network is told",
+                    x_range=(0, T),
+                ),
+            ),
         },
         amount_formula(t, wrong, numbers),
         frame.weakest(
@@ -245,19 +245,22 @@ def amount(s: Settings) -> View:
             checks.squared_error(numbers["error_told_wrong"], said.x0[at], x0),
             checks.squared_error(numbers["error_told_right"], said.x0[right], x0),
             checks.readings(
-                x_t.expand_as(said.x0), said.x0, said.eps,
-                inspection.readings(said, schedule.alpha_bar[times])["v"], schedule.alpha_bar[times],
+                x_t.expand_as(said.x0),
+                said.x0,
+                said.eps,
+                inspection.readings(said, schedule.alpha_bar[times])["v"],
+                schedule.alpha_bar[times],
             ),
         ),
         amount_notice(s, numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 def amount_formula(t: int, wrong: int, n: dict) -> str:
     half = n["features"] // 2
     first, last = n["embedding"][0], n["embedding"][half]
-    return lines(
+    return display(
         rf"\text{{features of }}t:\quad\cos(\tau\omega_k),\;\sin(\tau\omega_k),\qquad\omega_k=10000^{{-k/{half}}},"
         rf"\;k=0\dots{half - 1},\;\tau=t-1={t - 1}",
         rf"k=0:\;\cos {t - 1}={tex(first)},\;\sin {t - 1}={tex(last)}\qquad"
@@ -317,13 +320,13 @@ def norm(s: Settings) -> View:
         "mean_after": float(normed.mean()), "std_after": float(normed.std()),
         "negative_share": dead, "values": here, "slopes": slopes,
     }  # fmt: skip
-    return screen(
+    return View(
         {
-            LEFT: named(
+            "left": named(
                 "Mean and deviation of every channel, before and after group norm",
                 figures.channels(before, after, groups),
             ),
-            RIGHT: named("The activations ReLU, GELU and SiLU", figures.activations(CURVE, curve, s.at, here)),
+            "right": named("The activations ReLU, GELU and SiLU", figures.activations(CURVE, curve, s.at, here)),
         },
         norm_formula(s, numbers),
         frame.weakest(
@@ -341,7 +344,7 @@ def norm_formula(s: Settings, n: dict) -> str:
     cells = c * h * w // n["groups"]
     values = (rf"\operatorname{{{k}}}({s.at:g})={tex(n['values'][k])}" for k in ("GELU", "ReLU", "SiLU"))
     slopes = (rf"{tex(n['slopes'][k], 3)}" for k in ("GELU", "ReLU", "SiLU"))
-    return lines(
+    return display(
         r"\hat h=\frac{h-\mu_g}{\sqrt{\sigma_g^2+10^{-5}}}"
         rf"\quad\text{{over }}\tfrac{{{c}}}{{{n['groups']}}}\cdot{h}\cdot{w}={cells}\text{{ cells a group}}",
         r"\operatorname{GELU}(x)=x\,\Phi(x)\qquad" + r",\;".join(values),
@@ -388,7 +391,7 @@ print("slopes =", {{name: derivative(name, {s.at!r}) for name in ACTIVATIONS}})
 
 
 IDEAS = {
-    "inside": Idea((SHEET,), ("label", "picture", "t", "seed"), inside_code, show=inside),
-    "amount": Idea((PLAYER, LEFT, RIGHT), ("label", "picture", "t", "told", "seed"), amount_code, show=amount),
-    "norm": Idea((LEFT, RIGHT), ("label", "picture", "t", "groups", "at", "seed"), norm_code, show=norm),
+    "inside": Idea(("pictures",), ("label", "picture", "t", "seed"), inside_code, show=inside),
+    "amount": Idea(("player", "left", "right"), ("label", "picture", "t", "told", "seed"), amount_code, show=amount),
+    "norm": Idea(("left", "right"), ("label", "picture", "t", "groups", "at", "seed"), norm_code, show=norm),
 }

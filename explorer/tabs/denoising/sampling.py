@@ -11,27 +11,22 @@ from core.forward import add_noise
 from core.mixtures import empirical_denoiser
 from core.pipeline import ClassToImage
 from core.resizing import psnr
-from core.samplers import Step, named_sampler
+from core.samplers import Step, named_sampler, unrolled
 from explorer import frame
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
-    BAR,
-    PLAYER,
-    SHEET,
     bright,
-    lines,
     model,
     noises,
     number,
     pictures,
-    screen,
     source,
     tile,
 )
@@ -44,11 +39,11 @@ NOISES, CLEANED = 4, 8  # pure noises walked from; half-noised pictures cleaned 
 
 
 def one_shot(s: Settings) -> Iterator[View]:
-    yield screen(
-        {BAR: Progress(0, s.steps, "reading the models and their pictures")}, one_shot_formula(s), None, "", {}
+    yield View(
+        {"progress": Progress(0, s.steps, "reading the models and their pictures")}, one_shot_formula(s), None, "", {}
     )
     whole, half = model(common.FASHION), model(common.HALF_NOISE)
-    labels = labels_of(s, whole)
+    labels = labels_of(s)
     data = pictures(s, UNSEEN)
     x0 = data.x0[:CLEANED]
     noisy, cleaned = clean_at_half(half, x0, s.seed)
@@ -72,37 +67,40 @@ def one_shot(s: Settings) -> Iterator[View]:
     walk = whole.stream(labels, NOISES, steps=s.steps, guidance=s.guidance, seed=s.seed)
     steps: list[Step] = []
     for view in walking(s, walk, whole, steps, lambda step: [shot.x, blots, step.x, step.prediction.x0], TITLES):
-        yield screen({**view, SHEET: sheet}, one_shot_formula(s, steps[-1].t), None, on_the_way(s, steps), {})
+        yield View({**view, "pictures": sheet}, one_shot_formula(s, steps[-1].t), None, on_the_way(s, steps), {})
     end = steps[-1].x_next
     numbers = found | {
-        "times": [steps[0].t, *(step.t_next for step in steps)],
+        "times": unrolled(steps)[2],
         "samples_apart": inspection.apart(end),
         "samples_contrast": float(end.std((1, 2, 3)).mean()),
         "pictures_apart": inspection.apart(data.x0[:16]),
     }
     frames = [[shot.x, blots, step.x, step.prediction.x0] for step in steps] + [[shot.x, blots, end, end]]
-    yield screen(
-        {BAR: Progress(1, 1, counted(len(steps), "step")),
-         PLAYER: trajectory(frames, labelled(steps, whole), TITLES), SHEET: sheet},
+    yield View(
+        {
+            "progress": Progress(1, 1, counted(len(steps), "step")),
+            "player": trajectory(frames, labelled(steps, whole), TITLES),
+            "pictures": sheet,
+        },
         one_shot_formula(s),
         frame.weakest(
-            checks.denoising(*walked(steps), whole.schedule.alpha_bar, whole.card.defaults["sampler"]),
-            checks.denoising(*walked([shot]), half.schedule.alpha_bar, "ddim"),
-            checks.decibels(numbers["psnr_half_noised"], noisy, x0),
-            checks.decibels(numbers["psnr_cleaned_in_one_go"], cleaned, x0),
+            checks.denoising(*unrolled(steps), whole.schedule.alpha_bar, whole.card.defaults["sampler"]),
+            checks.denoising(*unrolled([shot]), half.schedule.alpha_bar, "ddim"),
+            checks.psnr(numbers["psnr_half_noised"], noisy, x0, peak=2),
+            checks.psnr(numbers["psnr_cleaned_in_one_go"], cleaned, x0, peak=2),
             checks.apart(numbers["blots_apart"], blots),
             checks.apart(numbers["samples_apart"], end),
             *guidance_checks(s, whole, labels, steps[0]),
         ),
         one_shot_notice(numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 TITLES = ("pure noise", "in one shot", "step by step, xₜ", "its guess x̂₀")
 
 
-def labels_of(s: Settings, whole: ClassToImage) -> list[int] | None:
+def labels_of(s: Settings) -> list[int] | None:
     label = number(s)
     return None if label is None else [label] * NOISES
 
@@ -122,15 +120,6 @@ def guidance_checks(s: Settings, whole: ClassToImage, labels: list[int] | None, 
     return [checks.guidance(step.prediction.x0, told, untold, scale=s.guidance)]
 
 
-def walked(steps: list[Step]) -> tuple[list[Tensor], list[Tensor], list[int]]:
-    """States, guesses and times of a walk."""
-    return (
-        [steps[0].x, *(step.x_next for step in steps)],
-        [step.prediction.x0 for step in steps],
-        [steps[0].t, *(step.t_next for step in steps)],
-    )
-
-
 def walking(s: Settings, walk, whole: ClassToImage, steps: list[Step], panels, titles) -> Iterator[dict]:
     """Fill ``steps`` with the walk; yields, not too often, what the player and the bar show by then."""
     pace, sent = Pace(), 0
@@ -142,8 +131,8 @@ def walking(s: Settings, walk, whole: ClassToImage, steps: list[Step], panels, t
         fresh = [panels(one) for one in steps[sent:]]
         names = labelled(steps, whole)[sent:done]
         yield {
-            BAR: Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
-            PLAYER: trajectory(fresh, names, titles, at=done - 1, start=sent),
+            "progress": Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
+            "player": trajectory(fresh, names, titles, at=done - 1, start=sent),
         }
         sent = done
 
@@ -176,10 +165,10 @@ def one_shot_formula(s: Settings, t: int | None = None) -> str:
     if number(s) is None:
         many = r"\text{step by step, told no class:}\quad \hat x_0=\hat x_0^\varnothing"
     if t is None:
-        return lines(one, many)
+        return display(one, many)
     whole = model(common.FASHION)
     a = float(whole.schedule.alpha_bar[t])
-    return lines(one, many + rf"\qquad\bar\alpha_{{{t}}}={tex(a)}")
+    return display(one, many + rf"\qquad\bar\alpha_{{{t}}}={tex(a)}")
 
 
 def on_the_way(s: Settings, steps: list[Step]) -> str:
@@ -240,19 +229,20 @@ print("pictures_apart =", apart(pictures[:16]))
 
 
 def memory(s: Settings) -> Iterator[View]:
-    yield screen({BAR: Progress(0, s.steps, "reading the model and the data")}, memory_formula(s), None, "", {})
+    yield View({"progress": Progress(0, s.steps, "reading the model and the data")}, memory_formula(s), None, "", {})
     whole, data = model(common.FASHION), pictures(s, SEEN)
     known = data.x0[: s.members]
-    plan = list(whole.stream(labels_of(s, whole), NOISES, steps=1, seed=s.seed))
-    start, exact = plan[0].x, empirical_denoiser(known, whole.schedule)
-    walk = whole.stream(labels_of(s, whole), NOISES, steps=s.steps, guidance=s.guidance, seed=s.seed)
+    exact = empirical_denoiser(known, whole.schedule)
+    walk = whole.stream(labels_of(s), NOISES, steps=s.steps, guidance=s.guidance, seed=s.seed)
     by_net: list[Step] = []
     for step in walk:
         by_net.append(step)
         if len(by_net) % 4 == 0:
             bar = Progress(len(by_net), 2 * s.steps, f"the network, step {len(by_net)} of {s.steps}")
-            yield screen({BAR: bar}, memory_formula(s), None, "The network walks first; then the exact denoiser.", {})
-    _, _, times = walked(by_net)
+            yield View(
+                {"progress": bar}, memory_formula(s), None, "The network walks first; then the exact denoiser.", {}
+            )
+    (start, *_), _, times = unrolled(by_net)
     sampler = named_sampler(whole.card.defaults["sampler"])
     by_heart = list(sampler(exact, whole.schedule, start, times, generator=torch.Generator().manual_seed(s.seed)))
     drawn, recalled = by_net[-1].x_next.clamp(-1, 1), by_heart[-1].x_next
@@ -283,27 +273,25 @@ def memory(s: Settings) -> Iterator[View]:
     alpha_bar = whole.schedule.alpha_bar
     middle = by_heart[len(by_heart) // 2]
     counts = inspection.members_in_play(middle.x, known, middle.t, whole.schedule)
-    yield screen(
-        {BAR: Progress(1, 1, f"{counted(len(by_net), 'step')}, twice"), PLAYER: played, SHEET: sheet},
+    yield View(
+        {"progress": Progress(1, 1, f"{counted(len(by_net), 'step')}, twice"), "player": played, "pictures": sheet},
         memory_formula(s),
         frame.weakest(
-            checks.denoising(*walked(by_heart), alpha_bar, whole.card.defaults["sampler"]),
-            checks.denoising(*walked(by_net), alpha_bar, whole.card.defaults["sampler"]),
-            checks.exact_denoiser(
-                middle.prediction.x0, counts, middle.x, known, [float(alpha_bar[middle.t])] * NOISES
-            ),
+            checks.denoising(*unrolled(by_heart), alpha_bar, whole.card.defaults["sampler"]),
+            checks.denoising(*unrolled(by_net), alpha_bar, whole.card.defaults["sampler"]),
+            checks.exact_denoiser(middle.prediction.x0, counts, middle.x, known, [float(alpha_bar[middle.t])] * NOISES),
             *found,
         ),
         memory_notice(numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 MEMORY_TITLES = ("network, xₜ", "its guess x̂₀", "exact, xₜ", "its guess x̂₀ ")
 
 
 def memory_formula(s: Settings) -> str:
-    return lines(
+    return display(
         r"\hat x_0=E[x_0\mid x_t]=\sum_i w_i\,y_i,\qquad w_i\propto"
         r"\exp\!\left(-\frac{\lVert x_t-\sqrt{\bar\alpha_t}\,y_i\rVert^2}{2(1-\bar\alpha_t)}\right)"
         rf"\qquad N\le {s.members}"
@@ -342,14 +330,14 @@ import torch
 from core.inspection import class_pictures, nearest
 from core.mixtures import empirical_denoiser
 from core.pipeline import ClassToImage
-from core.samplers import SAMPLERS
+from core.samplers import SAMPLERS, unrolled
 
 model = ClassToImage.load({common.FASHION!r}, device="cpu")
 label, seed = {label}, {s.seed}  # {s.label}
 labels = {None if label is None else f"[label] * {NOISES}"}
 known = class_pictures(model, label, "train").x0[:{s.members}]
 steps = list(model.stream(labels, {NOISES}, steps={s.steps}, guidance={s.guidance!r}, seed=seed))
-times = [steps[0].t, *(step.t_next for step in steps)]
+*_, times = unrolled(steps)
 sampler = SAMPLERS[model.card.defaults["sampler"]]
 exact = empirical_denoiser(known, model.schedule)
 *_, last = sampler(exact, model.schedule, steps[0].x, times, generator=torch.Generator().manual_seed(seed))
@@ -361,8 +349,18 @@ print("exact_distance =", far.tolist())
 
 
 IDEAS = {
-    "one_shot": Idea((BAR, PLAYER, SHEET), ("label", "guidance", "steps", "seed"), one_shot_code, walk=one_shot,
-                     waiting=one_shot_formula),
-    "memory": Idea((BAR, PLAYER, SHEET), ("label", "guidance", "steps", "members", "seed"), memory_code, walk=memory,
-                   waiting=memory_formula),
-}  # fmt: skip
+    "one_shot": Idea(
+        ("progress", "player", "pictures"),
+        ("label", "guidance", "steps", "seed"),
+        one_shot_code,
+        walk=one_shot,
+        waiting=one_shot_formula,
+    ),
+    "memory": Idea(
+        ("progress", "player", "pictures"),
+        ("label", "guidance", "steps", "members", "seed"),
+        memory_code,
+        walk=memory,
+        waiting=memory_formula,
+    ),
+}

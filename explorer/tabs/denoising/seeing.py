@@ -19,26 +19,22 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import denoising as figures
 from explorer.figures import style
-from explorer.formulas import counted, plus, sensible, tex
+from explorer.formulas import counted, display, plus, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
+from explorer.settings import only
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
-    BAR,
-    LEFT,
-    PLAYER,
     SHOWN,
     chosen,
     fitting,
     head,
-    lines,
     listed,
     model,
     noises,
     number,
     pictures,
     players_times,
-    screen,
     source,
 )
 from explorer.tabs.denoising.settings import SEEN, UNSEEN, Settings
@@ -47,21 +43,19 @@ CENTRE = (0, 14, 14)  # the pixel whose numbers the formula shows
 
 
 @lru_cache(maxsize=8)
-def _answers(
-    name: str, times: tuple[int, ...], label: int | None, picture: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor, Prediction]:
-    s = Settings(picture=picture, seed=seed, label=common.LABELS[label])
+def _answers(name: str, s: Settings, times: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Prediction]:
     x0, eps = chosen(s)
     x_t = inspection.noised(x0, eps, times, model(name).schedule)
-    return x0, eps, x_t, inspection.ask(model(name), x_t, times, label)
+    return x0, eps, x_t, inspection.ask(model(name), x_t, times, number(s))
 
 
 def answers(s: Settings, times: list[int]) -> tuple[Tensor, Tensor, Tensor, Prediction]:
     """The chosen picture, its noise, its noised states at the times, and what the network says of each."""
     evenly = players_times(1, times[-1])  # the network is asked of t alone where these stand already
-    x0, eps, x_t, said = _answers(common.FASHION, tuple(evenly), number(s), s.picture, s.seed)
+    kept = only(s, "label", "picture", "seed")
+    x0, eps, x_t, said = _answers(common.FASHION, kept, tuple(evenly))
     if more := sorted({*times} - {*evenly}):
-        _, _, x_more, said_more = _answers(common.FASHION, tuple(more), number(s), s.picture, s.seed)
+        _, _, x_more, said_more = _answers(common.FASHION, kept, tuple(more))
         order = np.argsort([*evenly, *more])
         x_t, x0_hat, eps_hat = (
             torch.cat(both)[order] for both in ((x_t, x_more), (said.x0, said_more.x0), (said.eps, said_more.eps))
@@ -109,10 +103,10 @@ def sees(s: Settings) -> View:
     )
     titles = ("xₜ", "noise it says, ε̂", "true noise ε", "difference ε̂ − ε", "picture it sees, x̂₀", "next x")
     v = read["v"][at]
-    return screen(
+    return View(
         {
-            PLAYER: Trajectory(frames[:, :, 0].numpy(), titles, tuple(labels), at=at),
-            LEFT: named(
+            "player": Trajectory(frames[:, :, 0].numpy(), titles, tuple(labels), at=at),
+            "left": named(
                 "Loss of this picture, read in three ways, at every noise amount",
                 figures.curves(
                     times,
@@ -135,13 +129,11 @@ def sees(s: Settings) -> View:
             checks.readings(x_t, said.x0, said.eps, read["v"], alpha_bar),
             checks.squared_error(numbers["loss_eps"], said.eps[at], eps),
             checks.one_error(loss["eps"], loss["x0"], loss["v"], alpha_bar),
-            checks.denoising(
-                [x_t[at], moves[at]], [said.x0[at]], [t, after[at]], schedule.alpha_bar, "ddim"
-            ),
+            checks.denoising([x_t[at], moves[at]], [said.x0[at]], [t, after[at]], schedule.alpha_bar, "ddim"),
         ),
         sees_notice(s, numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 TRAINED = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -180,7 +172,7 @@ def sees_formula(t: int, s: int, n: dict, schedule) -> str:
         rf"={tex(b)}\cdot({tex(pixel['x0'], 3)}){plus(c)}\cdot({tex(pixel['eps'], 3)})={tex(pixel['x_next'], 3)}"
     )
     error = rf"L_\varepsilon=\overline{{(\hat\varepsilon-\varepsilon)^2}}={tex(n['loss_eps'], 3)}"
-    return lines(made, *read, move, error)
+    return display(made, *read, move, error)
 
 
 def sees_notice(s: Settings, n: dict) -> str:
@@ -221,7 +213,7 @@ AT = (1, 5, 10, 20, 40, 70, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 95
 
 def loss(s: Settings) -> Iterator[View]:
     formula = loss_formula(s)
-    yield screen({BAR: Progress(0, len(AT), "reading the model and the pictures")}, formula, None, "", {})
+    yield View({"progress": Progress(0, len(AT), "reading the model and the pictures")}, formula, None, "", {})
     whole = model()
     known, other = pictures(s, SEEN), pictures(s, UNSEEN)
     data = known.x0[: s.members]
@@ -246,8 +238,8 @@ def loss(s: Settings) -> Iterator[View]:
         last = (by_net, x_t, by_heart, t)
         if i < len(times) - 1:
             bar = Progress(i + 1, len(times), f"t = {t}")
-            yield screen(
-                {BAR: bar, LEFT: loss_figure(times, found, known.real)},
+            yield View(
+                {"progress": bar, "left": loss_figure(times, found, known.real)},
                 formula,
                 None,
                 "Measuring, from clean to noise.",
@@ -261,10 +253,10 @@ def loss(s: Settings) -> Iterator[View]:
         "network_other_eps": [e["eps"] for e in errors], "network_other_v": [e["v"] for e in errors],
     }  # fmt: skip
     play = inspection.members_in_play(x_t[:4], data, t, whole.schedule)
-    yield screen(
+    yield View(
         {
-            BAR: Progress(1, 1, f"{len(x0)} pictures at {len(times)} times"),
-            LEFT: loss_figure(times, found, known.real),
+            "progress": Progress(1, 1, f"{len(x0)} pictures at {len(times)} times"),
+            "left": loss_figure(times, found, known.real),
         },
         formula,
         frame.weakest(
@@ -282,7 +274,7 @@ def loss(s: Settings) -> Iterator[View]:
         ),
         loss_notice(numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 ASKED = (("network", style.PREDICTION), ("exact denoiser", style.NOISE))
@@ -308,7 +300,7 @@ def loss_figure(times: list[int], found: dict[str, list[float]], real: bool):
 
 
 def loss_formula(s: Settings) -> str:
-    return lines(
+    return display(
         r"L_{x_0}(t)=\overline{(\hat x_0-x_0)^2}\qquad L_\varepsilon=\text{SNR}_t\,L_{x_0}\qquad L_v"
         r"=\frac{L_\varepsilon}{\bar\alpha_t}"
         r"=\frac{L_{x_0}}{1-\bar\alpha_t}"
@@ -406,20 +398,35 @@ def exact(s: Settings) -> View:
     )
     titles = ("x₀", "xₜ", "network x̂₀", "exact x̂₀", "difference", "nearest in the data")
     few = [0, at, len(times) - 1]
-    return screen(
+    return View(
         {
-            PLAYER: Trajectory(frames.numpy(), titles, tuple(labels), at=at),
-            LEFT: named("Error of network and exact denoiser on this picture at every noise amount", figures.curves(
-                times,
-                {"network": (numbers["curves"]["network_error"], style.PREDICTION, "solid"),
-                 "exact": (numbers["curves"]["exact_error"], style.NOISE, "solid"),
-                 "between the two": (numbers["curves"]["apart"], style.GREY, "dash")},
-                t, x_range=(0, T), y_range=(-6, 0.5), y_name="error of x̂₀",
-            )),
-            common.RIGHT: named("Pictures still in play at every noise amount", figures.curves(
-                times, {"pictures in play": (listed(play), style.SIGNAL, "solid")}, t, x_range=(0, T),
-                y_range=(-0.1, float(np.log10(max(len(known), 2))) + 0.2), y_name="pictures in play",
-            )),
+            "player": Trajectory(frames.numpy(), titles, tuple(labels), at=at),
+            "left": named(
+                "Error of network and exact denoiser on this picture at every noise amount",
+                figures.curves(
+                    times,
+                    {
+                        "network": (numbers["curves"]["network_error"], style.PREDICTION, "solid"),
+                        "exact": (numbers["curves"]["exact_error"], style.NOISE, "solid"),
+                        "between the two": (numbers["curves"]["apart"], style.GREY, "dash"),
+                    },
+                    t,
+                    x_range=(0, T),
+                    y_range=(-6, 0.5),
+                    y_name="error of x̂₀",
+                ),
+            ),
+            "right": named(
+                "Pictures still in play at every noise amount",
+                figures.curves(
+                    times,
+                    {"pictures in play": (listed(play), style.SIGNAL, "solid")},
+                    t,
+                    x_range=(0, T),
+                    y_range=(-0.1, float(np.log10(max(len(known), 2))) + 0.2),
+                    y_name="pictures in play",
+                ),
+            ),
         },
         exact_formula(t, numbers),
         frame.weakest(
@@ -430,11 +437,11 @@ def exact(s: Settings) -> View:
         ),
         exact_notice(s, numbers, data.real and number(s) is not None and len(known) == len(data.x0)),
         numbers,
-    )  # fmt: skip
+    )
 
 
 def exact_formula(t: int, n: dict) -> str:
-    return lines(
+    return display(
         r"E[x_0\mid x_t]=\sum_{i=1}^N w_i\,y_i,\qquad w_i\propto\exp\!\left(-\frac{\lVert x_t-\sqrt{\bar\alpha_t}\,y_i"
         rf"\rVert^2}}{{2(1-\bar\alpha_t)}}\right)\qquad N={n['members']},\;\bar\alpha_{{{t}}}={tex(n['alpha_bar'])}",
         rf"e^{{-\sum w_i\ln w_i}}"
@@ -496,9 +503,9 @@ print("apart =", float((network - exact).square().mean()))
 
 
 IDEAS = {
-    "sees": Idea((PLAYER, LEFT), ("label", "picture", "t", "steps", "seed"), sees_code, show=sees),
-    "loss": Idea((BAR, LEFT), ("label", "members", "seed"), loss_code, walk=loss, waiting=loss_formula),
+    "sees": Idea(("player", "left"), ("label", "picture", "t", "steps", "seed"), sees_code, show=sees),
+    "loss": Idea(("progress", "left"), ("label", "members", "seed"), loss_code, walk=loss, waiting=loss_formula),
     "exact": Idea(
-        (PLAYER, LEFT, common.RIGHT), ("label", "picture", "origin", "t", "members", "seed"), exact_code, show=exact
+        ("player", "left", "right"), ("label", "picture", "origin", "t", "members", "seed"), exact_code, show=exact
     ),
 }

@@ -14,8 +14,8 @@ from core.networks import points as net
 from core.samplers import ddim
 from core.schedule import linear
 from core.toys import mixture
-from core.training import points, step
-from core.training.step import TrainingStep
+from core.training import points
+from core.training.step import TrainingStep, training_step
 from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
@@ -23,28 +23,22 @@ from explorer.components.points import Cloud
 from explorer.components.progress import Progress
 from explorer.figures import denoising as figures
 from explorer.figures import style
-from explorer.formulas import counted, tex
+from explorer.formulas import counted, display, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
+from explorer.settings import only
 from explorer.tabs.denoising import common
 from explorer.tabs.denoising.common import (
-    BAR,
-    CLOUD,
-    LEFT,
-    RIGHT,
-    SHEET,
     SHOWN,
     bright,
     chosen,
     fitting,
     head,
-    lines,
     listed,
     model,
     number,
     pictures,
-    screen,
     source,
 )
 from explorer.tabs.denoising.settings import PREDICTIONS, Settings
@@ -56,66 +50,29 @@ READ = {"epsilon": "ε", "sample": "x₀", "v_prediction": "v"}
 
 
 @lru_cache(maxsize=2)  # a moving learning rate starts from the same gradient
-def _step(name: str, label: int | None, picture: int, t: int, seed: int) -> TrainingStep:
-    s = Settings(label=common.LABELS[label], picture=picture, t=t, seed=seed)
-    return taken(s, 0.0)
-
-
-def taken(s: Settings, rate: float) -> TrainingStep:
-    """The step on a copy of the network; the loaded one stays as it is."""
-    whole, (x0, eps) = model(), chosen(s)
+def _step(name: str, s: Settings) -> tuple[TrainingStep, list[float], checks.Check]:
+    """The step on a copy of the network, the loss after it at each of `RATES`, and whether its gradient is right."""
+    whole, (x0, eps) = model(name), chosen(s)
     label = number(s)
     context = whole.context(None if label is None else [label])
-    return step.training_step(
-        whole.unet, x0[None], eps[None], s.t, [context], whole.schedule, prediction=whole.prediction_type, rate=rate
+    first = training_step(
+        whole.unet, x0[None], eps[None], s.t, [context], whole.schedule, prediction=whole.prediction_type
     )
-
-
-@lru_cache(maxsize=2)
-def _valley(name: str, label: int | None, picture: int, t: int, seed: int) -> list[float]:
-    """The loss after a step at each of `RATES`."""
-    first = _step(name, label, picture, t, seed)
-    loss = loss_on(first, Settings(label=common.LABELS[label], picture=picture, t=t, seed=seed))
-    return [loss(step.moved(first.network, first.gradient, -rate)) for rate in RATES]
-
-
-def loss_on(first: TrainingStep, s: Settings):
-    """The loss of any copy of the network on the same picture and noise."""
-    label = number(s)
-    context = model().context(None if label is None else [label]).double()
-
-    @torch.no_grad()
-    def loss(network: torch.nn.Module) -> float:
-        said = network(first.x_t, torch.tensor([s.t - 1]), context)
-        return float((said - first.target).square().mean())
-
-    return loss
-
-
-@lru_cache(maxsize=2)
-def _slope(name: str, label: int | None, picture: int, t: int, seed: int) -> checks.Check:
-    """Whether the gradient is the loss's own slope; the learning rate has no part in it."""
-    first = _step(name, label, picture, t, seed)
-    s = Settings(label=common.LABELS[label], picture=picture, t=t, seed=seed)
-    return checks.gradient(first.gradient, first.network, loss_on(first, s))
+    losses = [first.loss_of(first.moved(rate)) for rate in RATES]
+    return first, losses, checks.gradient(first.gradient, first.network, first.loss_of)
 
 
 def one_step(s: Settings) -> View:
     whole = model()
     fitting(s.t, whole.schedule.T)
     what = READ[whole.prediction_type]
-    where = (common.FASHION, number(s), s.picture, s.t, s.seed)
-    first, valley = _step(*where), _valley(*where)
-    loss = loss_on(first, s)
-    taken_now = step.moved(first.network, first.gradient, -s.rate)
-    with torch.no_grad():
-        label = number(s)
-        context = whole.context(None if label is None else [label]).double()
-        after = taken_now(first.x_t, torch.tensor([s.t - 1]), context)
+    first, valley, slope = _step(common.FASHION, only(s, "label", "picture", "t", "seed"))
+    moved = first.moved(s.rate)
+    after = first.answer(moved)
     weights = math.sqrt(math.fsum(float(w.double().square().sum()) for w in first.network.parameters()))
     numbers = {
         "label": s.label, "real_pictures": pictures(s).real, "t": s.t, "prediction": whole.prediction_type,
-        "loss": first.loss, "loss_after": loss(taken_now), "gradient": first.length,
+        "loss": first.loss, "loss_after": first.loss_of(moved), "gradient": first.length,
         "weight_change": s.rate * first.length, "weights": sum(w.numel() for w in first.network.parameters()),
         "length_of_weights": weights, "drop_foreseen": s.rate * first.length**2,
         "rates": listed(RATES), "loss_after_rates": valley, "gradient_of_parts": parts(first),
@@ -138,29 +95,37 @@ def one_step(s: Settings) -> View:
         Picture(shown((after - first.target)[0], as_pixels), "what is left"),
     ]
     lengths = numbers["gradient_of_parts"]
-    return screen(
+    return View(
         {
-            SHEET: sheet,
-            LEFT: named(
+            "pictures": sheet,
+            "left": named(
                 "Length of the gradient in every part of the network",
                 figures.parts(list(lengths), list(lengths.values())),
             ),
-            RIGHT: named("Loss of this picture after a step of every learning rate", figures.curves(
-                RATES,
-                {"after the step": (valley, style.PREDICTION, "solid"),
-                 "before": ([first.loss] * len(RATES), style.GREY, "dash")},
-                s.rate, x_name="learning rate", y_name="loss of this picture", log_x=True,
-            )),
+            "right": named(
+                "Loss of this picture after a step of every learning rate",
+                figures.curves(
+                    RATES,
+                    {
+                        "after the step": (valley, style.PREDICTION, "solid"),
+                        "before": ([first.loss] * len(RATES), style.GREY, "dash"),
+                    },
+                    s.rate,
+                    x_name="learning rate",
+                    y_name="loss of this picture",
+                    log_x=True,
+                ),
+            ),
         },
         step_formula(s, numbers, what),
         frame.weakest(
-            _slope(*where),
-            checks.descent(numbers["loss_after"], first.gradient, s.rate, first.network, loss),
+            slope,
+            checks.descent(numbers["loss_after"], first.gradient, s.rate, first.network, first.loss_of),
             checks.squared_error(first.loss, first.before, first.target),
         ),
-        step_notice(s, numbers),
+        step_notice(numbers),
         numbers,
-    )  # fmt: skip
+    )
 
 
 def parts(first: TrainingStep) -> dict[str, float]:
@@ -179,7 +144,7 @@ def parts(first: TrainingStep) -> dict[str, float]:
 
 def step_formula(s: Settings, n: dict, what: str) -> str:
     mark = {"ε": r"\varepsilon", "x₀": "x_0", "v": "v"}[what]
-    return lines(
+    return display(
         rf"L=\overline{{(\hat {{{mark}}}-{mark})^2}}={tex(n['loss'])}\qquad "
         rf"w\leftarrow w-\eta\,\frac{{\partial L}}{{\partial w}},\;\eta={tex(s.rate)}",
         rf"\lvert\Delta w\rvert=\eta\,\lvert\nabla L\rvert={tex(s.rate)}\cdot{tex(n['gradient'])}"
@@ -189,7 +154,7 @@ def step_formula(s: Settings, n: dict, what: str) -> str:
     )
 
 
-def step_notice(s: Settings, n: dict) -> str:
+def step_notice(n: dict) -> str:
     fell = n["loss_after"] < n["loss"]
     verdict = (
         f"fell from **{n['loss']:.4g}** to **{n['loss_after']:.4g}**"
@@ -215,12 +180,12 @@ from core.training.step import training_step
 {head(s)}
 context = model.context(None if label is None else [label])
 step = training_step(
-    model.unet, x0[None], eps[None], {s.t}, [context], schedule, prediction=model.prediction_type, rate={s.rate!r}
+    model.unet, x0[None], eps[None], {s.t}, [context], schedule, prediction=model.prediction_type
 )
 print("loss =", step.loss)
-print("loss_after =", step.loss_after)
+print("loss_after =", step.loss_of(step.moved({s.rate!r})))
 print("gradient =", step.length)
-print("weight_change =", step.change)
+print("weight_change =", {s.rate!r} * step.length)
 """
 
 
@@ -239,7 +204,7 @@ def draw(network: torch.nn.Module, prediction: str, start: torch.Tensor) -> torc
 
 def learn(s: Settings) -> Iterator[View]:
     data, prediction = mixture(s.points), PREDICTIONS[s.prediction]
-    yield screen({BAR: Progress(0, s.training, "finding the least possible loss")}, learn_formula(s), None, "", {})
+    yield View({"progress": Progress(0, s.training, "finding the least possible loss")}, learn_formula(s), None, "", {})
     floor = points.loss_of(data.denoiser(SCHEDULE), data, SCHEDULE, prediction)
     start = torch.randn(N, 2, generator=torch.Generator().manual_seed(s.seed))
     true = data.sample(N, generator=torch.Generator().manual_seed(N))
@@ -259,10 +224,10 @@ def learn(s: Settings) -> Iterator[View]:
         if pace.due() or drawn:
             left = pace.left(progress.step, s.training)
             shows = {
-                BAR: Progress(progress.step, s.training, f"step {progress.step} of {s.training}", left),
-                LEFT: curve_of(steps, losses, s.training, floor),
-            } | ({CLOUD: cloud(frames, labels)} if drawn else {})
-            yield screen(shows, learn_formula(s), None, on_the_way(progress.step, progress.loss, floor), {})
+                "progress": Progress(progress.step, s.training, f"step {progress.step} of {s.training}", left),
+                "left": curve_of(steps, losses, s.training, floor),
+            } | ({"cloud": cloud(frames, labels)} if drawn else {})
+            yield View(shows, learn_formula(s), None, on_the_way(progress.step, progress.loss, floor), {})
     assert progress is not None
     denoiser, end = points.unconditional_denoiser(progress.network, SCHEDULE, prediction), frames[-1][0]
     far, fresh = energy_distance(end, true), data.sample(N, generator=torch.Generator().manual_seed(N + 1))
@@ -276,11 +241,11 @@ def learn(s: Settings) -> Iterator[View]:
         "first_point": end[0].tolist(),
         "curve": {"steps": steps, "loss": losses},
     }
-    yield screen(
+    yield View(
         {
-            BAR: Progress(1, 1, f"{s.training} steps in {pace.spent:.1f} s"),
-            LEFT: curve_of(steps, losses, s.training, floor),
-            CLOUD: cloud(frames, labels),
+            "progress": Progress(1, 1, f"{s.training} steps in {pace.spent:.1f} s"),
+            "left": curve_of(steps, losses, s.training, floor),
+            "cloud": cloud(frames, labels),
         },
         learn_formula(s, numbers),
         frame.weakest(
@@ -304,15 +269,10 @@ def learn_checks(data, prediction: str, network: torch.nn.Module, n: dict) -> li
     x_t = add_noise(x0, eps, times + 1, SCHEDULE)
     with torch.no_grad():
         answer = network(x_t, times)
-    first = step.training_step(network, x0, eps, 500, [], SCHEDULE, prediction=prediction, rate=1e-3)
-
-    @torch.no_grad()
-    def loss(there: torch.nn.Module) -> float:
-        return float((there(first.x_t, torch.full((len(x0),), 499)) - first.target).square().mean())
-
+    first = training_step(network, x0, eps, 500, [], SCHEDULE, prediction=prediction)
     return [
         checks.points_network(answer, linears, x_t, times, net.FREQUENCIES, net.TIME_FEATURES, net.SLOWER),
-        checks.gradient(first.gradient, first.network, loss),
+        checks.gradient(first.gradient, first.network, first.loss_of),
         checks.above(n["loss"], n["floor"]),
     ]
 
@@ -339,8 +299,8 @@ def learn_formula(s: Settings, n: dict | None = None) -> str:
         r"\quad\text{the floor: what }x_t\text{ does not say}"
     )
     if n is None:
-        return lines(first)
-    return lines(first, rf"L={tex(n['loss'])}\;\ge\;{tex(n['floor'])}\qquad\text{{{n['weights']:,} weights}}")
+        return display(first)
+    return display(first, rf"L={tex(n['loss'])}\;\ge\;{tex(n['floor'])}\qquad\text{{{n['weights']:,} weights}}")
 
 
 def learn_notice(s: Settings, n: dict) -> str:
@@ -381,9 +341,12 @@ print("first_point =", last.x_next[0].tolist())
 
 
 IDEAS = {
-    "step": Idea((SHEET, LEFT, RIGHT), ("label", "picture", "t", "rate", "seed"), step_code, show=one_step),
+    "step": Idea(("pictures", "left", "right"), ("label", "picture", "t", "rate", "seed"), step_code, show=one_step),
     "learn": Idea(
-        (BAR, CLOUD, LEFT), ("points", "prediction", "width", "training", "seed"), learn_code, walk=learn,
+        ("progress", "cloud", "left"),
+        ("points", "prediction", "width", "training", "seed"),
+        learn_code,
+        walk=learn,
         waiting=learn_formula,
     ),
-}  # fmt: skip
+}

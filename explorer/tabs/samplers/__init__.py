@@ -17,7 +17,6 @@ from explorer.tabs.samplers.settings import (
     MOTION,
     PAIR,
     PICTURES,
-    PIECES,
     PRESETS,
     WALK,
     Settings,
@@ -56,7 +55,7 @@ IDEAS: dict[str, Idea] = {
     PICTURES: costs.IDEAS["pictures"],
     GUIDE: guidance.IDEAS["guidance"],
 }
-TAB = Ideas(IDEAS, PIECES, idle)
+TAB = Ideas(IDEAS, idle)
 update, stream, result, code = TAB.update, TAB.stream, TAB.result, TAB.code
 
 
@@ -66,11 +65,11 @@ endpoint = frame.endpoint(SimpleNamespace(NAME=NAME, QUESTION=QUESTION, Settings
 def build() -> None:
     frame.tab(
         sys.modules[__name__],
-        stage=[
-            ProgressBar("Computing"),
-            Points("Particles on their way from noise to data", height=470),
-            Pictures("What every sampler draws from the same noise", columns=4, side=230, height=260),
-            LivePlot("The plot of this view", height=440),
-            Views(NAME, TAB.showing(Settings())),
-        ],
+        stage={
+            "progress": ProgressBar("Computing"),
+            "cloud": Points("Particles on their way from noise to data", height=470),
+            "pictures": Pictures("What every sampler draws from the same noise", columns=4, side=230, height=260),
+            "plot": LivePlot("The plot of this view", height=440),
+            "views": Views(NAME, TAB.showing(Settings())),
+        },
     )

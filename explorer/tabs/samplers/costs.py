@@ -11,16 +11,16 @@ from core import checks
 from core.convergence import Counted, distance, finely, fitted_order, reference, times_to_one
 from core.denoiser import Denoiser
 from core.forward import randn_like
-from core.mixtures import GaussianMixture, energy_distance
+from core.mixtures import GaussianMixture, distance_of_fresh_draw, energy_distance
 from core.pipeline import TextToImage, start_noise
-from core.samplers import SAMPLERS, Step
+from core.samplers import SAMPLERS, Step, unrolled
 from core.schedule import NoiseSchedule, named_schedule
 from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.pictures import Picture
 from explorer.components.progress import Progress
 from explorer.figures import samplers as figures
-from explorer.formulas import sensible
+from explorer.formulas import display, sensible
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -34,8 +34,6 @@ from explorer.tabs.samplers.settings import (
     data,
     data_code,
     fresh,
-    lines,
-    screen,
 )
 
 STEPS, FEW = (5, 10, 20, 40, 80, 160), 64  # steps of the walks; particles that are compared one by one
@@ -75,9 +73,10 @@ def in_the_plane(s: Settings, points: GaussianMixture, steps: list[Step], name: 
     """Sixteen particles' every step, by the sampler's other formula."""
     schedule, g, few = fine(s.schedule), torch.Generator().manual_seed(s.seed), slice(16)
     x = torch.randn(len(steps[0].x), 2, generator=g).double()
+    states, _, times = unrolled(steps)
     return checks.sampling(
-        [x[few], *(step.x_next[few] for step in steps)],
-        [steps[0].t, *(step.t_next for step in steps)],
+        [state[few] for state in states],
+        times,
         points.means,
         T=schedule.T,
         name=s.schedule,
@@ -104,8 +103,8 @@ def cost(s: Settings) -> Iterator[View]:
                 found.append(in_the_plane(s, points, steps, name))
         if i + 1 < len(names) and pace.due():
             doing = Progress(i + 1, len(names), f"{SAMPLERS[name].title} is done")
-            yield screen({0: doing, 3: picture(s, curves, None)}, formula(s, curves), None, "", {})
-    least = None if exact else float(torch.cdist(goal, goal).mean()) * (1 / N + 1 / DATA)
+            yield View({"progress": doing, "plot": picture(s, curves, None)}, formula(s, curves), None, "", {})
+    least = None if exact else distance_of_fresh_draw(goal, N)
     numbers = summary(curves) | {
         "sigma": [float(schedule.sigma[-1]), float(schedule.sigma[1])],
         "energy_distance_of_a_fresh_draw": least,
@@ -122,8 +121,11 @@ def cost(s: Settings) -> Iterator[View]:
     else:
         found.insert(0, checks.energy_distance(curves[names[-1]][-1][1], last, goal))
     found += [checks.slope(order, *curves_of(curves[name])) for name, order in numbers["order"].items() if order]
-    yield screen(
-        {0: Progress(1, 1, f"{len(names)} samplers, {len(STEPS)} walks each"), 3: picture(s, curves, least)},
+    yield View(
+        {
+            "progress": Progress(1, 1, f"{len(names)} samplers, {len(STEPS)} walks each"),
+            "plot": picture(s, curves, least),
+        },
         formula(s, curves),
         frame.weakest(*found),
         notice(s, curves, numbers),
@@ -157,13 +159,13 @@ def picture(s: Settings, curves: dict[str, list[tuple[int, float]]], least: floa
 
 def formula(s: Settings, curves: dict[str, list[tuple[int, float]]]) -> str:
     if s.measure == ENERGY:
-        return lines(r"\text{energy distance}=2\,E|X-Y|-E|X-X'|-E|Y-Y'|\qquad X\text{ particles},\;Y\text{ data}")
+        return display(r"\text{energy distance}=2\,E|X-Y|-E|X-X'|-E|Y-Y'|\qquad X\text{ particles},\;Y\text{ data}")
     rule = r"\text{error}=\sqrt{\operatorname{mean}|x-x^*|^2}\;\approx\;C\,\text{calls}^{-p}"
     orders = {SAMPLERS[name].title: order for name, order in summary(curves)["order"].items() if order}
     known = r",\quad ".join(rf"p_{{\text{{{title}}}}}={order:.2f}" for title, order in orders.items())
     exact = r"x^*=\sqrt{\bar\alpha_s}\,\mu+\sqrt{v_s/v_t}\,(x_t-\sqrt{\bar\alpha_t}\,\mu)"
     exact += r"\qquad v=\bar\alpha\,s^2+1-\bar\alpha"
-    return lines(rule, *([exact] if s.points == "one Gaussian" else []), *([known] if known else []))
+    return display(rule, *([exact] if s.points == "one Gaussian" else []), *([known] if known else []))
 
 
 def notice(s: Settings, curves: dict[str, list[tuple[int, float]]], numbers: dict) -> str:
@@ -198,12 +200,12 @@ def cost_code(s: Settings) -> str:
         else f"data = points.sample({DATA}, generator=torch.Generator().manual_seed({DATA}))"
     )
     error = "distance(last.x_next, end)" if exact else "energy_distance(last.x_next, data)"
-    least = "None" if exact else f"float(torch.cdist(data, data).mean()) * (1 / {N} + 1 / {DATA})"
+    least = "None" if exact else f"distance_of_fresh_draw(data, {N})"
     return f"""
 import torch
 
 from core.convergence import Counted, distance, finely, fitted_order, reference, times_to_one
-from core.mixtures import energy_distance
+from core.mixtures import {"energy_distance" if exact else "distance_of_fresh_draw, energy_distance"}
 from core.samplers import SAMPLERS
 from core.schedule import named_schedule
 from core.toys import {made}
@@ -251,7 +253,7 @@ def pictures(s: Settings) -> Iterator[View]:
     from explorer import models
 
     total = REFERENCE_STEPS + sum(n * SAMPLERS[name].calls for name in ON_PICTURES for n in PICTURE_STEPS)
-    yield screen({0: Progress(0, total, "reading the model")}, pictures_formula(), None, "", {})
+    yield View({"progress": Progress(0, total, "reading the model")}, pictures_formula(), None, "", {})
     model = models.loaded(MODEL)
     counted, x = Counted(denoiser_of(model, s)), noise_of(model, s)
     pace = Pace()
@@ -267,8 +269,10 @@ def pictures(s: Settings) -> Iterator[View]:
             if pace.due():
                 left = pace.left(counted.calls, total)
                 doing = Progress(counted.calls, total, f"{title}, step {len(steps)} of {n}", left)
-                rows = {2: sheet(exact, shown), 3: pictures_figure(curves)} if len(steps) == 1 and exact.title else {}
-                yield screen({0: doing, **rows}, pictures_formula(), None, "", {})
+                shows: dict[str, Any] = {"progress": doing}
+                if len(steps) == 1 and exact.title:
+                    shows |= {"pictures": sheet(exact, shown), "plot": pictures_figure(curves)}
+                yield View(shows, pictures_formula(), None, "", {})
         latent = steps[-1].x_next
         if n == REFERENCE_STEPS:
             goal, exact = latent, Picture(seen(model, latent), "the reference", f"{title}, {n} steps", marked=True)
@@ -276,15 +280,15 @@ def pictures(s: Settings) -> Iterator[View]:
         error = distance(latent.cpu(), goal.cpu())
         curves[name].append((counted.calls - before, error))
         shown[name].append(Picture(seen(model, latent), f"{title}, {n} steps", f"off by {error:.3f}"))
-        states, guesses = [steps[0].x, *(st.x_next for st in steps)], [st.prediction.x0 for st in steps]
-        times = [steps[0].t, *(st.t_next for st in steps)]
-        found.append(checks.denoising(states, guesses, times, model.schedule.alpha_bar, name))
+        found.append(checks.denoising(*unrolled(steps), model.schedule.alpha_bar, name))
     numbers = summary(curves) | {"model": model.card.name, "seeds": [s.seed + i for i in range(SEEDS)]}
-    yield screen(
+    yield View(
         {
-            0: Progress(1, 1, f"{counted.calls} network calls for {SEEDS} pictures each, in {pace.spent:.0f} s"),
-            2: sheet(exact, shown),
-            3: pictures_figure(curves),
+            "progress": Progress(
+                1, 1, f"{counted.calls} network calls for {SEEDS} pictures each, in {pace.spent:.0f} s"
+            ),
+            "pictures": sheet(exact, shown),
+            "plot": pictures_figure(curves),
         },
         pictures_formula(),
         frame.weakest(*found),
@@ -306,7 +310,7 @@ def pictures_figure(curves: dict[str, list[tuple[int, float]]]):
 
 
 def pictures_formula() -> str:
-    return lines(
+    return display(
         r"\text{error}=\sqrt{\operatorname{mean}\,(z-z^*)^2}\qquad z^*\text{: the latent after }"
         rf"{REFERENCE_STEPS}\text{{ steps of DPM-Solver++ from the same noise}}"
     )
@@ -367,10 +371,14 @@ def waiting(s: Settings) -> str:
 
 IDEAS = {
     "cost": Idea(
-        (0, 3), ("points", "drawn", "measure", "spacing", "schedule", "seed"), cost_code, walk=cost, waiting=waiting
+        ("progress", "plot"),
+        ("points", "drawn", "measure", "spacing", "schedule", "seed"),
+        cost_code,
+        walk=cost,
+        waiting=waiting,
     ),
     "pictures": Idea(
-        (0, 2, 3),
+        ("progress", "pictures", "plot"),
         ("prompt", "scale", "spacing", "seed"),
         pictures_code,
         walk=pictures,

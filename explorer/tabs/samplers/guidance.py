@@ -14,7 +14,7 @@ from explorer import frame, runs
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
-from explorer.formulas import sensible, tex
+from explorer.formulas import display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.particles import (
@@ -37,6 +37,7 @@ from explorer.tabs.samplers.settings import (
     EXTENT,
     FREE,
     NOISY,
+    SHARED,
     N,
     Settings,
     T,
@@ -45,8 +46,6 @@ from explorer.tabs.samplers.settings import (
     data,
     fresh,
     labels,
-    lines,
-    screen,
     still,
     walk,
 )
@@ -160,10 +159,10 @@ def guidance(s: Settings) -> View:
     }
     if s.guide in (NOISY, CLEAN):
         numbers["classifier_loss"] = float(np.mean(trained(s).losses[-50:]))
-    return screen(
+    return View(
         {
-            1: cloud(s, run, own, look),
-            3: named(
+            "cloud": cloud(s, run, own, look),
+            "plot": named(
                 "Share of the class and its variety against the guidance scale",
                 figures.diversity(SCALES, curve, s.scale, (share, variety), s.guide == FREE),
             ),
@@ -252,7 +251,7 @@ def formula(s: Settings, run: Walk, i: int) -> str:
         r"\nabla\log p(y\mid x_t)=\nabla\log q(x_t\mid y)-\nabla\log q(x_t)"
         r"=-(\hat\varepsilon_y-\hat\varepsilon_\varnothing)/\sqrt{1-\bar\alpha_t}"
     )
-    return lines(one, two if s.guide == FREE else bayes)
+    return display(one, two if s.guide == FREE else bayes)
 
 
 def notice(s: Settings, numbers: dict) -> str:
@@ -316,7 +315,7 @@ import torch
 from core.classifier import train_classifier
 from core.denoiser import classifier_guided, guided
 from core.mixtures import energy_distance, mean_distance
-from core.samplers import SAMPLERS
+from core.samplers import SAMPLERS, unrolled
 from core.schedule import named_schedule
 {head(s)}
 label = torch.arange(len(points.means)) * {many} // len(points.means)
@@ -350,29 +349,8 @@ print("energy_distance_to_class =", energy_distance(steps[-1].x_next, own))
 print("scales =", {list(SCALES)})
 print("share_at_scales =", [a for a, _ in curve])
 print("variety_at_scales =", [b for _, b in curve])
-print("first_particle =", [x[0].tolist() for x in [steps[0].x] + [step.x_next for step in steps]]){loss}
+print("first_particle =", [x[0].tolist() for x in unrolled(steps)[0]]){loss}
 """
 
 
-IDEAS = {
-    "guidance": Idea(
-        (1, 3),
-        (
-            "points",
-            "drawn",
-            "guide",
-            "wanted",
-            "scale",
-            "sampler",
-            "steps",
-            "look",
-            "show",
-            "spacing",
-            "eta",
-            "schedule",
-            "seed",
-        ),
-        code,
-        guidance,
-    )
-}
+IDEAS = {"guidance": Idea(("cloud", "plot"), ("guide", "wanted", "scale", "show", *SHARED), code, guidance)}

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from core import checks
-from core.mixtures import GaussianMixture, energy_distance
+from core.mixtures import GaussianMixture, distance_of_fresh_draw, energy_distance
 from core.samplers import SAMPLERS, Term, ddpm, terms
 from explorer import frame
 from explorer.components.live_plot import named
 from explorer.components.points import Cloud
 from explorer.figures import samplers as figures
-from explorer.formulas import counted, plus, sensible
+from explorer.formulas import counted, display, percent, plus, sensible
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.tabs.samplers.settings import (
@@ -22,6 +22,7 @@ from explorer.tabs.samplers.settings import (
     DATA,
     DRAWN,
     EXTENT,
+    SHARED,
     N,
     Settings,
     T,
@@ -30,10 +31,7 @@ from explorer.tabs.samplers.settings import (
     data_code,
     draws,
     fresh,
-    lines,
     options,
-    plural,
-    screen,
     still,
     walked,
 )
@@ -73,17 +71,23 @@ def particles(s: Settings) -> View:
         "mean": end.mean(0).tolist(),
         "std": end.std(0).tolist(),
         "energy_distance": energy_distance(end, reference),
-        "energy_distance_of_a_fresh_draw": floor(reference),
+        "energy_distance_of_a_fresh_draw": distance_of_fresh_draw(reference, N),
+        "astray": run.mixture.astray(end, reference, run.schedule),
         "first_particle": [x[0].tolist() for x in run.states],
     }
-    found = [check(s, s.sampler, run), checks.energy_distance(numbers["energy_distance"], end, reference)]
+    law = run.mixture
+    found = [
+        check(s, s.sampler, run),
+        checks.energy_distance(numbers["energy_distance"], end, reference),
+        checks.astray(numbers["astray"], end, reference, law.means, law.stds, law.weights),
+    ]
     if s.sampler in STIRRED:
         calm = stilled(still(s), s.sampler)
         numbers["energy_distance_without_fresh_noise"] = far = energy_distance(calm.end, reference)
         found += [check(s, s.sampler, calm), checks.energy_distance(far, calm.end, reference)]
     at = min(s.look, len(run.steps) - 1)
     said, shown = notice(s, run, numbers), formula(s, s.sampler, run, at)
-    return screen({1: cloud(s, run, look)}, shown, frame.weakest(*found), said, numbers)
+    return View({"cloud": cloud(s, run, look)}, shown, frame.weakest(*found), said, numbers)
 
 
 @lru_cache(maxsize=4)
@@ -92,11 +96,6 @@ def stilled(s: Settings, sampler: str) -> Walk:
     run = walked(s, sampler)
     steps = list(ddpm(run.mixture.denoiser(run.schedule), run.schedule, run.states[0], run.times, s_noise=0))
     return Walk(run.mixture, run.schedule, run.times, steps, [])
-
-
-def floor(reference: torch.Tensor) -> float:
-    """The energy distance that N points of the data themselves have, on average, to DATA others."""
-    return float(torch.cdist(reference, reference).mean()) * (1 / N + 1 / DATA)
 
 
 def check(s: Settings, sampler: str, run: Walk, **more) -> checks.Check:
@@ -202,6 +201,10 @@ def variance(points: GaussianMixture) -> float:
     return float(points.weights @ ((points.means - mean).square().mean(1) + points.stds**2))
 
 
+def plural(n: int, word: str) -> str:
+    return f"**{n}** {word}{'s' * (n != 1)}"
+
+
 def notice(s: Settings, run: Walk, numbers: dict) -> str:
     far, least = numbers["energy_distance"], numbers["energy_distance_of_a_fresh_draw"]
     n = len(run.steps)
@@ -234,8 +237,12 @@ def notice(s: Settings, run: Walk, numbers: dict) -> str:
             f"**{numbers['energy_distance_without_fresh_noise']:.3f}**: every step would go to the mean of where the "
             "particle may have come from, and means crowd together"
         )
+    astray = (
+        f"**{percent(numbers['astray'])}** of the particles end astray, where there is less of the data than around "
+        "99 % of its own points: a step follows one guess, though on a long way the guess would change. "
+    ) * (numbers["astray"] > 0.05)
     return (
-        f"{count}: {apart}; {verdict}.\n"
+        f"{count}: {apart}; {verdict}.\n{astray}"
         "Early on all guesses huddle in the middle; later each particle settles for one place: press play and see when."
     )
 
@@ -247,7 +254,7 @@ def formula(s: Settings, sampler: str, run: Walk, i: int) -> str:
     sum_ = "".join(
         plus(term.weight) + r"\," + name(term, t, after) for term in parts(s, sampler, one, i) if term.weight != 0
     ).removeprefix("+")
-    return lines(GENERAL.get(sampler, ""), rf"\text{{step }}{i}:\quad x_{{{after}}}={sum_}")
+    return display(GENERAL.get(sampler, ""), rf"\text{{step }}{i}:\quad x_{{{after}}}={sum_}")
 
 
 def parts(s: Settings, sampler: str, run: Walk, i: int) -> list[Term]:
@@ -307,7 +314,7 @@ print("energy_distance_without_fresh_noise =", energy_distance(calm.x_next, data
 import torch
 
 from core.convergence import Counted
-from core.mixtures import energy_distance
+from core.mixtures import distance_of_fresh_draw, energy_distance
 from core.samplers import SAMPLERS{more}
 from core.schedule import named_schedule
 {head(s)}
@@ -320,7 +327,8 @@ print("denoiser_calls =", denoiser.calls)
 print("mean =", end.mean(0).tolist())
 print("std =", end.std(0).tolist())
 print("energy_distance =", energy_distance(end, data))
-print("energy_distance_of_a_fresh_draw =", float(torch.cdist(data, data).mean()) * (1 / {N} + 1 / {DATA}))
+print("energy_distance_of_a_fresh_draw =", distance_of_fresh_draw(data, {N}))
+print("astray =", points.astray(end, data, schedule))
 print("first_particle =", [x[0].tolist()] + [step.x_next[0].tolist() for step in steps])
 {calm}"""
 
@@ -356,9 +364,9 @@ def motion(s: Settings) -> View:
     arrows = figures.motion(
         drawn, step.x[k].numpy(), step.prediction.x0[k].numpy(), step.x_next[k].numpy(), (step.t, step.t_next)
     )
-    return screen(
-        {3: named("One step of a particle as arrows laid end to end", arrows)},
-        lines(GENERAL.get(s.sampler, ""), rf"x_{{{step.t_next}}}={put_in}={column(step.x_next[k])}"),
+    return View(
+        {"plot": named("One step of a particle as arrows laid end to end", arrows)},
+        display(GENERAL.get(s.sampler, ""), rf"x_{{{step.t_next}}}={put_in}={column(step.x_next[k])}"),
         frame.weakest(
             check(s, s.sampler, run),
             checks.Check("the terms of the step add up to it", off, 1e-5),
@@ -419,7 +427,7 @@ def pair(s: Settings) -> View:
         "times": a.times.tolist(),
         "denoiser_calls": [calls(a, s.sampler), calls(b, s.other)],
         "energy_distance": [energy_distance(run.end, reference) for run in (a, b)],
-        "energy_distance_of_a_fresh_draw": floor(reference),
+        "energy_distance_of_a_fresh_draw": distance_of_fresh_draw(reference, N),
         "mean_distance_of_ends": float(apart.mean()),
         "largest_distance_of_ends": float(apart.max()),
         "first_particle": [[x[0].tolist() for x in run.states] for run in (a, b)],
@@ -460,8 +468,8 @@ def pair(s: Settings) -> View:
             f"From the same noise the ends lie **{numbers['mean_distance_of_ends']:.3f}** apart on average, and up to "
             f"{numbers['largest_distance_of_ends']:.2g}; a particle keeps its colour on both sides."
         )
-    return screen(
-        {1: shown},
+    return View(
+        {"cloud": shown},
         "\n\n".join(both[0] + (both[1] if s.other != s.sampler else [])),
         frame.weakest(*found),
         f"{titles[0]}: **{costs[0]}** calls, energy distance **{far:.3f}**; {titles[1]}: **{costs[1]}** calls, "
@@ -486,7 +494,7 @@ def pair_code(s: Settings) -> str:
 import torch
 
 from core.convergence import Counted
-from core.mixtures import energy_distance
+from core.mixtures import distance_of_fresh_draw, energy_distance
 from core.samplers import SAMPLERS
 from core.schedule import named_schedule
 {head(s)}
@@ -506,16 +514,15 @@ apart = (ends[0] - ends[1]).norm(dim=1)
 print("times =", times.tolist())
 print("denoiser_calls =", [calls for _, calls in runs])
 print("energy_distance =", [energy_distance(end, data) for end in ends])
-print("energy_distance_of_a_fresh_draw =", float(torch.cdist(data, data).mean()) * (1 / {N} + 1 / {DATA}))
+print("energy_distance_of_a_fresh_draw =", distance_of_fresh_draw(data, {N}))
 print("mean_distance_of_ends =", float(apart.mean()))
 print("largest_distance_of_ends =", float(apart.max()))
 print("first_particle =", [[x[0].tolist()] + [step.x_next[0].tolist() for step in steps] for steps, _ in runs])
 """
 
 
-SHARED = ("points", "drawn", "sampler", "steps", "look", "spacing", "eta", "schedule", "seed")
 IDEAS = {
-    "particles": Idea((1,), (*SHARED, "show"), code, particles),
-    "motion": Idea((3,), (*SHARED, "particle"), motion_code, motion),
-    "pair": Idea((1,), (*SHARED, "other", "show"), pair_code, pair),
+    "particles": Idea(("cloud",), (*SHARED, "show"), code, particles),
+    "motion": Idea(("plot",), (*SHARED, "particle"), motion_code, motion),
+    "pair": Idea(("cloud",), (*SHARED, "other", "show"), pair_code, pair),
 }

@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 
-from core.checks import Check
 from core.denoiser import Denoiser
 from core.forward import randn_like
 from core.mixtures import GaussianMixture
-from core.samplers import SAMPLERS, Step
+from core.samplers import SAMPLERS, Step, unrolled
 from core.schedule import SCHEDULES, SPACINGS, NoiseSchedule, named_schedule
 from core.toys import CLASSES, MIXTURES, drawn, mixture
-from explorer.frame import View
 from explorer.ideas import Idea
-from explorer.settings import Grid, choice, grid, number, text
+from explorer.settings import Grid, choice, grid, number, only, text
 
 WALK, MOTION, PAIR = "particles", "one step in slow motion", "two samplers"
 COST, PICTURES, GUIDE = "cost against error", "cost against error: pictures", "guidance"
@@ -28,7 +25,6 @@ NOISY, CLEAN = "classifier: trained on noisy points", "classifier: trained on cl
 SAME_NOISE, ENERGY = "exact end of the same noise", "energy distance to the data"
 T, N, DATA = 1000, 400, 1000  # times, particles, points of the data they are compared with
 EXTENT = (-2.8, 2.8, -2.8, 2.8)
-PIECES = 4
 
 
 def _curve(x: Callable[[float], float], y: Callable[[float], float], n: int, turn: float = 2 * math.pi) -> Grid:
@@ -115,16 +111,14 @@ PRESETS = {
     "deck 004 · trained on noisy points": Settings(view=GUIDE, guide=NOISY, scale=1.0, look=10),
 }
 
+WALKS = ("points", "steps", "spacing", "eta", "schedule", "seed")
+SHARED = (*WALKS, "drawn", "sampler", "look")
+
 
 def idle(s: Settings, idea: Idea) -> set[str]:
     """The drawing where other data is chosen, and eta where no walk on the screen is DDIM's."""
     walks = (s.sampler, s.other) if "other" in idea.uses else (s.sampler,)
     return ({"drawn"} if s.points != DRAWN else set()) | ({"eta"} if "ddim" not in walks else set())
-
-
-def screen(shown: dict[int, Any], formula: str, check: Check | None, notice: str, numbers: dict[str, Any]) -> View:
-    """A view of these pieces of the stage; which of them are visible is told by `Ideas.showing`."""
-    return View((*(shown.get(place) for place in range(PIECES)), None), formula, check, notice, numbers)
 
 
 def data(s: Settings) -> GaussianMixture:
@@ -160,7 +154,7 @@ class Walk:
 
     @property
     def states(self) -> list[torch.Tensor]:
-        return [self.steps[0].x, *(step.x_next for step in self.steps)]
+        return unrolled(self.steps)[0]
 
 
 def options(s: Settings, sampler: str) -> dict[str, float]:
@@ -186,14 +180,9 @@ def walk(s: Settings, sampler: str, *, led: Callable[[GaussianMixture, NoiseSche
     return Walk(points, schedule, times, steps, [randn_like(x, g) for _ in steps] if draws(s, sampler) else [])
 
 
-LOOKS = ("view", "guide", "wanted", "scale", "sampler", "other", "measure", "prompt", "look", "particle", "show")
-
-
 def still(s: Settings, *parts: str) -> Settings:
-    """The settings a walk depends on, and ``parts``; all that only looks at it as at first: what it is kept by."""
-    base = Settings()
-    unread = {*LOOKS, *(["drawn"] if s.points != DRAWN else [])} - {*parts}
-    return replace(s, **{name: getattr(base, name) for name in unread})
+    """The settings that a walk depends on but for its sampler, and ``parts``: what it is kept by."""
+    return only(s, *WALKS, *(["drawn"] if s.points == DRAWN else []), *parts)
 
 
 def walked(s: Settings, sampler: str) -> Walk:
@@ -215,11 +204,3 @@ def calls(run: Walk, sampler: str) -> int:
 def fresh(points: GaussianMixture) -> torch.Tensor:
     """What the particles' ends are compared with."""
     return points.sample(DATA, generator=torch.Generator().manual_seed(DATA))
-
-
-def lines(*formulas: str) -> str:
-    return "\n\n".join(f"$${line}$$" for line in formulas if line)
-
-
-def plural(n: int, word: str) -> str:
-    return f"**{n}** {word}{'s' * (n != 1)}"

@@ -31,7 +31,6 @@ from explorer.tabs.text_to_image.records import reader
 from explorer.tabs.text_to_image.settings import (
     ATTENTION,
     OF_MODEL,
-    PLACES,
     PRESETS,
     SPOKEN,
     Settings,
@@ -96,7 +95,7 @@ IDEAS: dict[str, Idea] = {
     **clip.IDEAS,
     **dream.IDEAS,
 }
-TAB = Ideas(IDEAS, len(PLACES), idle, start=START)
+TAB = Ideas(IDEAS, idle, start=START)
 stream, result, code = TAB.stream, TAB.result, TAB.code
 endpoint = draw.endpoint()
 FOLLOWED = {"model": wanted}  # another model brings its own settings along
@@ -130,21 +129,22 @@ def build() -> None:
     stage = {
         "progress": ProgressBar("Sampling"),
         "route": RouteTable("Steps of the walk"),
-        "underlay": Underlay(),
         "player": Player("Noise turning into a picture, with the model's guess beside it", height=436, saves="steps"),
         "moved": Player("A picture on its way, moved by a gradient", height=300, saves="moves"),
         "result": ResultPiece("Tokens, download, and what was made before", reader=reader(opened)),
         "sheet": SheetPiece("A grid of two settings"),
         "tokens": TokenGrid("The places of the prompt", height=300),
         "attention": AttentionView("Where the picture looks for each token"),
-        "plot": LivePlot("The plot of this view", height=400),
         "panels": Player("What the network says without the words, with them, and guided", height=250),
         "pictures": Pictures("Pictures side by side", columns=4, side=256, height=240),
+        "plot": LivePlot("The plot of this view", height=400),
         "machine": MachineView("The whole machine, a tensor in every box", NAME),
         "amounts": PictureRows("Training examples: noise amount, noisy latent, noise"),
         "examples": PictureRows("Training examples with text: step, image, text, noise sample"),
+        "underlay": Underlay(),
+        "views": Views(NAME, TAB.showing(opened())),
     }
-    page = frame.tab(module, stage=[*(stage[name] for name in PLACES), Views(NAME, TAB.showing(opened()))])
+    page = frame.tab(module, stage)
     # The numbers of any view; `endpoint` gives the picture itself.
     inside = SimpleNamespace(NAME=f"{NAME}_inside", QUESTION=QUESTION, Settings=opened, update=result)
     with page:

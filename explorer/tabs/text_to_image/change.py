@@ -13,14 +13,14 @@ from core import checks
 from core.photographs import square
 from core.pictures import picture
 from core.resizing import psnr, resize
-from core.samplers import Step
+from core.samplers import Step, unrolled
 from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
 from explorer.components.route import Route
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.settings import Grid, is_own
@@ -39,9 +39,7 @@ from explorer.tabs.text_to_image.settings import (
     head,
     noise_at,
     pictures,
-    places,
     read,
-    screen,
     shown,
     to_bytes,
     unit,
@@ -79,8 +77,8 @@ def opening(s: Settings, formula: str) -> Generator[View | None, None, "TextToIm
     for step in model.stream(model.text.heard(s.start_prompt), seed=s.start_seed):
         steps.append(step)
         done = len(steps)
-        yield screen(
-            formula, None, "", {}, progress=Progress(done, total, f"the start picture: step {done} of {total}")
+        yield View(
+            {"progress": Progress(done, total, f"the start picture: step {done} of {total}")}, formula, None, "", {}
         )
     KEPT[drawn_start(s)] = model.decode(steps[-1].x_next)
     for old in list(KEPT)[:-MOST_KEPT]:
@@ -159,15 +157,17 @@ def stream(s: Settings) -> Iterator[View | None]:
     times, kept = plan(s, model)
     mask = mask_of(s.mask, model.size) if masked else None
     tokens = model.text.tokens(s.prompt)
-    yield screen(
+    yield View(
+        {
+            "progress": Progress(0, max(kept, 1), f"{kept} steps to walk"),
+            "route": route(model, times, kept),
+            "underlay": data_address((image[0].cpu() + 1) / 2),
+            "result": Result(shown(tokens)),
+        },
         formula(s, model, times, kept),
         None,
         "",
         {},
-        progress=Progress(0, max(kept, 1), f"{kept} steps to walk"),
-        route=route(model, times, kept),
-        underlay=data_address((image[0].cpu() + 1) / 2),
-        result=Result(shown(tokens)),
     )
     walked, frames, labels, seconds = yield from followed(
         walk(model, s, image=image, strength=s.strength, mask=mask),
@@ -194,37 +194,40 @@ def stream(s: Settings) -> Iterator[View | None]:
         "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
     }
     if mask is not None:
-        numbers |= parts(model, mask, z, end, result, tripped)
+        numbers |= parts(mask, z, end, result, tripped)
     about = asdict(s) | {"model": models.name(s.model), "start": "own" if is_own(s.start) else s.start}
     said = f"{parameters(s, models.name(s.model), pixels.shape)}, Denoising strength: {s.strength:g}"
     png = to_png(pixels, said, model.card, whole(s, started=True))
     did = counted(len(walked), "step") if walked else "no step: the VAE alone, there and back,"
     end_label = f"t = {times[-1]}: the finished picture" if walked else "strength 0: the VAE's round trip, no step"
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, did, seconds),
+            "route": route(model, times, kept),
+            "player": Trajectory(
+                np.stack([*frames, np.stack([last, last])]),
+                (draw.NOISY, draw.GUESS),
+                (*labels, end_label),
+                at=len(frames),
+            ),
+            "pictures": beside(image[0], tripped, result, numbers, mask),
+            "result": Result(
+                shown(tokens),
+                png,
+                f"{file_name(s)}.png",
+                query="" if is_own(s.start) else address(s),  # a picture of one's own is in no address
+                title=f"{s.prompt}, {s.view}",
+                picture=Trajectory(last[None, None], ("the finished picture",), (s.prompt,), at=0),
+            ),
+        },
         formula(s, model, times, kept, numbers),
         verified(s, model, walked, z, image[0], tripped, numbers, mask),
         notice(s, numbers),
         numbers | {"settings": about},
-        progress=ended(s, model, did, seconds),
-        route=route(model, times, kept),
-        player=Trajectory(
-            np.stack([*frames, np.stack([last, last])]), (draw.NOISY, draw.GUESS), (*labels, end_label), at=len(frames)
-        ),
-        pictures=beside(s, image[0], tripped, result, numbers, mask),
-        result=Result(
-            shown(tokens),
-            png,
-            f"{file_name(s)}.png",
-            query="" if is_own(s.start) else address(s),  # a picture of one's own is in no address
-            title=f"{s.prompt}, {s.view}",
-            picture=Trajectory(last[None, None], ("the finished picture",), (s.prompt,), at=0),
-        ),
     )
 
 
-def parts(
-    model: "TextToImage", mask: Tensor, z: Tensor, end: Tensor, result: Tensor, tripped: Tensor
-) -> dict[str, Any]:
+def parts(mask: Tensor, z: Tensor, end: Tensor, result: Tensor, tripped: Tensor) -> dict[str, Any]:
     """How the kept part and the part drawn anew differ from the round trip; in the latent and in pixels."""
     where = anew(mask, z.shape[-1]).to(z.device) == 0
     moved = (result - tripped).abs().mean(0).cpu() / 2
@@ -248,10 +251,10 @@ def verified(
     numbers: dict[str, Any],
     mask: Tensor | None,
 ) -> checks.Check:
-    trip = checks.decibels(numbers["psnr_round_trip"], tripped.cpu(), image.cpu())
+    trip = checks.psnr(numbers["psnr_round_trip"], tripped.cpu(), image.cpu(), peak=2)
     if not walked:
         return trip
-    states, times = [walked[0].x, *(step.x_next for step in walked)], [walked[0].t, *(step.t_next for step in walked)]
+    states, _, times = unrolled(walked)
     eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(s.seed))
     everywhere = torch.ones(z.shape[-2:], dtype=torch.bool)
     started = checks.kept(states[:1], times[:1], z, eps, model.schedule.alpha_bar, everywhere)
@@ -263,10 +266,9 @@ def verified(
 
 
 def beside(
-    s: Settings, image: Tensor, tripped: Tensor, result: Tensor, numbers: dict[str, Any], mask: Tensor | None
+    image: Tensor, tripped: Tensor, result: Tensor, numbers: dict[str, Any], mask: Tensor | None
 ) -> list[Picture]:
     """The start, its round trip, the result and how far it is from the start."""
-
     start, note = unit(image), "what you begin with"
     if mask is not None:
         y, x = np.indices(mask.shape)
@@ -321,7 +323,7 @@ def formula(
         lines.append(
             r"\hat x_0\leftarrow m\cdot\hat x_0+(1-m)\cdot z\quad\text{at every step, }m=1\text{ where you painted}"
         )
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
 def notice(s: Settings, numbers: dict[str, Any]) -> str:
@@ -393,7 +395,7 @@ print("sha256 =", hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 FIELDS = ("start", "start_prompt", "start_seed", "strength")
-PIECES = places("progress", "route", "player", "pictures", "result", "underlay")
+PIECES = ("progress", "route", "player", "pictures", "result", "underlay")
 IDEAS = {
     CHANGE: Idea(PIECES, (*FIELDS, *RUN), code, walk=stream, waiting=waiting),
     PAINT: Idea(PIECES, (*FIELDS, "mask", *RUN), code, walk=stream, waiting=waiting),

@@ -21,7 +21,7 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import conditioning as figures
 from explorer.figures.style import thinned
-from explorer.formulas import counted, tex
+from explorer.formulas import counted, display, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import BETWEEN, Pace
@@ -34,9 +34,7 @@ from explorer.tabs.text_to_image.settings import (
     TOWARD,
     Settings,
     ended,
-    places,
     read,
-    screen,
     shorter,
     unit,
 )
@@ -97,7 +95,7 @@ def each(
     for i, sentence in enumerate(said):
         left = pace.left(i, len(said)) if i else None
         doing = Progress(i, len(said), f"picture {i + 1} of {len(said)}", left)
-        wait = screen(formula, None, notice, {}, progress=doing)
+        wait = View({"progress": doing}, formula, None, notice, {})
         made.append((yield from drawn(model, sentence, seed, wait, steps)))
     return torch.cat(made)
 
@@ -147,20 +145,22 @@ def joint(s: Settings) -> Iterator[View | None]:
         "share_of_pictures": shares.tolist(),
         "find_their_own": sum(own),
     }
-    yield screen(
+    yield View(
+        {
+            "progress": ended(embedded(s), model, counted(len(said), "picture"), time.perf_counter() - began),
+            "plot": named(
+                "Likeness of pictures and sentences",
+                figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
+            ),
+            "pictures": [
+                Picture(unit(picture), sentence, f"nearest: {said[int(column.argmax())]}, {float(column.max()):.2f}")
+                for picture, sentence, column in zip(x, said, cosines.T, strict=True)
+            ],
+        },
         joint_formula(s, numbers),
         frame.weakest(checks.shared_space(cosines, said, x, clip), checks.competing(shares, clip.scale * cosines)),
         unheard(model, said) + joint_notice(numbers),
         numbers,
-        progress=ended(embedded(s), model, counted(len(said), "picture"), time.perf_counter() - began),
-        plot=named(
-            "Likeness of pictures and sentences",
-            figures.likeness(cosines.numpy(), said, x="picture of", y="sentence"),
-        ),
-        pictures=[
-            Picture(unit(picture), sentence, f"nearest: {said[int(column.argmax())]}, {float(column.max()):.2f}")
-            for picture, sentence, column in zip(x, said, cosines.T, strict=True)
-        ],
     )
 
 
@@ -168,12 +168,11 @@ def joint_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     alike = r"\cos(w_i,p_j)=\frac{w_i\cdot p_j}{\|w_i\|\,\|p_j\|}"
     share = r"p(j\mid i)=\frac{e^{\cos(w_i,p_j)/\tau}}{\sum_k e^{\cos(w_i,p_k)/\tau}}"
     if n is None:
-        return f"$${alike}$$\n\n$${share}$$"
+        return display(alike, share)
     first = rf"\cos(w_1,p_1)={tex(n['cosines'][0][0], 3)}"
-    return (
-        rf"$${alike}\qquad {first}$$"
-        "\n\n"
-        rf"$${share}\qquad 1/\tau={tex(n['scale'], 3)},\quad p(1\mid 1)={tex(n['share_of_pictures'][0][0], 3)}$$"
+    return display(
+        rf"{alike}\qquad {first}",
+        rf"{share}\qquad 1/\tau={tex(n['scale'], 3)},\quad p(1\mid 1)={tex(n['share_of_pictures'][0][0], 3)}",
     )
 
 
@@ -245,13 +244,15 @@ def collection(model: "TextToImage", s: Settings) -> Generator[View | None, None
             yield None
             continue
         left = pace.left(i - kept, len(THINGS) - kept) if i > kept else None
-        wait = screen(
+        wait = View(
+            {
+                "progress": Progress(i, len(THINGS), f"picture {i + 1} of {len(THINGS)}: {thing}", left),
+                "pictures": [Picture(unit(x[0]), name) for name, x in list(have.items())[-NEAREST:]],
+            },
             search_formula(s),
             None,
             "First, the model draws a collection to search in. It is kept: the next search from this seed is quick.",
             {},
-            progress=Progress(i, len(THINGS), f"picture {i + 1} of {len(THINGS)}: {thing}", left),
-            pictures=[Picture(unit(x[0]), name) for name, x in list(have.items())[-NEAREST:]],
         )
         try:
             have[thing] = yield from drawn(model, thing, s.seed, wait, FEW_STEPS)
@@ -290,25 +291,27 @@ def search(s: Settings) -> Iterator[View | None]:
     if len(asked) > 4:  # plotly makes the numbers smaller than that for the cells of a phone
         likeness.data[0]["textfont"]["size"] = 12
     did = f"{counted(new, 'picture')} drawn, {len(THINGS)} searched" if new else f"{len(THINGS)} pictures searched"
-    yield screen(
+    yield View(
+        {
+            "progress": ended(embedded(s), model, did, time.perf_counter() - began),
+            "plot": named("Likeness of pictures and words", likeness),
+            "pictures": [
+                Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}") for place, i in shown
+            ],
+        },
         search_formula(s, numbers),
         checks.shared_space(cosines, asked, x, clip),
         unheard(model, [s.prompt], asked=False) + search_notice(numbers),
         numbers,
-        progress=ended(embedded(s), model, did, time.perf_counter() - began),
-        plot=named("Likeness of pictures and words", likeness),
-        pictures=[
-            Picture(unit(x[i]), f"{place}. {THINGS[i]}", f"cosine {float(cosines[0, i]):.2f}") for place, i in shown
-        ],
     )
 
 
 def search_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     nearest = r"\arg\max_j\cos(w,p_j),\qquad\cos(w,p_j)=\frac{w\cdot p_j}{\|w\|\,\|p_j\|}"
     if n is None:
-        return f"$${nearest}$$"
+        return display(nearest)
     first, last = (tex(n["cosines"][0][i], 3) for i in (0, -1))
-    return rf"$${nearest}\qquad\text{{from }}{first}\text{{ to }}{last}$$"
+    return display(rf"{nearest}\qquad\text{{from }}{first}\text{{ to }}{last}")
 
 
 def search_notice(n: dict[str, Any]) -> str:
@@ -384,7 +387,7 @@ def moving(s: Settings) -> Iterator[View | None]:
     model = yield from read(embedded(s), moving_formula(s))
     clip, generator, started = towers(), torch.Generator().manual_seed(s.seed), time.perf_counter()
     first = Progress(0, s.moves, "drawing it by diffusion")
-    wait = screen(moving_formula(s), None, "First, what diffusion draws of it.", {}, progress=first)
+    wait = View({"progress": first}, moving_formula(s), None, "First, what diffusion draws of it.", {})
     picture = yield from drawn(model, s.prompt, s.seed, wait)
     with torch.no_grad():
         of_drawn = float(clip.pictures(picture)[0] @ clip.words([s.prompt])[0])
@@ -409,20 +412,32 @@ def moving(s: Settings) -> Iterator[View | None]:
             yield None
             continue
         left = pace.left(done, s.moves) if done else None
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, s.moves, f"move {done} of {s.moves}", left),
+                "moved": Trajectory(
+                    np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=len(frames) - 1, start=sent
+                ),
+            },
             moving_formula(s),
             None,
             f"Move **{done}** of {s.moves}: CLIP finds it **{iterate.likeness:.2f}** like the sentence.",
             {},
-            progress=Progress(done, s.moves, f"move {done} of {s.moves}", left),
-            moved=Trajectory(np.stack(frames[sent:]), PANELS, tuple(labels[sent:]), at=len(frames) - 1, start=sent),
         )
         sent = len(frames)
     mean = last[0].double().mean((1, 2)).tolist()
     numbers = {"likeness": likeness, "seen": seen, "drawn": of_drawn, "mean": mean}
     ends, both = torch.cat([last, picture]), torch.tensor([[likeness[-1], of_drawn]])
     did = f"{counted(s.moves, 'move')} on the CPU, and a picture to compare,"
-    yield screen(
+    yield View(
+        {
+            "progress": ended(embedded(s), model, did, time.perf_counter() - started),
+            "moved": Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
+            "plot": named(
+                "Likeness of the picture to the sentence at every move",
+                figures.ascent(likeness, seen if s.crops else None, of_drawn),
+            ),
+        },
         moving_formula(s, numbers),
         frame.weakest(
             checks.shared_space(both, [s.prompt], ends, clip),
@@ -430,12 +445,6 @@ def moving(s: Settings) -> Iterator[View | None]:
         ),
         unheard(model, [s.prompt]) + moving_notice(s, numbers) * bool(model.text.heard(s.prompt)),
         numbers,
-        progress=ended(embedded(s), model, did, time.perf_counter() - started),
-        moved=Trajectory(np.stack(frames), PANELS, tuple(labels), at=len(frames) - 1),
-        plot=named(
-            "Likeness of the picture to the sentence at every move",
-            figures.ascent(likeness, seen if s.crops else None, of_drawn),
-        ),
     )
 
 
@@ -445,10 +454,10 @@ def moving_formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     seen = r"\tfrac1{%d}\sum_c\cos(w,p(\text{crop}_c\,x))" % s.crops if s.crops else r"\cos(w,p(x))"  # noqa: UP031
     one = rf"z\leftarrow z+\mathrm{{Adam}}\!\left(\nabla_z\,{seen}\right),\qquad x={made},\quad {what}"
     if n is None:
-        return f"$${one}$$"
+        return display(one)
     first, last = (tex(n["likeness"][i], 3) for i in (0, -1))
     two = rf"\cos(w,p(x)):\;{first}\to{last},\qquad\text{{of what diffusion drew: }}{tex(n['drawn'], 3)}"
-    return f"$${one}$$\n\n$${two}$$"
+    return display(one, two)
 
 
 def moving_notice(s: Settings, n: dict[str, Any]) -> str:
@@ -502,21 +511,21 @@ print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist())
 
 IDEAS = {
     JOINT: Idea(
-        places("progress", "plot", "pictures"),
+        ("progress", "plot", "pictures"),
         ("sentences", "seed"),
         joint_code,
         walk=joint,
         waiting=joint_formula,
     ),
     SEARCH: Idea(
-        places("progress", "pictures", "plot"),
+        ("progress", "pictures", "plot"),
         ("prompt", "seed"),
         search_code,
         walk=search,
         waiting=search_formula,
     ),
     TOWARD: Idea(
-        places("progress", "moved", "plot"),
+        ("progress", "moved", "plot"),
         ("prompt", "canvas", "moves", "crops", "seed"),
         moving_code,
         walk=moving,

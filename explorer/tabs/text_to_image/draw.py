@@ -20,7 +20,7 @@ from explorer.broker import hurried
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.components.result import Result
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -38,10 +38,8 @@ from explorer.tabs.text_to_image.settings import (
     made_for,
     neighbour_correlation,
     noise_at,
-    places,
     pressed,
     read,
-    screen,
     shorter,
     shown,
     style_line,
@@ -99,14 +97,16 @@ def stream(settings: Settings) -> Iterator[View | None]:
             if labelled
             else None
         )
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, total, f"step {done} of {total}", pace.left(done, total)),
+                "player": fresh,
+                "result": Result(shown(tokens)),
+            },
             formula(settings, step.t, float(alpha_bar[step.t])),
             None,
             on_the_way(done, total, frames[-1][1]),
             {},
-            progress=Progress(done, total, f"step {done} of {total}", pace.left(done, total)),
-            player=fresh,
-            result=Result(shown(tokens)),
         )
         sent = len(frames)
     walked_at = time.perf_counter()
@@ -115,23 +115,29 @@ def stream(settings: Settings) -> Iterator[View | None]:
     finished = finish(settings, drawer, np.stack([to_bytes(one) for one in decoded]), tokens, seconds)
     last = sheet(decoded)
     told = f"t = {steps[-1].t_next}: the finished picture"
-    yield screen(
+    yield View(
+        {
+            "progress": ended(
+                settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", seconds["steps"]
+            ),
+            "player": Trajectory(
+                np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)
+            ),
+            "result": Result(
+                shown(tokens),
+                png=finished.pngs[0][1],
+                name=finished.pngs[0][0],
+                more=finished.pngs[1:],
+                full=side > FRAME,
+                query=address(settings),
+                title=settings.prompt,
+                picture=Trajectory(last[None, None], ("the finished picture",), (settings.prompt,), at=0),
+            ),
+        },
         formula(settings, steps[-1].t, float(alpha_bar[steps[-1].t])),
         checked(drawer, steps, settings.sampler),
         notice(settings, drawer, tokens, frames, last),
         finished.numbers,
-        progress=ended(settings, drawer, f"{counted(len(steps), 'step')}, {side} × {side} pixels,", seconds["steps"]),
-        player=Trajectory(np.stack([*frames, np.stack([last, last])]), (NOISY, GUESS), (*labels, told), at=len(frames)),
-        result=Result(
-            shown(tokens),
-            png=finished.pngs[0][1],
-            name=finished.pngs[0][0],
-            more=finished.pngs[1:],
-            full=side > FRAME,
-            query=address(settings),
-            title=settings.prompt,
-            picture=Trajectory(last[None, None], ("the finished picture",), (settings.prompt,), at=0),
-        ),
     )
 
 
@@ -209,7 +215,7 @@ def formula(settings: Settings, t: int | None = None, alpha_bar: float = 1.0) ->
             rf"\hat x_0=\frac{{x_t-\sqrt{{1-\bar\alpha_t}}\;\hat\epsilon}}{{\sqrt{{\bar\alpha_t}}}}"
             rf"=\frac{{x_{{{t}}}-{tex(np.sqrt(1 - alpha_bar), 3)}\,\hat\epsilon}}{{{tex(np.sqrt(alpha_bar), 3)}}}"
         )
-    return f"$${guidance}$${style_line(settings)}\n\n$${now}$$"
+    return display(guidance, style_line(settings), now)
 
 
 def on_the_way(done: int, total: int, guess: np.ndarray) -> str:
@@ -369,6 +375,4 @@ def endpoint(cls: type = Settings) -> Callable[..., tuple[gr.FileData, dict]]:
     return text_to_image
 
 
-IDEAS: dict[str, Idea] = {
-    DRAW: Idea(places("progress", "player", "result"), FIELDS, code, walk=stream, waiting=formula)
-}
+IDEAS: dict[str, Idea] = {DRAW: Idea(("progress", "player", "result"), FIELDS, code, walk=stream, waiting=formula)}

@@ -21,12 +21,12 @@ from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import conditioning as figures
 from explorer.figures.style import thinned
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
 from explorer.tabs.text_to_image import change
-from explorer.tabs.text_to_image.settings import DREAM, NAMED, OWN, Settings, imports, opens, places, screen
+from explorer.tabs.text_to_image.settings import DREAM, NAMED, OWN, Settings, imports, opens
 from explorer.tabs.text_to_image.vocabulary import MODEL, alike
 
 SIDE, JITTER = 256, 8  # pixels of a picture for a layer, which has no size of its own, and how far it is rolled
@@ -96,33 +96,39 @@ def dreaming(s: Settings) -> Iterator[View | None]:
             yield None
             continue
         left = pace.left(done, s.moves) if done else None
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, s.moves, f"move {done} of {s.moves}", left),
+                "moved": way(frames, values, grows, sent),
+            },
             formula(s),
             None,
             f"Move **{done}** of {s.moves}: {said(grows)} is **{sensible(values[-1])}**.",
             {},
-            progress=Progress(done, s.moves, f"move {done} of {s.moves}", left),
-            moved=way(frames, values, grows, sent),
         )
         sent = len(frames)
     numbers: dict[str, Any] = {"values": values, "mean": last[0].double().mean((1, 2)).tolist()}
     if isinstance(grows, str):
         numbers |= {"first_guess": guess(x), "last_guess": guess(last)}
-    yield screen(
+    yield View(
+        {
+            "progress": Progress(
+                1, 1, f"{counted(s.moves, 'move')} in {time.perf_counter() - started:.1f} s on the CPU"
+            ),
+            "moved": way(frames, values, grows),
+            "pictures": [
+                Picture((frames[i] + 1) / 2, counted(i, "move"), f"{said(grows, short=True)} {sensible(values[i])}")
+                for i in beside
+            ],
+            "plot": named(
+                f"{said(grows)[0].upper()}{said(grows)[1:]} at every move",
+                figures.dream(values, said(grows).removeprefix("the "), share=isinstance(grows, str)),
+            ),
+        },
         formula(s, numbers),
         frame.weakest(*checks.dreamt(begun[0], begun[1], judge(), grows)),
         notice(s, grows, numbers),
         numbers,
-        progress=Progress(1, 1, f"{counted(s.moves, 'move')} in {time.perf_counter() - started:.1f} s on the CPU"),
-        moved=way(frames, values, grows),
-        pictures=[
-            Picture((frames[i] + 1) / 2, counted(i, "move"), f"{said(grows, short=True)} {sensible(values[i])}")
-            for i in beside
-        ],
-        plot=named(
-            f"{said(grows)[0].upper()}{said(grows)[1:]} at every move",
-            figures.dream(values, said(grows).removeprefix("the "), share=isinstance(grows, str)),
-        ),
     )
 
 
@@ -145,12 +151,12 @@ def formula(s: Settings, n: dict[str, Any] | None = None) -> str:
     else:
         layer = s.grows.split()[-1]
         grown = name = rf"\operatorname{{mean}}\!\big(a_{{{layer}}}(x)^2\big)"
-    one = r"$$x\leftarrow\operatorname{clip}\!\Big(x+0.02\,\frac{g}{\operatorname{mean}|g|}\Big)$$"
+    one = r"x\leftarrow\operatorname{clip}\!\Big(x+0.02\,\frac{g}{\operatorname{mean}|g|}\Big)"
     two = rf"g=\nabla_x\,{grown}"
     if n is None:
-        return f"{one}\n\n$${two}$$"
+        return display(one, two)
     first, last = (tex(n["values"][i], 3) for i in (0, -1))
-    return f"{one}\n\n$${two}$$\n\n$${name}:\\;{first}\\to{last}$$"
+    return display(one, two, rf"{name}:\;{first}\to{last}")
 
 
 def notice(s: Settings, grows: int | str, n: dict[str, Any]) -> str:
@@ -208,7 +214,7 @@ print("mean =", way[-1].picture[0].double().mean((1, 2)).tolist()){guesses * cal
 
 IDEAS = {
     DREAM: Idea(
-        places("progress", "pictures", "moved", "plot"),
+        ("progress", "pictures", "moved", "plot"),
         ("start", "start_prompt", "start_seed", "grows", "prompt", "moves", "model"),
         code,
         walk=dreaming,

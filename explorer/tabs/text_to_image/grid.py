@@ -14,7 +14,7 @@ from core.style import style_of
 from explorer import frame, models
 from explorer.components.progress import Progress
 from explorer.components.sheet import Cell, Sheet
-from explorer.formulas import counted
+from explorer.formulas import counted, display
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -30,10 +30,8 @@ from explorer.tabs.text_to_image.settings import (
     ended,
     neighbour_correlation,
     opens,
-    places,
     pressing,
     read,
-    screen,
     style_line,
     to_bytes,
     walk,
@@ -41,7 +39,7 @@ from explorer.tabs.text_to_image.settings import (
 )
 
 if TYPE_CHECKING:
-    from core.pipeline import TextToImage
+    pass
 
 MOST = 6  # values of one setting
 OURS = {
@@ -131,7 +129,7 @@ def stream(s: Settings) -> Iterator[View | None]:
     model = yield from read(s, formula(s))
     side = min(draw.pixels_of(model, s), draw.FRAME)
     head = {"across": (s.x, tuple(map(legible, across))), "down": (s.y, tuple(map(legible, down))), "side": side}
-    yield screen(formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head))
+    yield View({"sheet": Sheet(**head)}, formula(s), None, waiting(len(table)), {})
     pace = Pace()
     made: list[Square] = []
     cells: list[Cell] = []
@@ -145,10 +143,13 @@ def stream(s: Settings) -> Iterator[View | None]:
                 yield None
                 continue
             doing = f"picture {i + 1} of {len(table)}, step {len(steps)} of {cell.steps}"
-            yield screen(
-                formula(s), None, waiting(s, len(table)), {},
-                progress=Progress(done, total, doing, pace.left(done, total)),
-            )  # fmt: skip
+            yield View(
+                {"progress": Progress(done, total, doing, pace.left(done, total))},
+                formula(s),
+                None,
+                waiting(len(table)),
+                {},
+            )
         picture = model.decode(steps[-1].x_next)
         seconds = time.perf_counter() - cell_began
         made.append(Square(cell, to_bytes(picture[0]), checked(model, steps, cell.sampler), seconds))
@@ -156,22 +157,30 @@ def stream(s: Settings) -> Iterator[View | None]:
         note = f"{s.x} {legible(across[i % len(across)])}, {s.y} {legible(down[i // len(across)])}"
         cells.append(Cell(i // len(across), i % len(across), reduced, address(cell), note))
         if i + 1 < len(table):
-            yield screen(
-                formula(s), None, waiting(s, len(table)), {}, sheet=Sheet(**head, cells=(cells[-1],), start=i),
-                progress=Progress(done, total, f"picture {i + 1} of {len(table)}", pace.left(done, total)),
-            )  # fmt: skip
-    numbers = measured(s, model, made, across, down)
-    yield screen(
+            yield View(
+                {
+                    "sheet": Sheet(**head, cells=(cells[-1],), start=i),
+                    "progress": Progress(done, total, f"picture {i + 1} of {len(table)}", pace.left(done, total)),
+                },
+                formula(s),
+                None,
+                waiting(len(table)),
+                {},
+            )
+    numbers = measured(s, made, across, down)
+    yield View(
+        {
+            "progress": ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", pace.spent),
+            "sheet": Sheet(**head, cells=tuple(cells)),
+        },
         formula(s),
         frame.weakest(*(one.check for one in made)),
         notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(made), 'picture')}, {counted(done, 'step')},", pace.spent),
-        sheet=Sheet(**head, cells=tuple(cells)),
     )
 
 
-def measured(s: Settings, model: "TextToImage", made: list[Square], across: tuple, down: tuple) -> dict[str, Any]:
+def measured(s: Settings, made: list[Square], across: tuple, down: tuple) -> dict[str, Any]:
     """The numbers of the grid: what every picture is, and how far pictures beside and below each other differ."""
     pixels = np.stack([one.pixels for one in made]).astype(np.float64) / 255
     table = pixels.reshape(len(down), len(across), *pixels.shape[1:])
@@ -211,7 +220,7 @@ def formula(s: Settings) -> str:
         noise = rf"x_T\sim\mathcal N(0,\mathbf I)\text{{ of seed {s.seed}, everywhere}}"
     other = without(s)
     guide = rf"\hat\epsilon={other}+s\,(\epsilon_{{\text{{words}}}}-{other}),\quad w=s-1"
-    return f"$${noise}$$\n\n$${guide}$${style_line_of(s)}"
+    return display(noise, guide, style_line_of(s))
 
 
 def style_line_of(s: Settings) -> str:
@@ -222,7 +231,7 @@ def style_line_of(s: Settings) -> str:
     return style_line(some, r"\max(w,0)", k=r"k\text{ as the headings say}" if "style" in (s.x, s.y) else "")
 
 
-def waiting(s: Settings, many: int) -> str:
+def waiting(many: int) -> str:
     return (
         f"**{many}** pictures, from the same noise wherever the seed is the same: only what the headings say differs."
     )
@@ -277,4 +286,4 @@ FIELDS = (
     *("prompt", "negative", "guidance", "style", "x", "across", "y", "down"),
     *("steps", "sampler", "seed", "size", "model"),
 )
-IDEAS: dict[str, Idea] = {GRID: Idea(places("progress", "sheet"), FIELDS, code, walk=stream, waiting=formula)}
+IDEAS: dict[str, Idea] = {GRID: Idea(("progress", "sheet"), FIELDS, code, walk=stream, waiting=formula)}

@@ -16,7 +16,7 @@ from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
 from explorer.figures import conditioning as figures
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -32,11 +32,9 @@ from explorer.tabs.text_to_image.settings import (
     followed,
     head,
     pictures,
-    places,
     pressed,
     pressing,
     read,
-    screen,
     style_line,
     unit,
     walk,
@@ -118,14 +116,16 @@ def text(s: Settings) -> Iterator[View | None]:
         "strongest_at": times[most],
         "share_of_noise": [float(1 - model.schedule.alpha_bar[t]) for t in times],
     }
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, f"{counted(len(steps), 'step')}, asked {len(network) + 1} ways,", seconds),
+            "panels": Trajectory(np.stack(frames), titles, tuple(labels), at=most),
+            "plot": named("Pull of the words at every step", figures.pull(times, guess, noise, model.schedule.T)),
+        },
         text_formula(s, times[most], guess[most], noise[most]),
         frame.weakest(*found),
         text_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')}, asked {len(network) + 1} ways,", seconds),
-        panels=Trajectory(np.stack(frames), titles, tuple(labels), at=most),
-        plot=named("Pull of the words at every step", figures.pull(times, guess, noise, model.schedule.T)),
     )
 
 
@@ -137,12 +137,12 @@ def text_formula(s: Settings, t: int | None = None, guess: float = 0.0, noise: f
         rf"{'-' if s.guidance > 1 else '+'}{rest}\,{other}\qquad w=s-1={sensible(s.guidance - 1)}"
     )
     if t is None:
-        return f"$${one}$${style_line(s)}"
+        return display(one, style_line(s))
     two = (
         rf"\text{{pull at }}t={t}:\quad\tfrac1{{\sqrt n}}\|\hat\epsilon_{{\text{{words}}}}-{other}\|={tex(noise, 3)},"
         rf"\qquad\text{{on the guess }}\hat x_0:\;{tex(guess, 3)}"
     )
-    return f"$${one}$${style_line(s)}\n\n$${two}$$"
+    return display(one, style_line(s), two)
 
 
 def text_notice(s: Settings, n: dict[str, Any]) -> str:
@@ -218,20 +218,22 @@ def scales(s: Settings) -> Iterator[View | None]:
             else:
                 doing = f"step {len(runs[scale])} of {s.steps} at s = {scale:g}"
                 now = Progress(sum(map(len, runs.values())), len(every) * s.steps, doing)
-                yield screen(scales_formula(s), None, "All of them start from the same noise.", {}, progress=now)
+                yield View({"progress": now}, scales_formula(s), None, "All of them start from the same noise.", {})
         if not shown:
             shown = list(model.decode(runs[scale][0].x.repeat(len(every), 1, 1, 1)).cpu())
         done = len(runs)
         shown[done - 1] = model.decode(runs[scale][-1].x_next)[0].cpu()
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, len(every), f"{done} of {len(every)} scales", pace.left(done, len(every))),
+                "pictures": [
+                    titled(s, one, picture, done > i) for i, (one, picture) in enumerate(zip(every, shown, strict=True))
+                ],
+            },
             scales_formula(s),
             None,
             f"s = **{scale:g}** is there; the others still show the noise that all of them start from.",
             {},
-            progress=Progress(done, len(every), f"{done} of {len(every)} scales", pace.left(done, len(every))),
-            pictures=[
-                titled(s, one, picture, done > i) for i, (one, picture) in enumerate(zip(every, shown, strict=True))
-            ],
         )
     plain = shown[every.index(1.0)]
     numbers = {
@@ -245,13 +247,15 @@ def scales(s: Settings) -> Iterator[View | None]:
         said = [ask(first.x, first.t) for ask in apart(model, s)]
     found = [one for scale, run in runs.items() for one in weighed(run[0], said, s, scale, dtype)]
     ends = [checked(model, run, s.sampler) for run in runs.values()]
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", pace.spent),
+            "pictures": [titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
+        },
         scales_formula(s),
         frame.weakest(*found, *ends),
         scales_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{len(every)} runs of {counted(s.steps, 'step')}", pace.spent),
-        pictures=[titled(s, scale, picture, True) for scale, picture in zip(every, shown, strict=True)],
     )
 
 
@@ -266,9 +270,10 @@ def titled(s: Settings, scale: float, picture: torch.Tensor, drawn: bool) -> Pic
 
 def scales_formula(s: Settings) -> str:
     other = rf"\hat{without(s)}"
-    return (
-        rf"$$\hat\epsilon(s)={other}+s\,(\hat\epsilon_{{\text{{words}}}}-{other})\qquad"
-        rf" s=0:\;{other}\qquad s=1:\;\hat\epsilon_{{\text{{words}}}}\qquad w=s-1$$" + style_line(s, r"\max(w,0)")
+    return display(
+        rf"\hat\epsilon(s)={other}+s\,(\hat\epsilon_{{\text{{words}}}}-{other})\qquad"
+        rf" s=0:\;{other}\qquad s=1:\;\hat\epsilon_{{\text{{words}}}}\qquad w=s-1",
+        style_line(s, r"\max(w,0)"),
     )
 
 
@@ -346,8 +351,8 @@ def over_time(s: Settings) -> Iterator[View | None]:
                 yield None
             else:
                 done = len(drawn) * s.steps + len(steps)
-                yield screen(
-                    over_formula(s), None, "", {}, progress=Progress(done, 4 * s.steps, f"{name}, t = {step.t}")
+                yield View(
+                    {"progress": Progress(done, 4 * s.steps, f"{name}, t = {step.t}")}, over_formula(s), None, "", {}
                 )
         drawn[name] = model.decode(steps[-1].x_next)[0].cpu()
         used[name] = [step.t for step in steps], [course(step.t) for step in steps]
@@ -357,14 +362,16 @@ def over_time(s: Settings) -> Iterator[View | None]:
             said = [ask(look.x, look.t) for ask in network]
         found += weighed(look, said, s, course(look.t), dtype)
         done = len(drawn)
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, 4, f"{done} of 4 courses", pace.left(done, 4)),
+                "plot": plot,
+                "pictures": [coursed(name, picture, drawn, used, calls) for name, picture in drawn.items()],
+            },
             over_formula(s),
             None,
             f"**{name.capitalize()}** is there.",
             {},
-            progress=Progress(done, 4, f"{done} of 4 courses", pace.left(done, 4)),
-            plot=plot,
-            pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
         )
     plain = drawn["constant"]
     numbers = {
@@ -375,19 +382,20 @@ def over_time(s: Settings) -> Iterator[View | None]:
         "contrast": {name: contrast(picture) for name, picture in drawn.items()},
         "from_constant": {name: float((picture - plain).abs().mean()) / 2 for name, picture in drawn.items()},
     }
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, f"4 runs of {counted(s.steps, 'step')}", pace.spent),
+            "plot": plot,
+            "pictures": [coursed(name, picture, drawn, used, calls) for name, picture in drawn.items()],
+        },
         over_formula(s),
         frame.weakest(*found),
-        over_notice(s, numbers),
+        over_notice(numbers),
         numbers,
-        progress=ended(s, model, f"4 runs of {counted(s.steps, 'step')}", pace.spent),
-        plot=plot,
-        pictures=[coursed(s, name, picture, drawn, used, calls) for name, picture in drawn.items()],
     )
 
 
 def coursed(
-    s: Settings,
     name: str,
     picture: torch.Tensor,
     drawn: dict[str, torch.Tensor],
@@ -405,16 +413,15 @@ def over_formula(s: Settings) -> str:
         raise ValueError(f"the interval runs down in t: from t / T = {s.since:g} it cannot go to {s.until:g}")
     scale, excess = f"{s.guidance:g}", f"{'-' if s.guidance < 1 else '+'}{abs(2 * (s.guidance - 1)):g}"
     other = rf"\hat{without(s)}"
-    return (
-        rf"$$\hat\epsilon={other}+s(t)\,(\hat\epsilon_{{\text{{words}}}}-{other})$$"
-        "\n\n"
-        rf"$$\text{{rising: }}1{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1{excess}\,\tfrac tT\quad"
-        rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1$$"
-        + style_line(s, r"\max(s(t)-1,0)")
+    return display(
+        rf"\hat\epsilon={other}+s(t)\,(\hat\epsilon_{{\text{{words}}}}-{other})",
+        rf"\text{{rising: }}1{excess}\,(1-\tfrac tT)\quad\text{{falling: }}1{excess}\,\tfrac tT\quad"
+        rf"\text{{interval: }}{scale}\text{{ for }}{s.until:g}\le\tfrac tT\le{s.since:g},\text{{ else }}1",
+        style_line(s, r"\max(s(t)-1,0)"),
     )
 
 
-def over_notice(s: Settings, n: dict[str, Any]) -> str:
+def over_notice(n: dict[str, Any]) -> str:
     far = {name: value for name, value in n["from_constant"].items() if name != "constant"}
     most = max(far, key=lambda name: far[name])
     rows = n["network_rows"]
@@ -460,10 +467,10 @@ print("from_constant =", {{name: float((p - drawn["constant"]).abs().mean()) / 2
 
 
 IDEAS = {
-    TEXT: Idea(places("progress", "panels", "plot"), RUN, text_code, walk=text, waiting=text_formula),
-    SCALES: Idea(places("progress", "pictures"), RUN, scales_code, walk=scales, waiting=scales_formula),
+    TEXT: Idea(("progress", "panels", "plot"), RUN, text_code, walk=text, waiting=text_formula),
+    SCALES: Idea(("progress", "pictures"), RUN, scales_code, walk=scales, waiting=scales_formula),
     OVER_TIME: Idea(
-        places("progress", "plot", "pictures"),
+        ("progress", "plot", "pictures"),
         (*RUN, "since", "until"),
         over_code,
         walk=over_time,

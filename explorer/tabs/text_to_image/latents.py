@@ -12,12 +12,12 @@ from torch.nn.functional import interpolate
 from core import checks
 from core.latents import angle, slerp, stream_from
 from core.resizing import psnr, resize
-from core.samplers import Step
+from core.samplers import Step, unrolled
 from explorer import frame, models
 from explorer.components.pictures import Picture
 from explorer.components.player import Trajectory
 from explorer.components.progress import Progress
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -47,9 +47,7 @@ from explorer.tabs.text_to_image.settings import (
     head,
     opens,
     pictures,
-    places,
     read,
-    screen,
     unit,
     unpressed,
     walk,
@@ -98,7 +96,7 @@ def latent(s: Settings) -> View:
     """At once, unless the model must draw the start picture first."""
     if not ready(s):
         wait = "Press **Generate**: the model draws the picture first, then its latent can be looked at."
-        return screen(latent_formula(s, None), None, wait, {})
+        return View({}, latent_formula(s, None), None, wait, {})
     model = models.loaded(s.model)
     image = start_picture(s, model.size)
     z = model.encode(image)
@@ -135,17 +133,19 @@ def latent(s: Settings) -> View:
         Picture(grey, f"channel {c}", f"mean {mean:.2f}, spread {spread:.2f}", marked=s.channel in (ALL, str(c)))
         for c, (grey, mean, spread) in enumerate(zip(greys, means, spreads, strict=True), 1)
     ]
-    return screen(
+    return View(
+        {
+            "progress": ended(s, model, "the VAE there and back"),
+            "pictures": sheet,
+            "underlay": data_address((result + 1) / 2),
+        },
         latent_formula(s, numbers, (image.shape, z.shape)),
         frame.weakest(
-            checks.decibels(numbers["psnr_round_trip"], tripped, image),
+            checks.psnr(numbers["psnr_round_trip"], tripped, image, peak=2),
             checks.channel_moments(means, spreads, after[0]),
         ),
-        latent_notice(s, numbers),
+        latent_notice(numbers),
         numbers,
-        progress=ended(s, model, "the VAE there and back"),
-        pictures=sheet,
-        underlay=data_address((result + 1) / 2),
     )
 
 
@@ -169,10 +169,10 @@ def latent_formula(s: Settings, numbers: dict[str, Any] | None, shapes: tuple[An
     where = r"c" if s.channel == ALL else s.channel
     to = r"0\;\text{ where painted}" if s.stroke == ERASE else rf"z_{{{where}}}+\text{{brush}}"
     lines.append(rf"z_{{{where}}}\leftarrow {to}\qquad\text{{picture}}=\mathcal{{D}}(z)")
-    return "\n\n".join(f"$${line}$$" for line in lines)
+    return display(*lines)
 
 
-def latent_notice(s: Settings, numbers: dict[str, Any]) -> str:
+def latent_notice(numbers: dict[str, Any]) -> str:
     first = (
         f"The VAE keeps **1 number in {sensible(numbers['ratio'])}** and still returns the picture to "
         f"**{decibels(numbers['psnr_round_trip'])}**."
@@ -249,23 +249,24 @@ def along(s: Settings) -> Iterator[View | None]:
         lambda step: f"t = {step.t}: {told(step.x)}",
     )
     end = walked[-1].x_next
-    states = [walked[0].x, *(step.x_next for step in walked)]
-    times = [walked[0].t, *(step.t_next for step in walked)]
+    states, _, times = unrolled(walked)
     measured = [moments(x[0]) for x in states]
     numbers = {"times": times, "means": [m for m, _ in measured], "spreads": [d for _, d in measured]}
     middle = len(states) // 2
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, counted(len(walked), "step"), seconds),
+            "player": Trajectory(
+                np.stack([*frames, panels(end, end)]),
+                titles,
+                (*labels, f"t = {times[-1]}, the end: {told(end)}"),
+                at=len(frames),
+            ),
+        },
         along_formula(walked[-1].t, float(share[walked[-1].t])),
         frame.weakest(checked(model, walked, s.sampler), checks.channel_moments(*measured[middle], states[middle][0])),
         along_notice(numbers),
         numbers,
-        progress=ended(s, model, counted(len(walked), "step"), seconds),
-        player=Trajectory(
-            np.stack([*frames, panels(end, end)]),
-            titles,
-            (*labels, f"t = {times[-1]}, the end: {told(end)}"),
-            at=len(frames),
-        ),
     )
 
 
@@ -273,7 +274,7 @@ def along_formula(t: int | None = None, alpha_bar: float = 1.0) -> str:
     line = r"x_t=\sqrt{\bar\alpha_t}\;z+\sqrt{1-\bar\alpha_t}\;\varepsilon"
     if t is not None:
         line += rf"\qquad x_{{{t}}}={alpha_bar**0.5:.3f}\,z+{(1 - alpha_bar) ** 0.5:.3f}\,\varepsilon"
-    return rf"$${line}$$" + "\n\n" + r"$$\text{picture}=\mathcal{D}(x_t)\quad\text{at any step}$$"
+    return display(line, r"\text{picture}=\mathcal{D}(x_t)\quad\text{at any step}")
 
 
 def along_notice(numbers: dict[str, Any]) -> str:
@@ -287,11 +288,12 @@ def along_notice(numbers: dict[str, Any]) -> str:
 
 def along_code(s: Settings) -> str:
     return f"""
-{head(s)}
+{head(s, "core.samplers.unrolled")}
 steps = list(model.stream(prompt, **asked))
-states = [steps[0].x[0].double(), *(step.x_next[0].double() for step in steps)]
+states, _, times = unrolled(steps)
+states = [x[0].double() for x in states]
 
-print("times =", [steps[0].t, *(step.t_next for step in steps)])
+print("times =", times)
 print("means =", [x.mean((1, 2)).tolist() for x in states])
 print("spreads =", [x.std((1, 2), unbiased=False).tolist() for x in states])
 """
@@ -336,13 +338,15 @@ def between(s: Settings) -> Iterator[View | None]:
             yield None
             continue
         done, doing = len(steps), f"step {len(steps)} of {s.steps}, eight pictures at once"
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, s.steps, doing, pace.left(done, s.steps)),
+                "pictures": row(s, pictures(model, step.prediction.x0)),
+            },
             between_formula(s, one, two),
             None,
             f"Step **{done}** of {s.steps}: the eight guesses so far.",
             {},
-            progress=Progress(done, s.steps, doing, pace.left(done, s.steps)),
-            pictures=row(s, pictures(model, step.prediction.x0)),
         )
     drawn = pictures(model, steps[-1].x_next)
     far = [float(np.abs(q - p).mean()) / 2 for p, q in pairwise(drawn)]
@@ -362,13 +366,15 @@ def between(s: Settings) -> Iterator[View | None]:
         found.insert(0, way(noise, one, two, SHARES))
     else:
         found.insert(0, checks.straight(states, a, b, SHARES))
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", pace.spent),
+            "pictures": row(s, drawn),
+        },
         between_formula(s, one, two),
         frame.weakest(*found),
         between_notice(s, numbers),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')} of eight pictures", pace.spent),
-        pictures=row(s, drawn),
     )
 
 
@@ -384,27 +390,26 @@ def row(s: Settings, drawn: np.ndarray) -> list[Picture]:
 
 def between_formula(s: Settings, one: Tensor | None = None, two: Tensor | None = None) -> str:
     if s.ends != TWO_SEEDS:
-        return (
-            r"$$c(\lambda)=(1-\lambda)\,c_A+\lambda\,c_B\qquad \lambda=0,\tfrac17,\dots,1$$" + "\n\n"
-            r"$$c_A,c_B:\text{ the states of the two prompts, 77 rows each; one noise for all}$$"
+        return display(
+            r"c(\lambda)=(1-\lambda)\,c_A+\lambda\,c_B\qquad \lambda=0,\tfrac17,\dots,1",
+            r"c_A,c_B:\text{ the states of the two prompts, 77 rows each; one noise for all}",
         )
     if s.way != ARC:
-        return (
-            r"$$\varepsilon(\lambda)=(1-\lambda)\,\varepsilon_A+\lambda\,\varepsilon_B$$" + "\n\n"
-            r"$$\text{spread}=\sqrt{(1-\lambda)^2+\lambda^2}\text{ for independent noises: }\sqrt{\tfrac12}=0.707"
-            r"\text{ half-way}$$"
+        return display(
+            r"\varepsilon(\lambda)=(1-\lambda)\,\varepsilon_A+\lambda\,\varepsilon_B",
+            r"\text{spread}=\sqrt{(1-\lambda)^2+\lambda^2}\text{ for independent noises: }\sqrt{\tfrac12}=0.707"
+            r"\text{ half-way}",
         )
     line = (
-        r"$$\varepsilon(\lambda)=\frac{\sin((1-\lambda)\,\Omega)}{\sin\Omega}\,\varepsilon_A+"
-        r"\frac{\sin(\lambda\,\Omega)}{\sin\Omega}\,\varepsilon_B$$"
+        r"\varepsilon(\lambda)=\frac{\sin((1-\lambda)\,\Omega)}{\sin\Omega}\,\varepsilon_A+"
+        r"\frac{\sin(\lambda\,\Omega)}{\sin\Omega}\,\varepsilon_B"
     )
     if one is None or two is None:
-        return line
+        return display(line)
     w = angle(one, two)
     half = f"{np.sin(w / 2) / np.sin(w):.3f}" if np.sin(w) > 1e-4 else "0.5"
-    return (
-        f"{line}\n\n"
-        rf"$$\Omega={np.degrees(w):.2f}^\circ\qquad\varepsilon(\tfrac12)={half}\,(\varepsilon_A+\varepsilon_B)$$"
+    return display(
+        line, rf"\Omega={np.degrees(w):.2f}^\circ\qquad\varepsilon(\tfrac12)={half}\,(\varepsilon_A+\varepsilon_B)"
     )
 
 
@@ -476,16 +481,16 @@ print("means =", [((picture.double() + 1) / 2).mean((1, 2)).tolist() for picture
 
 IDEAS = {
     LATENT: Idea(
-        places("progress", "pictures", "underlay"),
+        ("progress", "pictures", "underlay"),
         ("start", "start_prompt", "start_seed", "cells", "channel", "stroke", "model"),
         latent_code,
         show=latent,
         walk=open_latent,
         waiting=lambda s: latent_formula(s, None),
     ),
-    ALONG: Idea(places("progress", "player"), RUN, along_code, walk=along, waiting=lambda s: along_formula()),
+    ALONG: Idea(("progress", "player"), RUN, along_code, walk=along, waiting=lambda s: along_formula()),
     TWO: Idea(
-        places("progress", "pictures"),
+        ("progress", "pictures"),
         ("ends", "other_prompt", "other_seed", "way", *PLAIN),
         between_code,
         walk=between,

@@ -14,7 +14,7 @@ from explorer import frame
 from explorer.components.machine_view import Box, Machine
 from explorer.components.picture_rows import Rows
 from explorer.components.progress import Progress
-from explorer.formulas import counted, sensible, tex
+from explorer.formulas import counted, display, sensible, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -35,10 +35,8 @@ from explorer.tabs.text_to_image.settings import (
     head,
     noise_at,
     pictures,
-    places,
     pressed,
     read,
-    screen,
     shown,
     walk,
 )
@@ -106,13 +104,15 @@ def machine(s: Settings) -> Iterator[View | None]:
             yield None
             continue
         done = len(steps)
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
+                "machine": assembled(s, model, states, steps, inner[-1:], done),
+            },
             machine_formula(s),
             None,
             f"Step **{done}**: the U-Net is asked about the latent, and the sampler takes some of what it says away.",
             {},
-            progress=Progress(done, s.steps, f"step {done} of {s.steps}", pace.left(done, s.steps)),
-            machine=assembled(s, model, states, steps, inner[-1:], done),
         )
     end = steps[-1].x_next
     inner.append(seen(model, end, steps[-1].prediction.eps, end))
@@ -129,13 +129,15 @@ def machine(s: Settings) -> Iterator[View | None]:
         "calls": len(calls),
     }
     kept = [token.id for token in model.text.tokens(said) if token.kept]
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, counted(len(steps), "step"), pace.spent),
+            "machine": assembled(s, model, states, steps, inner, None),
+        },
         machine_formula(s),
         frame.weakest(checked(model, steps, s.sampler), checks.tokens(kept, said)),
         machine_notice(s, numbers),
         numbers,
-        progress=ended(s, model, counted(len(steps), "step"), pace.spent),
-        machine=assembled(s, model, states, steps, inner, None),
     )
 
 
@@ -193,12 +195,11 @@ def assembled(
 
 
 def machine_formula(s: Settings) -> str:
-    return (
-        r"$$\text{words}\to c\in\mathbb R^{77\times D},\qquad x_T=\varepsilon\sim\mathcal N(0,I)$$"
-        "\n\n"
-        rf"$$\underbrace{{\hat\epsilon=\mathrm{{U}}(x_t,t,c)\;\to\;x_{{t'}}}}_{{\text{{{s.steps} times, }}"
+    return display(
+        r"\text{words}\to c\in\mathbb R^{77\times D},\qquad x_T=\varepsilon\sim\mathcal N(0,I)",
+        rf"\underbrace{{\hat\epsilon=\mathrm{{U}}(x_t,t,c)\;\to\;x_{{t'}}}}_{{\text{{{s.steps} times, }}"
         rf"s={sensible(s.guidance)},\,w={sensible(s.guidance - 1)}}}\;\to\;x_0\;\to\;"
-        r"\mathrm{D}(x_0)=\text{picture}$$"
+        r"\mathrm{D}(x_0)=\text{picture}",
     )
 
 
@@ -245,7 +246,7 @@ def examples(s: Settings) -> Iterator[View | None]:
             yield None
         else:
             now = Progress(len(steps), s.steps, f"drawing a picture to learn from: step {len(steps)}")
-            yield screen(examples_formula(None), None, "", {}, progress=now)
+            yield View({"progress": now}, examples_formula(None), None, "", {})
     picture = model.decode(steps[-1].x_next)
     z0 = model.encode(picture)
     generator = torch.Generator().manual_seed(s.seed)
@@ -278,14 +279,12 @@ def examples(s: Settings) -> Iterator[View | None]:
         ],
     )
     drawn = f"drawn in {counted(len(steps), 'step')} and noised {len(AMOUNTS)} times"
-    yield screen(
+    yield View(
+        {"progress": ended(s, model, drawn, pace.spent), "amounts": amounts, "examples": told},
         examples_formula(numbers),
         checks.examples(z, z0, eps, model.schedule.alpha_bar[times]),
         examples_notice(numbers, model.scheduler.get("prediction_type", "epsilon")),
         numbers,
-        progress=ended(s, model, drawn, pace.spent),
-        amounts=amounts,
-        examples=told,
     )
 
 
@@ -295,13 +294,13 @@ def examples_formula(n: dict[str, Any] | None) -> str:
         r"\epsilon\sim\mathcal N(0,I)"
     )
     if n is None:
-        return f"$${one}$$"
+        return display(one)
     i = n["amounts"].index(14)
     two = (
         rf"\text{{amount {n['amounts'][i]} of {LEVELS}: }}z_{{{n['times'][i]}}}={tex(n['signal'][i])}\,z_0+"
         rf"{tex(n['noise'][i])}\,\epsilon"
     )
-    return f"$${one}$$\n\n$${two}$$"
+    return display(one, two)
 
 
 def examples_notice(n: dict[str, Any], kind: str) -> str:
@@ -339,9 +338,9 @@ print("std_noisy =", z.cpu().double().flatten(1).std(1).tolist())
 
 
 IDEAS = {
-    MACHINE: Idea(places("progress", "machine"), RUN, machine_code, walk=machine, waiting=machine_formula),
+    MACHINE: Idea(("progress", "machine"), RUN, machine_code, walk=machine, waiting=machine_formula),
     EXAMPLES: Idea(
-        places("progress", "amounts", "examples"),
+        ("progress", "amounts", "examples"),
         RUN,
         examples_code,
         walk=examples,

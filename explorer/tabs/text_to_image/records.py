@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from core.samplers import SAMPLERS
 from core.style import style_of
 from explorer import __version__, models
-from explorer.settings import from_query, is_own, parse, specs, to_query
+from explorer.settings import as_number, from_query, is_own, parse, specs, to_query
 from explorer.tabs.text_to_image.settings import OF_MODEL
 from explorer.uploads import MOST_PIXELS
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NAME = "text_to_image"
 LONGEST = 200_000  # letters of a PNG's settings that are read
 YOURS = "own"  # in place of a picture of one's own, which is not written down
-# Our samplers as most other tools write them; `sampler` also reads the spellings of ComfyUI and diffusers.
 STYLE = "Style scale"  # no other tool's word
+# Our samplers as most other tools write them; `sampler` also reads the spellings of ComfyUI and diffusers.
 SPELLED = {
     "ddpm": "DDPM",
     "ddim": "DDIM",
@@ -177,13 +177,6 @@ def parsed(about: str) -> tuple[str, str, dict[str, str]]:
     split = marks[-1] if marks else len(told)
     negative = " ".join(told[split:]).removeprefix("Negative prompt:").strip()
     return " ".join(told[:split]), negative, {name.strip(): value.strip() for name, value in pairs.items()}
-
-
-def as_number(written: str) -> float | str:
-    try:
-        return float(written)
-    except ValueError:
-        return written
 
 
 def times(written: str) -> str:

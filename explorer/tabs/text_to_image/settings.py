@@ -12,7 +12,7 @@ import torch
 from core import checks
 from core.checks import Check
 from core.pictures import MODEL, NAMES
-from core.samplers import SAMPLERS, Step
+from core.samplers import SAMPLERS, Step, unrolled
 from core.style import style_of
 from explorer import models
 from explorer.components.player import Trajectory
@@ -74,24 +74,6 @@ PIXELS, SPECTRUM, CODES = "its pixels", "its spectrum", "its latent"
 NAMED = "a name, that of the prompt"
 LAYERS = tuple(f"layer {n}" for n in range(1, 7))
 SIZES = ("0.5", "1", "1.5", "2")
-# Pieces of the stage, in order; `screen` fills them by name.
-PLACES = (
-    "progress",
-    "route",
-    "player",
-    "moved",
-    "result",
-    "sheet",
-    "tokens",
-    "attention",
-    "panels",
-    "pictures",
-    "plot",
-    "machine",
-    "amounts",
-    "examples",
-    "underlay",
-)
 
 
 @dataclass(frozen=True)
@@ -239,22 +221,12 @@ def idle(s: Settings, idea: Idea) -> set[str]:
     return unread | ({"other_prompt"} if s.ends == TWO_SEEDS else {"other_seed", "way"})
 
 
-def places(*names: str) -> tuple[int, ...]:
-    """Where pieces of these names stand in the stage."""
-    return tuple(PLACES.index(name) for name in names)
-
-
-def screen(formula: str, check: Check | None, notice: str, numbers: dict[str, Any], **shown: Any) -> View:
-    """A view of these pieces of the stage, by name; which of them are visible is told by `Ideas.showing`."""
-    return View((*(shown.get(name) for name in PLACES), None), formula, check, notice, numbers)
-
-
 def read(s: Settings, formula: str) -> Generator[View, None, "TextToImage"]:
     """The model; until it is there, a view now and then of how far its download and its load are."""
-    yield screen(formula, None, "", {}, progress=Progress(0, 1, "reading the model"))
+    yield View({"progress": Progress(0, 1, "reading the model")}, formula, None, "", {})
     for reading in models.loading(s.model):
         done = Progress(round(1000 * reading.share), 1000, reading.doing, reading.left)
-        yield screen(formula, None, "", {}, progress=done)
+        yield View({"progress": done}, formula, None, "", {})
     return models.loaded(s.model)
 
 
@@ -355,14 +327,14 @@ def unpressed(s: Settings, *prompts: str) -> str:
 
 
 def style_line(s: Settings, times: str = "", *, k: str = "") -> str:
-    """The formula of what is added for the style, a line of its own; none where nothing is.
+    """The formula of what is added for the style; empty where nothing is.
 
     times: how often, where not by the w of the settings. k: what to say of it in place of its number.
     """
     if not (k or pressing(s)) or (not times and s.guidance < 1):
         return ""
     style = r"(\epsilon_{\text{style}}-\epsilon_{\text{rest}})"
-    return "\n\n" rf"$$\hat\epsilon\mathrel{{+}}={times or 'w'}\,k\,{style}\qquad {k or f'k={sensible(s.style)}'}$$"
+    return rf"\hat\epsilon\mathrel{{+}}={times or 'w'}\,k\,{style}\qquad {k or f'k={sensible(s.style)}'}"
 
 
 def walk(model: "TextToImage", s: Settings, **more: Any) -> Iterator[Step]:
@@ -399,19 +371,14 @@ def followed(
         done = len(walked)
         fresh = Trajectory(np.stack(frames[sent:]), titles, tuple(labels[sent:]), at=done - 1, start=sent)
         progress = Progress(done, total, f"step {done} of {total}", pace.left(done, total))
-        yield screen(
-            formula(step), None, f"Step **{done}** of {total}{notice}", {}, progress=progress, **{place: fresh}
-        )
+        yield View({"progress": progress, place: fresh}, formula(step), None, f"Step **{done}** of {total}{notice}", {})
         sent = done
     return walked, frames, labels, pace.spent
 
 
 def checked(model: "TextToImage", steps: Sequence[Step], sampler: str) -> Check:
     """Whether every step of a walk is what the sampler's equation has it."""
-    states = [steps[0].x, *(step.x_next for step in steps)]
-    times = [steps[0].t, *(step.t_next for step in steps)]
-    guesses = [step.prediction.x0 for step in steps]
-    return checks.denoising(states, guesses, times, model.schedule.alpha_bar, sampler)
+    return checks.denoising(*unrolled(steps), model.schedule.alpha_bar, sampler)
 
 
 def noise_at(model: "TextToImage", t: int) -> str:

@@ -19,7 +19,7 @@ from explorer.components.progress import Progress
 from explorer.components.token_grid import Place
 from explorer.figures import conditioning as figures
 from explorer.figures import style
-from explorer.formulas import counted, tex
+from explorer.formulas import counted, display, tex
 from explorer.frame import View
 from explorer.ideas import Idea
 from explorer.runs import Pace
@@ -33,9 +33,7 @@ from explorer.tabs.text_to_image.settings import (
     noise_at,
     opens,
     pictures,
-    places,
     read,
-    screen,
     shown,
     unit,
     unpressed,
@@ -58,7 +56,7 @@ def tokens(s: Settings) -> View:
     """At once, unless the model is still to be read."""
     if not models.at_hand(s.model):
         wait = "Press **Generate**: the model is read first, then its words can be looked at."
-        return screen(NO_WORDS, None, wait, {})
+        return View({}, NO_WORDS, None, wait, {})
     model = models.loaded(s.model)
     said = model.text.tokens(s.prompt)
     kept, cut = [token for token in said if token.kept], [token for token in said if not token.kept]
@@ -90,14 +88,16 @@ def tokens(s: Settings) -> View:
         "norms_behind_the_end": after.double().norm(dim=1).tolist(),
         "likeness": likeness.tolist(),
     }
-    return screen(
+    return View(
+        {
+            "progress": ended(s, model, "read"),
+            "tokens": grid,
+            "plot": named("Likeness of every two tokens", figures.likeness(likeness.numpy(), names)),
+        },
         tokens_formula(numbers, names),
         frame.weakest(checks.tokens(numbers["ids"], s.prompt, length), checks.cosines(likeness, own)),
         tokens_notice(numbers, kinds),
         numbers,
-        progress=ended(s, model, "read"),
-        tokens=grid,
-        plot=named("Likeness of every two tokens", figures.likeness(likeness.numpy(), names)),
     )
 
 
@@ -113,12 +113,11 @@ def open_tokens(s: Settings) -> Iterator[View]:
 def tokens_formula(n: dict[str, Any], names: Sequence[str]) -> str:
     length, dim = n["shape"]
     a, b = (1, 2) if len(names) > 3 else (0, 1)
-    return (
-        rf"$$\text{{prompt}}\to\text{{{len(n['ids'])} of {length} places}}"
-        rf"\to c\in\mathbb{{R}}^{{{length}\times{dim}}}$$"
-        "\n\n"
-        rf"$$\cos\angle(c_{{{a}}},c_{{{b}}})=\frac{{c_{{{a}}}\cdot c_{{{b}}}}}{{\|c_{{{a}}}\|\,\|c_{{{b}}}\|}}"
-        rf"={tex(n['likeness'][a][b], 3)}$$"
+    return display(
+        rf"\text{{prompt}}\to\text{{{len(n['ids'])} of {length} places}}"
+        rf"\to c\in\mathbb{{R}}^{{{length}\times{dim}}}",
+        rf"\cos\angle(c_{{{a}}},c_{{{b}}})=\frac{{c_{{{a}}}\cdot c_{{{b}}}}}{{\|c_{{{a}}}\|\,\|c_{{{b}}}\|}}"
+        rf"={tex(n['likeness'][a][b], 3)}",
     )
 
 
@@ -220,13 +219,15 @@ def attention(s: Settings) -> Iterator[View | None]:
         done = len(steps)
         last = {name: maps[-1][None] for name, maps in seen.items()}
         newest = Looks(frames[-1][None], last, words(names, behind), (labels[-1],), at=first)
-        yield screen(
+        yield View(
+            {
+                "progress": Progress(done, 2 * s.steps, f"step {done}, looking", pace.left(done, 2 * s.steps)),
+                "attention": newest,
+            },
             attention_formula(None),
             None,
             f"Step **{done}**: under the light is what the model would draw if it had to stop now.",
             {},
-            progress=Progress(done, 2 * s.steps, f"step {done}, looking", pace.left(done, 2 * s.steps)),
-            attention=newest,
         )
     assert way is not None
     changed: list[Step] = []
@@ -238,9 +239,9 @@ def attention(s: Settings) -> Iterator[View | None]:
         else:
             doing = f"step {i}, with the changed token"
             left = pace.left(done, max(done, 2 * len(steps)))
-            yield screen(attention_formula(None), None, "", {}, progress=Progress(done, 2 * len(steps), doing, left))
+            yield View({"progress": Progress(done, 2 * len(steps), doing, left)}, attention_formula(None), None, "", {})
     before, after = (model.decode(x)[0].cpu().clamp(-1, 1) for x in (steps[-1].x_next, changed[-1].x_next))
-    numbers = attended(s, model, names, record, behind, before, after)
+    numbers = attended(s, names, record, behind, before, after)
     kept_steps = style.thinned(0, len(steps) - 1, way[2], near=0).tolist()
     looks = Looks(
         np.stack([frames[i] for i in kept_steps]),
@@ -249,14 +250,16 @@ def attention(s: Settings) -> Iterator[View | None]:
         tuple(labels[i] for i in kept_steps),
         at=first,
     )
-    yield screen(
+    yield View(
+        {
+            "progress": ended(s, model, f"{counted(len(steps), 'step')}, twice,", pace.spent),
+            "attention": looks,
+            "pictures": beside(s, numbers, before, after),
+        },
         attention_formula(numbers),
         attention_check(s, model, steps[-1], record, furthest),
         attention_notice(s, numbers, model.text.config.zero_after_end),
         numbers,
-        progress=ended(s, model, f"{counted(len(steps), 'step')}, twice,", pace.spent),
-        attention=looks,
-        pictures=beside(s, numbers, before, after),
     )
 
 
@@ -317,7 +320,7 @@ def small(picture: np.ndarray) -> np.ndarray:
 
 
 def attended(
-    s: Settings, model: "TextToImage", names: Sequence[str], record: Record, behind: bool, before: Tensor, after: Tensor
+    s: Settings, names: Sequence[str], record: Record, behind: bool, before: Tensor, after: Tensor
 ) -> dict[str, Any]:
     """The numbers of the screen.
 
@@ -373,12 +376,12 @@ def beside(s: Settings, n: dict[str, Any], before: Tensor, after: Tensor) -> lis
 def attention_formula(n: dict[str, Any] | None) -> str:
     now = r"\operatorname{softmax}\!\left(\frac{q\,k^\top}{\sqrt d}\right)v,\qquad q=W_q\,h,\;\;k=W_k\,c,\;\;v=W_v\,c"
     if n is None:
-        return f"$${now}$$"
+        return display(now)
     means = np.mean(list(n["share"].values()), axis=0)
     terms = [rf"{tex(float(v), 2)}_{{\text{{ {latex(name)} }}}}" for name, v in zip(n["tokens"], means, strict=True)]
     rest = [rf"{tex(n['share_behind_the_end'], 2)}_{{\text{{ behind }}}}"] if n["share_behind_the_end"] > 0 else []
     terms = [*terms[:5], *([r"\dots"] if len(terms) > 6 else terms[5:6]), *rest]
-    return f"$${now}$$\n\n$$\\text{{mean of the last step: }}{'+'.join(terms)}=1$$"
+    return display(now, rf"\text{{mean of the last step: }}{'+'.join(terms)}=1")
 
 
 def latex(name: str) -> str:
@@ -447,7 +450,7 @@ print("changed_pixels =", float(((after - before).abs().amax(0) > 0.1).float().m
 
 IDEAS = {
     TOKENS: Idea(
-        places("progress", "tokens", "plot"),
+        ("progress", "tokens", "plot"),
         ("prompt", "model"),
         tokens_code,
         show=tokens,
@@ -455,7 +458,7 @@ IDEAS = {
         waiting=lambda s: NO_WORDS,
     ),
     ATTENTION: Idea(
-        places("progress", "attention", "pictures"),
+        ("progress", "attention", "pictures"),
         (*PLAIN, "word", "factor"),
         attention_code,
         walk=attention,
