@@ -51,6 +51,125 @@ class View:
     numbers: dict[str, Any]
 
 
+class Answers:
+    """What a tab answers to the page, each as a list: a value for every piece of the screen, `gr.skip` where one stays.
+
+    The screen of a run is the stage, the formula, the badge, the notice, and the message line; that of a move or a
+    choice has, before the message, the program twice (to read and to save), the address, and the preset. In front of
+    them stand the controls where the answer sets them. What is refused leaves the screen as it is, and is said in the
+    message line.
+    """
+
+    def __init__(self, module: ModuleType | SimpleNamespace, fields: Sequence[str], stage: Sequence[str]):
+        self.module, self.fields, self.stage = module, tuple(fields), tuple(stage)
+        self.update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update))
+        self.stream: Any = runs.observed(module.NAME, "run", module.stream) if hasattr(module, "stream") else None
+        self.run: Any = runs.lent(module, self.walk, self.fields)
+
+    def settings(self, values: Sequence[Any]) -> Any:
+        """Raises: ValueError as `parse`."""
+        return parse(self.module.Settings, dict(zip(self.fields, values, strict=True)), labels=True)
+
+    def picture(self, view: View) -> list[Any]:
+        shows = {name: value for name, value in view.stage.items() if value is not None}
+        assert shows.keys() <= {*self.stage}, f"the stage has {', '.join(self.stage)}, got {', '.join(shows)}"
+        texts = [view.formula, badge_html(view.check), notice_html(view.notice)]
+        return [*(shows.get(name, gr.skip()) for name in self.stage), *texts]
+
+    def screen(self, settings: Any) -> list[Any]:
+        """Raises: ValueError where the tab refuses these settings."""
+        preset = next((name for name, known in self.module.PRESETS.items() if known == settings), "")
+        program = self.module.code(settings).strip()
+        about = [f"```python\n{program}\n```", program, address_of(self.module, settings), preset, ""]
+        return [*self.picture(self.update(settings)), *about]
+
+    def refused(self, error: ValueError, before: int = 0) -> list[Any]:
+        return [*[gr.skip()] * (before + len(self.stage) + 7), errors.message(error)]
+
+    def shown(self, settings: Any) -> list[Any]:
+        try:
+            return self.screen(settings)
+        except ValueError as error:
+            return self.refused(error)
+
+    def moved(self, *values: Any) -> list[Any]:
+        """A control was moved."""
+        try:
+            return self.shown(self.settings(values))
+        except ValueError as error:
+            return self.refused(error)
+
+    def moved_with_others(self, follow: Callable[[Any], Any], *values: Any) -> list[Any]:
+        """One was moved that sets the others too."""
+        try:
+            settings = follow(self.settings(values))
+            return [*values_of(settings), *self.shown(settings)]
+        except ValueError as error:
+            return self.refused(error, len(values))
+
+    def chosen(self, name: str) -> list[Any]:
+        """A preset."""
+        settings = self.module.PRESETS.get(name, self.module.Settings())
+        return [*values_of(settings), *self.shown(settings)]
+
+    def opened(self, query: str) -> list[Any]:
+        """What an address names; of what cannot be read or is refused, the defaults, and what is said of it."""
+        settings, wrong = readable(self.module.Settings, dict(parse_qsl(query, keep_blank_values=True)))
+        said = [f"{one}; its default was taken" for one in wrong]
+        try:
+            screen = self.screen(settings)
+        except ValueError as error:  # nothing stands yet that could stay
+            settings, screen, what = self.nearest(settings)
+            said.append(f"{error}; {what}")
+        return [*values_of(settings), *screen[:-1], errors.message(ValueError("; ".join(said)))]
+
+    def nearest(self, settings: Any) -> tuple[Any, list[Any], str]:
+        """Of settings that are refused together: all but one, if that will do, with its screen and what is said."""
+        for tried, what in alternatives(settings):
+            with suppress(ValueError):
+                return tried, self.screen(tried), what
+        return (first := self.module.Settings()), self.screen(first), "the defaults were taken"
+
+    def viewed(self, *values: Any) -> list[Any]:
+        """Another view. Where it is refused what is shown stays, but for the controls that can mend it."""
+        screen = self.moved(*values)
+        if screen[-1] and "views" in self.stage:
+            with suppress(ValueError):
+                at = self.stage.index("views")
+                screen[at] = self.nearest(self.settings(values))[1][at]
+        return screen
+
+    def walk(self, *values: Any, known: bool = False, told: str = "") -> Iterator[list[Any]]:
+        """The screens of a run; with ``known``, the last one alone if these settings have just been run.
+
+        Address, preset and program are told by the move that chose the settings; a run that ends late has no say in it.
+        told: what was said of them, to be said before what is refused in the run.
+        """
+        nothing = [gr.skip()] * (len(self.stage) + 4)
+        try:
+            settings = self.settings(values)
+            said = gr.skip() if known else ""  # what was said of a preset or an address stays
+            yield nothing  # a stream without a step would empty the screen
+            kept = runs.KEPT.last if known else runs.KEPT.anew
+            for view in kept((self.module.NAME, settings), lambda: runs.timely(self.stream(settings))):
+                if view is None:  # nothing new to show; at every yield the run can be stopped
+                    yield nothing
+                    continue
+                yield [*self.picture(view), said]
+                said = gr.skip()  # once, so that a late step wipes no "Stopped" away
+            yield nothing  # what comes last is sent twice: as a step, and as the end
+        except ValueError as error:
+            yield [*nothing[:-1], errors.message(ValueError("; ".join(filter(None, (told, str(error))))))]
+
+    def rerun(self, *values: Any) -> Iterator[list[Any]]:
+        """Of a preset, or of another view."""
+        yield from self.run(*values, known=True)
+
+    def reopened(self, *values: Any) -> Iterator[list[Any]]:
+        """Of an address; the last of the values is what was said of it."""
+        yield from self.run(*values[:-1], known=True, told=html.unescape(values[-1] or ""))
+
+
 def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> gr.Tab:
     """Lay out and wire one tab: its controls, and the pieces of its stage by name.
 
@@ -99,152 +218,51 @@ def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> g
         with gr.Accordion("Where this comes from", open=False, elem_classes=["fold", "source"]):
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
 
-    update: Any = runs.observed(module.NAME, "move", runs.in_turn(module.update))
-    stream: Any = runs.observed(module.NAME, "run", module.stream) if streams else None
+    answers = Answers(module, [*fields], [*stage])
     inputs = list(fields.values())
     picture = [*stage.values(), formula, badge, notice]
     ran, shown = [*picture, message], [*picture, code, notebook, address, chips, message]
-
-    def picture_of(view: View) -> list[Any]:
-        shows = {name: value for name, value in view.stage.items() if value is not None}
-        assert shows.keys() <= stage.keys(), f"the stage has {', '.join(stage)}, got {', '.join(shows)}"
-        return [
-            *(shows.get(name, gr.skip()) for name in stage),
-            view.formula,
-            badge_html(view.check),
-            notice_html(view.notice),
-        ]
-
-    def screen_of(settings: Any) -> list[Any]:
-        preset = next((name for name, known in presets.items() if known == settings), "")
-        program = module.code(settings).strip()
-        about = [f"```python\n{program}\n```", program, address_of(module, settings), preset, ""]
-        return [*picture_of(update(settings)), *about]
-
-    def refused(error: ValueError, before: int = 0) -> list[Any]:
-        return [*[gr.skip()] * (before + len(shown) - 1), errors.message(error)]
-
-    def settings_from(values: Sequence[Any]) -> Any:
-        return parse(cls, dict(zip(fields, values, strict=True)), labels=True)
-
-    def show(settings: Any) -> list[Any]:
-        try:
-            return screen_of(settings)
-        except ValueError as error:
-            return refused(error)
-
-    def moved(*values: Any) -> list[Any]:
-        try:
-            return show(settings_from(values))
-        except ValueError as error:
-            return refused(error)
-
-    def moved_with_others(follow: Callable[[Any], Any], *values: Any) -> list[Any]:
-        try:
-            settings = follow(settings_from(values))
-            return [*values_of(settings), *show(settings)]
-        except ValueError as error:
-            return refused(error, len(inputs))
-
-    def chosen(name: str) -> list[Any]:
-        settings = presets.get(name, cls())
-        return [*values_of(settings), *show(settings)]
-
-    def opened(query: str) -> list[Any]:
-        """What an address names; of what cannot be read or is refused, the defaults, and what is said of it."""
-        settings, wrong = readable(cls, dict(parse_qsl(query, keep_blank_values=True)))
-        said = [f"{one}; its default was taken" for one in wrong]
-        try:
-            screen = screen_of(settings)
-        except ValueError as error:  # nothing stands yet that could stay
-            settings, screen, what = nearest(settings)
-            said.append(f"{error}; {what}")
-        return [*values_of(settings), *screen[:-1], errors.message(ValueError("; ".join(said)))]
-
-    def nearest(settings: Any) -> tuple[Any, list[Any], str]:
-        """Of settings that are refused together: all but one, if that will do, with its screen and what is said."""
-        for tried, what in alternatives(settings):
-            with suppress(ValueError):
-                return tried, screen_of(tried), what
-        return cls(), screen_of(cls()), "the defaults were taken"
-
-    def viewed(*values: Any) -> list[Any]:
-        """Another view. Where it is refused what is shown stays, but for the controls that can mend it."""
-        screen = moved(*values)
-        if screen[-1] and "views" in stage:
-            with suppress(ValueError):
-                at = list(stage).index("views")
-                screen[at] = nearest(settings_from(values))[1][at]
-        return screen
-
-    def run(*values: Any, known: bool = False, told: str = "") -> Iterator[list[Any]]:
-        """The screens of a run; with ``known``, the last one alone if these settings have just been run.
-
-        Address, preset and program are told by the move that chose the settings; a run that ends late has no say in it.
-        told: what was said of them, to be said before what is refused in the run.
-        """
-        nothing = [gr.skip()] * len(ran)
-        try:
-            settings = settings_from(values)
-            said = gr.skip() if known else ""  # what was said of a preset or an address stays
-            yield nothing  # a stream without a step would empty the screen
-            kept = runs.KEPT.last if known else runs.KEPT.anew
-            for view in kept((module.NAME, settings), lambda: runs.timely(stream(settings))):
-                if view is None:  # nothing new to show; at every yield the run can be stopped
-                    yield nothing
-                    continue
-                yield [*picture_of(view), said]
-                said = gr.skip()  # once, so that a late step wipes no "Stopped" away
-            yield nothing  # what comes last is sent twice: as a step, and as the end
-        except ValueError as error:
-            yield [*nothing[:-1], errors.message(ValueError("; ".join(filter(None, (told, str(error))))))]
-
-    def rerun(*values: Any) -> Iterator[list[Any]]:
-        yield from run(*values, known=True)
-
-    def reopened(*values: Any) -> Iterator[list[Any]]:
-        yield from run(*values[:-1], known=True, told=html.unescape(values[-1] or ""))
-
     heavy = heavily(module)
-    run = runs.lent(module, run, tuple(fields))
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
     queued |= {"trigger_mode": "once", "api_visibility": "private"}
     running: list[Any] = []
     endings: list[Any] = []
     if streams:  # before those that start the next run: listeners are called in the order of their making
-        running.append(start.click(run, inputs, ran, **queued))
+        running.append(start.click(answers.run, inputs, ran, **queued))
         # The others' own events end runs, too: for what `cancels` makes, the page looks for all its controls, twice.
         changes = [inputs[0].input, chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
         endings = list(Context.root_block.fns.values())[-1:]  # type: ignore[union-attr]
     followed = getattr(module, "FOLLOWED", {})
     moved_alone = [field for name, field in fields.items() if name not in followed][streams:]
-    endings += live.on(moved_alone, moved, inputs, shown)
+    endings += live.on(moved_alone, answers.moved, inputs, shown)
     for name, follow in followed.items():
-        endings += live.on([fields[name]], partial(moved_with_others, follow), inputs, [*inputs, *shown], sets=True)
+        endings += live.on(
+            [fields[name]], partial(answers.moved_with_others, follow), inputs, [*inputs, *shown], sets=True
+        )
     comes = f"() => window.explorer.comes({module.NAME!r})"
     page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
     opens = f"() => [window.explorer.query({module.NAME!r})]"
     if not streams:
-        live.on([chips], chosen, [chips], [*inputs, *shown], js=live.overtaken, sets=True)
-        live.on([address], opened, [address], [*inputs, *shown], js=opens, sets=True)
+        live.on([chips], answers.chosen, [chips], [*inputs, *shown], js=live.overtaken, sets=True)
+        live.on([address], answers.opened, [address], [*inputs, *shown], js=opens, sets=True)
         with page:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
         return page
 
-    by_preset = chips.input(chosen, [chips], [*inputs, *shown], js=live.setting, **LIGHT)
-    by_address = address.input(opened, [address], [*inputs, *shown], js=opens, **LIGHT)
-    by_first = inputs[0].input(viewed, inputs, shown, js=live.chosen, **LIGHT)
+    by_preset = chips.input(answers.chosen, [chips], [*inputs, *shown], js=live.setting, **LIGHT)
+    by_address = address.input(answers.opened, [address], [*inputs, *shown], js=opens, **LIGHT)
+    by_first = inputs[0].input(answers.viewed, inputs, shown, js=live.chosen, **LIGHT)
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     by_preset.then(None, inputs, js=live.set, **quiet)
     by_address.then(None, inputs, js=live.put, **quiet)
     by_first.then(None, None, js=live.answered, **quiet)
     running += [
-        by_preset.success(rerun, inputs, ran, **queued),
-        by_address.success(reopened, [*inputs, message], ran, **queued),
+        by_preset.success(answers.rerun, inputs, ran, **queued),
+        by_address.success(answers.reopened, [*inputs, message], ran, **queued),
     ]
-    running.append(by_first.success(rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
+    running.append(by_first.success(answers.rerun, inputs, ran, **queued | {"trigger_mode": "always_last"}))
     for one in endings:
         one.cancels = [run["id"] for run in running]
     stopped = '<span class="stopped">Stopped. What was done so far stays and can be scrubbed.</span>'

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from explorer import runs
+from explorer.frame import Answers
 from explorer.settings import number
 from explorer.tabs import text_to_image
 from explorer.tabs.text_to_image import grid, guidance
@@ -123,3 +124,11 @@ def test_longer_runs_ask_for_longer(monkeypatch, tiny_offered):
     assert walks(Settings(view=GRID)) == [cell for row in grid.squares(Settings(view=GRID)) for cell in row]
     for settings in [*PRESETS.values(), *(Settings(view=view, steps=200, batch=8, size="2") for view in VIEWS)]:
         assert 8 <= ask(settings) <= 120
+
+
+def test_a_preset_and_an_address_borrow_for_their_runs_too(asked):
+    module = SimpleNamespace(NAME="needy", update=lambda s: None, stream=lambda s: iter(()), **vars(needy))
+    answers = Answers(module, ["steps", "size"], ["plot"])
+    list(answers.rerun(3, 1))
+    list(answers.reopened(5, 2, ""))
+    assert asked == [31, 52]
