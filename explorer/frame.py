@@ -170,31 +170,33 @@ class Answers:
         yield from self.run(*values[:-1], known=True, told=html.unescape(values[-1] or ""))
 
 
-def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> gr.Tab:
-    """Lay out and wire one tab: its controls, and the pieces of its stage by name.
+@dataclass(frozen=True)
+class Page:
+    """The components of one tab. picture: its pieces, formula, badge and notice; program: to be read, to be saved."""
 
-    The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and
-    update(settings) -> View: pure and quick, called for every move of a control, latest wins.
+    tab: gr.Tab
+    fields: dict[str, Any]
+    live: Live
+    start: gr.Button
+    stop: gr.Button
+    chips: Chips
+    address: Address
+    picture: tuple[Any, ...]
+    program: tuple[Any, ...]
+    message: gr.HTML
 
-    Where the result takes long for some settings, it has stream(settings) -> Iterator[View] too, which yields nothing
-    for the others: queued, run by a button, a preset, the address, and the first field, which chooses the view; ended
-    by another button and by a move. It may also yield None where there is nothing new to show: it can be stopped at
-    every yield. Such a module has endpoint(...), too, the annotated function behind /NAME, which for the others is made
-    here. With seconds(settings), how long a run may take at the most, its runs borrow a GPU where one is lent.
 
-    With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
-    others too. Where update() takes seconds for some settings, `runs.at_length` stands around what does.
-    """
-    cls, presets = module.Settings, module.PRESETS
+def laid_out(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> Page:
+    """One tab before anything answers."""
     streams = hasattr(module, "stream")
-    with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as page:
+    with gr.Tab(module.TITLE, id=module.NAME, elem_id=f"tab-{module.NAME}") as whole:
         with gr.Row(elem_classes="heading"):
             gr.HTML(f"<h2>{module.TITLE}</h2><p>{module.QUESTION}</p>", elem_classes="question")
             address = Address(f"tab={module.NAME}")
-        chips = Chips(tuple(presets))
+        chips = Chips(tuple(module.PRESETS))
         with gr.Row(elem_classes="bench"):
             with gr.Column(elem_classes="controls"):
-                fields = widgets(cls)
+                fields = widgets(module.Settings)
                 for name, field in fields.items():
                     field.elem_id = f"{module.NAME}-{name}"
                 live = Live(module.NAME, fields.values(), keeps=not streams)
@@ -217,11 +219,30 @@ def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> g
             code = gr.Markdown(elem_classes="code", container=False)
         with gr.Accordion("Where this comes from", open=False, elem_classes=["fold", "source"]):
             gr.Markdown(module.SOURCE, latex_delimiters=KATEX, container=False)
+    picture = (*stage.values(), formula, badge, notice)
+    return Page(whole, fields, live, start, stop, chips, address, picture, (code, notebook), message)
 
+
+def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> gr.Tab:
+    """Lay out and wire one tab: its controls, and the pieces of its stage by name.
+
+    The module has NAME, TITLE, QUESTION, SOURCE, Settings, PRESETS, code(settings), and
+    update(settings) -> View: pure and quick, called for every move of a control, latest wins.
+
+    Where the result takes long for some settings, it has stream(settings) -> Iterator[View] too, which yields nothing
+    for the others: queued, run by a button, a preset, the address, and the first field, which chooses the view; ended
+    by another button and by a move. It may also yield None where there is nothing new to show: it can be stopped at
+    every yield. Such a module has endpoint(...), too, the annotated function behind /NAME, which for the others is made
+    here. With seconds(settings), how long a run may take at the most, its runs borrow a GPU where one is lent.
+
+    With FOLLOWED, a table from the name of a field to a function(settings) -> settings, a move of that field sets the
+    others too. Where update() takes seconds for some settings, `runs.at_length` stands around what does.
+    """
+    page, streams = laid_out(module, stage), hasattr(module, "stream")
+    fields, live, chips, address, message = page.fields, page.live, page.chips, page.address, page.message
     answers = Answers(module, [*fields], [*stage])
     inputs = list(fields.values())
-    picture = [*stage.values(), formula, badge, notice]
-    ran, shown = [*picture, message], [*picture, code, notebook, address, chips, message]
+    ran, shown = [*page.picture, message], [*page.picture, *page.program, address, chips, message]
     heavy = heavily(module)
     # Gradio says on the message line how many wait before this run, and about how long.
     queued: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": message} | heavy
@@ -229,7 +250,7 @@ def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> g
     running: list[Any] = []
     endings: list[Any] = []
     if streams:  # before those that start the next run: listeners are called in the order of their making
-        running.append(start.click(answers.run, inputs, ran, **queued))
+        running.append(page.start.click(answers.run, inputs, ran, **queued))
         # The others' own events end runs, too: for what `cancels` makes, the page looks for all its controls, twice.
         changes = [inputs[0].input, chips.input, address.input]
         gr.on(changes, None, None, None, cancels=running, queue=False, api_visibility="private")
@@ -242,14 +263,14 @@ def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> g
             [fields[name]], partial(answers.moved_with_others, follow), inputs, [*inputs, *shown], sets=True
         )
     comes = f"() => window.explorer.comes({module.NAME!r})"
-    page.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
+    page.tab.select(None, js=comes, queue=False, show_progress="hidden", api_visibility="private")
     opens = f"() => [window.explorer.query({module.NAME!r})]"
     if not streams:
         live.on([chips], answers.chosen, [chips], [*inputs, *shown], js=live.overtaken, sets=True)
         live.on([address], answers.opened, [address], [*inputs, *shown], js=opens, sets=True)
-        with page:
+        with page.tab:
             api(runs.answered(module.NAME, endpoint(module)), api_name=module.NAME, queue=False)
-        return page
+        return page.tab
 
     by_preset = chips.input(answers.chosen, [chips], [*inputs, *shown], js=live.setting, **LIGHT)
     by_address = address.input(answers.opened, [address], [*inputs, *shown], js=opens, **LIGHT)
@@ -269,10 +290,10 @@ def tab(module: ModuleType | SimpleNamespace, stage: Mapping[str, gr.HTML]) -> g
     # Asked of the page, which shows how the run fares until the server has ended it.
     status = f"#tab-{module.NAME} .message > [data-testid=status-tracker]:not(.hide, :has(.error))"
     said_at_stop = f"() => [document.querySelector('{status}') ? {stopped!r} : 'Nothing is running.']"
-    stop.click(None, None, message, js=said_at_stop, cancels=running, queue=False, api_visibility="private")
-    with page:
+    page.stop.click(None, None, message, js=said_at_stop, cancels=running, queue=False, api_visibility="private")
+    with page.tab:
         api(runs.answered(module.NAME, runs.lent(module, module.endpoint), keep=True), api_name=module.NAME, **heavy)
-    return page
+    return page.tab
 
 
 # Unqueued and latest-wins: a control never waits behind a sampler, and no value of a drag is lost at its end.
