@@ -209,16 +209,13 @@ MASTHEAD = """<div class="masthead"><h1>Diffusion <b>Explorer</b></h1>
 <button type="button" class="quiet lecture-toggle" aria-pressed="false">Lecture</button>
 <button type="button" class="quiet dark-toggle">Dark</button></div>"""
 TOP = """
-const { lecture, lecturing, selects, teach } = window.explorer;
+const { lecture, lecturing, selects, teach, theme } = window.explorer;
 selects(() => trigger('input'));
 element.querySelector('.lecture-toggle').addEventListener('click', () => lecture(!lecturing()));
 const button = element.querySelector('.dark-toggle');
 const mark = () => (button.textContent = document.body.classList.contains('dark') ? 'Light' : 'Dark');
-button.addEventListener('click', () => {
-  window.explorer.theme(document.body.classList.contains('dark') ? 'light' : 'dark');
-  mark();
-});
-new MutationObserver(mark).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+button.addEventListener('click', () => theme(document.body.classList.contains('dark') ? 'light' : 'dark'));
+window.addEventListener('dressed', mark);
 mark();
 """
 

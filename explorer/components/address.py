@@ -14,9 +14,6 @@ class Word(Piece):
             raise ValueError(f"wanted text, got {type(payload).__name__}")
         return payload
 
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}
-
 
 class Address(Word):
     """Holds the query part of the tab's address, keeps the browser's address bar current, and copies the link.

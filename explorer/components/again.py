@@ -17,6 +17,3 @@ class Again(Piece):
             render=True,
             label=spec.label,
         )
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "number"}

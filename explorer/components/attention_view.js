@@ -26,19 +26,14 @@ function field(step, word) {
 
 // Light where the picture looks, darkness where it does not; or the map alone, from black to yellow.
 function light(canvas, step, values) {
-  const n = side(), most = Math.max(...values, 1e-6), [, H, W] = now.shape, c = canvas.getContext('2d'), size = H * W * 3;
-  Object.assign(canvas, { width: W, height: H });
-  const image = c.createImageData(W, H);
+  const n = side(), most = Math.max(...values, 1e-6), [, H, W] = now.shape, bytes = new Uint8ClampedArray(H * W * 3);
   for (let y = 0, to = 0; y < H; y++) {
-    for (let x = 0; x < W; x++, to += 4) {
-      const v = values[Math.floor((y * n) / H) * n + Math.floor((x * n) / W)] / most, from = step * size + (y * W + x) * 3;
-      const under = alone ? [240, 228, 66] : [pictures[from], pictures[from + 1], pictures[from + 2]];
-      const lit = alone ? v : 0.1 + 0.9 * v;
-      for (let k = 0; k < 3; k++) image.data[to + k] = under[k] * lit;
-      image.data[to + 3] = 255;
+    for (let x = 0; x < W; x++) {
+      const v = values[Math.floor((y * n) / H) * n + Math.floor((x * n) / W)] / most, lit = alone ? v : 0.1 + 0.9 * v;
+      for (let k = 0; k < 3; k++, to++) bytes[to] = (alone ? [240, 228, 66][k] : pictures[step * bytes.length + to]) * lit;
     }
   }
-  c.putImageData(image, 0, 0);
+  lay(canvas, bytes, [H, W]);
   return most;
 }
 
@@ -66,12 +61,8 @@ function show(step) {
 function fit() {
   if (!now || !root.clientWidth) return;
   const narrow = root.clientWidth < 720, [, H, W] = now.shape;
-  const zoomed = (room) => { const most = room / Math.max(H, W); return most >= 1 ? Math.floor(most) : most; };
-  const big = zoomed(narrow ? Math.min(384, root.clientWidth) : Math.min(448, 0.52 * root.clientWidth));
-  const small = zoomed(narrow || now.tokens.length > 16 ? 64 : 128);
-  for (const [canvas, zoom] of [[large, big], ...thumbs.map(({ canvas }) => [canvas, small])]) {
-    Object.assign(canvas.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
-  }
+  enlarge(large, [H, W], (narrow ? Math.min(384, root.clientWidth) : Math.min(448, 0.52 * root.clientWidth)) / Math.max(H, W));
+  for (const { canvas } of thumbs) enlarge(canvas, [H, W], (narrow || now.tokens.length > 16 ? 64 : 128) / Math.max(H, W));
 }
 
 function options(select, names, all) {
@@ -107,7 +98,7 @@ function load() {
     token = Math.min(now.at, now.tokens.length - 1);
     build();
   }
-  bar.load(now.labels, { at: now.labels.length - 1 });
+  bar.load(now.labels, now.labels.length - 1);
   fit();
 }
 

@@ -51,7 +51,7 @@ class AttentionView(Piece):
             '<div class="looks-sheet" style="min-height:460px"><figure><canvas role="img" class="large">'
             '</canvas></figure><ol class="looks-words" aria-label="Tokens"></ol></div>'
             '<p class="looks-says" aria-live="polite"></p></div>',
-            script("transport", "attention_view"),
+            script("pixels", "transport", "attention_view"),
             name="looks-piece",
             label=label,
         )

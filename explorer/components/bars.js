@@ -147,10 +147,10 @@ function load() {
   outline = now.outline && [now.outline[0], now.outline[1], unpack(now.outline[2], Float32Array)];
   paths = now.paths && unpack(now.paths, Uint8Array);
   canvas.setAttribute('aria-label', `${now.names[1]} over ${now.names[0]}`);
-  bar.load(now.labels, now.at === null ? {} : { at: now.at });
+  bar.load(now.labels, now.at);
   fit();
 }
 new ResizeObserver(fit).observe(canvas);
-new MutationObserver(fit).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+window.addEventListener('dressed', fit);
 watch('value', load);
 load();

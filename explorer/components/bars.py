@@ -46,7 +46,7 @@ class BarsPlayer(Piece):
             f'<div class="player bars" tabindex="0" role="group" aria-label="{label}">'
             f'<canvas role="img" aria-label="{label}" style="display:block;width:100%;height:{height}px"></canvas>'
             "</div>",
-            script("transport", "bars"),
+            script("pixels", "transport", "bars"),
             name="bars-piece",
             label=label,
         )

@@ -67,9 +67,6 @@ class Rows:
         except (TypeError, ValueError, RecursionError):
             return payload  # `settings.parse` says in words what is wrong with it
 
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
-
 
 class Unstubbed(type(gr.HTML)):
     """Gradio's rules for a component's class, less two that our pieces have no use for.
@@ -119,6 +116,3 @@ class Piece(gr.HTML, metaclass=Unstubbed):
 
     def postprocess(self, value: Any) -> Any:
         return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}

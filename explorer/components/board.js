@@ -1,12 +1,7 @@
 // Grids of numbers whose cells are touched only when they change: SVG, or a canvas where there are many, which the page
 // would take long to build as elements. cell: CSS pixels a cell has on the screen.
-const NS = 'http://www.w3.org/2000/svg', SIDE = 48, EDGE = 3, MANY = 48;
+const SIDE = 48, EDGE = 3, MANY = 48;
 let cell = 0;
-const make = (parent, tag, attributes) => {
-  const node = parent.appendChild(document.createElementNS(NS, tag));
-  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-  return node;
-};
 
 // Three digits that count; whole numbers whole.
 const brief = (v) => (v !== 0 && Math.abs(v) < 0.001 ? digits(v)
@@ -15,7 +10,7 @@ const brief = (v) => (v !== 0 && Math.abs(v) < 0.001 ? digits(v)
 // In small cells the 0 before the point goes.
 const tight = (text) => (cell < 52 ? text.replace(/^(−?)0\./, '$1.') : text);
 
-// A grid of cells that are touched only when they change. look: '' | ghost | empty | product.
+// look, of a cell: '' | ghost | empty | product.
 function board(parent, title, [rows, cols]) {
   const figure = parent.appendChild(document.createElement('figure'));
   const caption = figure.appendChild(document.createElement('figcaption'));

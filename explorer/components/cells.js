@@ -2,26 +2,12 @@
 // cells(parent, rows, cols) -> draw(values, range, {marks, write, sizes}); marks: indices of cells to
 // frame; write: a number as text; sizes: of the type, for up to five characters and for more.
 function cells(parent, rows, cols) {
-  const NS = 'http://www.w3.org/2000/svg', side = 48;
-  const svg = document.createElementNS(NS, 'svg');
-  svg.setAttribute('viewBox', `-1 -1 ${cols * side + 2} ${rows * side + 2}`);
-  svg.setAttribute('class', 'cells');
+  const side = 48, places = Array.from({ length: rows * cols }, (_, i) => [(i % cols) * side, Math.floor(i / cols) * side]);
+  parent.replaceChildren();
+  const svg = make(parent, 'svg', { viewBox: `-1 -1 ${cols * side + 2} ${rows * side + 2}`, class: 'cells', role: 'img' });
   svg.style.maxWidth = `${cols * side + 2}px`;
-  svg.setAttribute('role', 'img');
-  const boxes = [], texts = [];
-  for (let i = 0; i < rows * cols; i++) {
-    const x = (i % cols) * side, y = Math.floor(i / cols) * side;
-    const box = svg.appendChild(document.createElementNS(NS, 'rect'));
-    Object.entries({ x, y, width: side, height: side }).forEach(([k, v]) => box.setAttribute(k, v));
-    boxes.push(box);
-  }
-  for (let i = 0; i < rows * cols; i++) {
-    const text = svg.appendChild(document.createElementNS(NS, 'text'));
-    text.setAttribute('x', (i % cols + 0.5) * side);
-    text.setAttribute('y', (Math.floor(i / cols) + 0.5) * side);
-    texts.push(text);
-  }
-  parent.replaceChildren(svg);
+  const boxes = places.map(([x, y]) => make(svg, 'rect', { x, y, width: side, height: side }));
+  const texts = places.map(([x, y]) => make(svg, 'text', { x: x + side / 2, y: y + side / 2 }));
   return (values, [low, high], { marks = [], write = digits, sizes = [15, 12] } = {}) => {
     const bound = Math.max(Math.abs(low), Math.abs(high)) || 1, marked = new Set(marks);
     for (let i = 0; i < rows * cols; i++) {

@@ -1,7 +1,6 @@
 """Several channels in, several out: every output cell adds up one window of every channel."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,13 +33,10 @@ class ChannelsPlayer(Piece):
         super().__init__(
             f'{style("window_player", "channels")}<div class="player channels" tabindex="0" role="group" '
             f'aria-label="{label}"><div class="boards table" style="min-height:420px"></div></div>',
-            script("transport", "cells", "board", "steps", "channels"),
+            script("pixels", "transport", "svg", "cells", "board", "steps", "channels"),
             name="channels-piece",
             label=label,
         )
 
     def postprocess(self, value: Channels | None) -> str | None:
         return None if value is None else payload(value)
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}

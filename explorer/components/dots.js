@@ -1,26 +1,21 @@
 const root = element.querySelector('.dots'), place = root.querySelector('.dots-board'), select = root.querySelector('select'), readout = root.querySelector('output');
-const NS = 'http://www.w3.org/2000/svg', SIDE = 300, APART = (HIGH - LOW) / 50;
+const SIDE = 300, APART = (HIGH - LOW) / 50;
 let points = [], mine = '', cursor = null, drawing = false;
 
 const round = (v) => Math.max(LOW, Math.min(HIGH, Math.round(v * 100) / 100));
 function draw() {
-  const svg = document.createElementNS(NS, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${SIDE} ${SIDE}`);
-  const add = (tag, attributes) => {
-    const node = svg.appendChild(document.createElementNS(NS, tag));
-    Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-  };
+  place.replaceChildren();
+  const svg = make(place, 'svg', { viewBox: `0 0 ${SIDE} ${SIDE}` });
   const at = ([x, y]) => [((x - LOW) / (HIGH - LOW)) * SIDE, ((HIGH - y) / (HIGH - LOW)) * SIDE];
-  add('path', { d: `M${SIDE / 2} 0V${SIDE}M0 ${SIDE / 2}H${SIDE}`, stroke: 'var(--line)' });
+  make(svg, 'path', { d: `M${SIDE / 2} 0V${SIDE}M0 ${SIDE / 2}H${SIDE}`, stroke: 'var(--line)' });
   points.forEach((point, i) => {
     const [cx, cy] = at(point);
-    add('circle', { cx, cy, r: 4.5, fill: i < points.length / 2 ? 'var(--signal)' : 'var(--prediction)' });
+    make(svg, 'circle', { cx, cy, r: 4.5, fill: i < points.length / 2 ? 'var(--signal)' : 'var(--prediction)' });
   });
   if (cursor && document.activeElement === place) {
     const [x, y] = at(cursor);
-    add('path', { d: `M${x - 9} ${y}h18M${x} ${y - 9}v18`, stroke: 'var(--ink)', 'stroke-width': 2 });
+    make(svg, 'path', { d: `M${x - 9} ${y}h18M${x} ${y - 9}v18`, stroke: 'var(--ink)', 'stroke-width': 2 });
   }
-  place.replaceChildren(svg);
   readout.textContent = `${points.length} of ${MOST} points`;
   place.setAttribute('aria-label', cursor ? `${readout.textContent}; at ${cursor.join(', ')}` : readout.textContent);
   select.value = Object.keys(FILLS).find((name) => JSON.stringify(FILLS[name]) === JSON.stringify(points)) ?? '';

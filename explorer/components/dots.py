@@ -20,7 +20,7 @@ class Dots(Rows, Piece):
             '<div class="dots-tools"><button type="button" data-do="undo">Undo</button>'
             '<button type="button" data-do="clear">Clear</button><output></output></div></fieldset>',
             f"const MOST = {spec.max_side}, LOW = {spec.low}, HIGH = {spec.high}, "
-            f"FILLS = {json.dumps(dict(spec.fills))};\n" + script("dots"),
+            f"FILLS = {json.dumps(dict(spec.fills))};\n" + script("svg", "dots"),
             name="dots-piece",
             value=spec.default,
             render=True,

@@ -87,6 +87,6 @@ const anew = () => {
   rest = '';
   renew();
 };
-new MutationObserver(anew).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+window.addEventListener('dressed', anew);
 watch('value', renew);
 element.closest('.stage > .piece')?.addEventListener('fit', anew);

@@ -29,9 +29,6 @@ class LivePlot(Piece):
     def postprocess(self, value: Any) -> str | None:
         return None if value is None else value.to_json()
 
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
-
 
 def named(name: str, figure: Any) -> Any:
     """The same figure, where a place shows different ones: what this one shows, to those who do not see it."""

@@ -21,6 +21,3 @@ class LogSlider(Piece):
             render=True,
             label=spec.label,
         )
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "number"}

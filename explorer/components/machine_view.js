@@ -39,13 +39,8 @@ function show(step) {
     const { canvas, note } = drawn[i];
     note.textContent = box.notes[Math.min(step, box.notes.length - 1)];
     if (!box.size) return;
-    const [frames, H, W] = box.size, from = Math.min(step, frames - 1) * H * W * 3;
-    const image = new ImageData(W, H);
-    for (let p = 0, to = 0; to < image.data.length; p += 3, to += 4) {
-      for (let k = 0; k < 3; k++) image.data[to + k] = box.bytes[from + p + k];
-      image.data[to + 3] = 255;
-    }
-    canvas.getContext('2d').putImageData(image, 0, 0);
+    const [frames, H, W] = box.size;
+    lay(canvas, box.bytes, [H, W], Math.min(step, frames - 1) * H * W * 3);
   });
   counter.querySelector('b').textContent = now.counter[step];
 }
@@ -53,10 +48,8 @@ function show(step) {
 // Every tensor at a whole-number zoom that fills its box, or scaled down.
 function fit() {
   drawn.forEach(({ button, canvas }, i) => {
-    const size = now.boxes[i].size;
-    if (!size || !button.clientWidth) return;
-    const [, H, W] = size, most = Math.min(160, button.clientWidth - 18) / Math.max(H, W), zoom = most >= 1 ? Math.floor(most) : most;
-    Object.assign(canvas.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
+    const [, ...shape] = now.boxes[i].size ?? [];
+    if (shape.length && button.clientWidth) enlarge(canvas, shape, Math.min(160, button.clientWidth - 18) / Math.max(...shape));
   });
 }
 
@@ -79,10 +72,9 @@ function load() {
     canvas.hidden = !box.size;
     canvas.style.display = box.size ? '' : 'none';
     canvas.setAttribute('aria-label', `${box.title}, ${box.shape}`);
-    if (box.size) Object.assign(canvas, { height: box.size[1], width: box.size[2] });
   });
   fit();
-  bar.load(now.labels, { at: now.labels.length - 1 });
+  bar.load(now.labels, now.labels.length - 1);
 }
 new ResizeObserver(fit).observe(root);
 watch('value', load);

@@ -49,7 +49,7 @@ class MachineView(Piece):
         super().__init__(
             f'{style("machine_view")}<div class="player machine" tabindex="0" role="group" aria-label="{label}">'
             '<div class="machine-sheet" style="min-height:520px"></div></div>',
-            f"const TAB = {tab!r};\n" + script("transport", "machine_view"),
+            f"const TAB = {tab!r};\n" + script("pixels", "transport", "machine_view"),
             name="machine-piece",
             label=label,
         )

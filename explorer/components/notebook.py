@@ -46,6 +46,3 @@ class Notebook(Piece):
 
     def postprocess(self, value: str | None) -> str | None:
         return None if value is None else json.dumps(notebook(*self.about, value), ensure_ascii=False, indent=1)
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}

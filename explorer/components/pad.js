@@ -1,26 +1,20 @@
 const place = root.querySelector('.pad-board'), readout = root.querySelector('.reading');
-const W = 272, H = 110, NS = 'http://www.w3.org/2000/svg';
+const W = 272, H = 110;
 let at = 0, drawing = false;
 
 function build() {
   at = Math.min(at, rows[0].length - 1);
 }
 function paint() {
-  const [row] = rows, wide = W / row.length, svg = document.createElementNS(NS, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${W} ${H + 20}`);
-  const add = (tag, attributes, text) => {
-    const node = svg.appendChild(document.createElementNS(NS, tag));
-    Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-    if (text !== undefined) node.textContent = text;
-  };
+  place.replaceChildren();
+  const [row] = rows, wide = W / row.length, svg = make(place, 'svg', { viewBox: `0 0 ${W} ${H + 20}` });
   row.forEach((value, j) => {
     const high = ((value - LOW) / (HIGH - LOW)) * (H - 6);
     const chosen = j === at && document.activeElement === place;
-    add('rect', { x: j * wide + 1.5, y: H - high, width: wide - 3, height: high, fill: 'var(--mark)', stroke: chosen ? '#4d4400' : 'none', 'stroke-width': 2 });
-    add('text', { x: (j + 0.5) * wide, y: H + 15, 'font-size': 13, 'text-anchor': 'middle', fill: 'var(--soft)' }, j);
+    make(svg, 'rect', { x: j * wide + 1.5, y: H - high, width: wide - 3, height: high, fill: 'var(--mark)', stroke: chosen ? '#4d4400' : 'none', 'stroke-width': 2 });
+    make(svg, 'text', { x: (j + 0.5) * wide, y: H + 15, 'font-size': 13, 'text-anchor': 'middle', fill: 'var(--soft)' }).textContent = j;
   });
-  add('path', { d: `M0 ${H}H${W}`, stroke: 'var(--ink)' });
-  place.replaceChildren(svg);
+  make(svg, 'path', { d: `M0 ${H}H${W}`, stroke: 'var(--ink)' });
   readout.textContent = `size ${at}: weight ${row[at]}`;
   place.setAttribute('aria-label', readout.textContent);
 }

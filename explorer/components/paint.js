@@ -2,20 +2,14 @@ const place = root.querySelector('.paint-board'), ink = root.querySelector('.ink
 let boxes = [], texts = [], cursors = [], at = null, typed = '', brush = null;
 
 function build() {
-  const NS = 'http://www.w3.org/2000/svg', side = 40, svg = document.createElementNS(NS, 'svg'), wide = rows[0].length;
-  const make = (tag, attributes) => {
-    const node = svg.appendChild(document.createElementNS(NS, tag));
-    Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-    return node;
-  };
-  svg.setAttribute('viewBox', `-2 -2 ${wide * side + 4} ${rows.length * side + 4}`);
-  svg.setAttribute('class', 'cells');
+  place.replaceChildren();
+  const side = 40, wide = rows[0].length;
+  const svg = make(place, 'svg', { viewBox: `-2 -2 ${wide * side + 4} ${rows.length * side + 4}`, class: 'cells' });
   place.style.setProperty('--columns', wide);
   const each = (draw) => rows.flatMap((row, i) => row.map((_, j) => draw(i, j)));
-  boxes = each((i, j) => make('rect', { x: j * side, y: i * side, width: side, height: side }));
-  texts = each((i, j) => make('text', { x: (j + 0.5) * side, y: (i + 0.5) * side, 'font-size': 13 }));
-  cursors = [0, 1].map(() => make('rect', { class: 'cursor', width: side, height: side, visibility: 'hidden' }));
-  place.replaceChildren(svg);
+  boxes = each((i, j) => make(svg, 'rect', { x: j * side, y: i * side, width: side, height: side }));
+  texts = each((i, j) => make(svg, 'text', { x: (j + 0.5) * side, y: (i + 0.5) * side, 'font-size': 13 }));
+  cursors = [0, 1].map(() => make(svg, 'rect', { class: 'cursor', width: side, height: side, visibility: 'hidden' }));
   if (at && (at[0] >= rows.length || at[1] >= wide)) at = null;
 }
 function paint() {

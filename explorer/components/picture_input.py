@@ -35,6 +35,3 @@ class PictureInput(Piece):
             return {"picture": data_address(planes), "side": planes.shape[1], "note": note}
         except ValueError as error:
             return {"error": str(error)}
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}

@@ -1,15 +1,8 @@
 const table = element.querySelector('.picture-rows'), [head, body] = ['thead', 'tbody'].map((name) => table.querySelector(name));
 
-function picture({ shape: [H, W, channels], data }, name) {
-  const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
-  const bytes = unpack(data, Uint8Array), context = canvas.getContext('2d'), image = context.createImageData(W, H);
-  for (let p = 0, from = 0; p < 4 * H * W; p += 4, from += channels) {
-    image.data[p] = bytes[from];
-    image.data[p + 1] = bytes[from + (channels === 3 ? 1 : 0)];
-    image.data[p + 2] = bytes[from + (channels === 3 ? 2 : 0)];
-    image.data[p + 3] = 255;
-  }
-  context.putImageData(image, 0, 0);
+function picture({ shape, data }, name) {
+  const canvas = document.createElement('canvas');
+  lay(canvas, unpack(data, Uint8Array), shape);
   canvas.setAttribute('role', 'img');
   canvas.setAttribute('aria-label', name);
   return canvas;
@@ -18,10 +11,10 @@ function picture({ shape: [H, W, channels], data }, name) {
 // A whole-number zoom that leaves room for the words; larger pictures are scaled down.
 function fit() {
   const room = Math.min(144, 0.31 * table.clientWidth);
-  body.querySelectorAll('canvas').forEach((canvas) => {
-    const most = room / Math.max(canvas.width, canvas.height), zoom = most >= 1 ? Math.floor(most) : most;
-    canvas.style.width = `${canvas.width * zoom}px`;
-  });
+  for (const canvas of body.querySelectorAll('canvas')) {
+    const { width, height } = canvas;
+    enlarge(canvas, [height, width], room / Math.max(width, height));
+  }
 }
 
 function line(cells, tag) {

@@ -28,7 +28,7 @@ class PictureRows(Piece):
         super().__init__(
             f'{style("picture_rows")}<table class="picture-rows" aria-label="{label}" style="min-height:600px">'
             "<thead></thead><tbody></tbody></table>",
-            script("transport", "picture_rows"),
+            script("pixels", "picture_rows"),
             name="rows-piece",
             label=label,
         )

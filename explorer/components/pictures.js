@@ -1,7 +1,7 @@
 const root = element.querySelector('.pictures'), sheet = root.querySelector('.sheet'), button = root.querySelector('.pictures-hint button');
-let drawn = [], smooth = false, at = null, frame = 0, before = new Map(), width = 0;
+let drawn = [], at = null, frame = 0, before = new Map(), width = 0;
 
-button.addEventListener('click', () => { smooth = !smooth; paint(); });
+smoothing(button, root);
 
 // One whole-number zoom for all; pictures larger than their places are scaled down.
 function fit() {
@@ -11,9 +11,9 @@ function fit() {
   const room = Math.floor((width - gap * (columns - 1)) / columns);
   const tall = explorer.room(element, 0), rows = Math.ceil(drawn.length / columns);
   const side = tall ? Math.min(room, Math.max(tall / rows - 70, 120)) : Math.min(SIDE, room);
-  const most = side / Math.max(...drawn.flatMap((one) => one.shape)), zoom = most >= 1 ? Math.floor(most) : most;
-  for (const { figure, view, shape: [H, W] } of drawn) {
-    Object.assign(view.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
+  const most = side / Math.max(...drawn.flatMap((one) => one.shape));
+  for (const { figure, view, shape } of drawn) {
+    enlarge(view, shape, most);
     figure.style.width = `${side}px`;
   }
   paint();
@@ -21,9 +21,6 @@ function fit() {
 
 // The whole picture, or the third of it around `at` (shares of the sides), from a whole pixel on.
 function paint() {
-  button.textContent = smooth ? 'smooth' : 'crisp';
-  button.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
-  sheet.classList.toggle('smooth', smooth);
   for (const { canvas, shape } of drawn) {
     const [y, x] = shape.map((n, i) => at ? Math.floor(Math.max(0, Math.min(n - n / 3, at[1 - i] * n - n / 6))) / n : 0);
     canvas.style.transform = at ? `scale(3) translate(${-100 * x}%, ${-100 * y}%)` : '';
@@ -67,7 +64,7 @@ function load() {
     drawn = values.map((_, i) => figure(i));
   }
   values.forEach((value, i) => {
-    const one = drawn[i], [H, W, channels] = value.shape;
+    const one = drawn[i], [H, W] = value.shape;
     const same = one.hash === value.hash && String(one.shape) === String([H, W]);
     one.shape = [H, W];
     one.figure.classList.toggle('marked', Boolean(value.marked));
@@ -79,13 +76,7 @@ function load() {
     const bytes = value.data ? unpack(value.data, Uint8Array) : known.get(value.hash);
     if (!bytes) return;
     Object.assign(one, { hash: value.hash, bytes });
-    Object.assign(one.canvas, { width: W, height: H });
-    const context = one.canvas.getContext('2d'), image = context.createImageData(W, H), pixels = new Uint32Array(image.data.buffer);
-    const [green, blue] = channels === 3 ? [1, 2] : [0, 0];  // a pixel is one number, its red in the lowest byte
-    for (let p = 0, from = 0; p < pixels.length; p++, from += channels) {
-      pixels[p] = 0xff000000 | bytes[from + blue] << 16 | bytes[from + green] << 8 | bytes[from];
-    }
-    context.putImageData(image, 0, 0);
+    lay(one.canvas, bytes, value.shape);
   });
   root.dataset.held = drawn.map((one) => one.hash).join(' ');
   if (JSON.stringify(drawn.map((one) => one.shape)) !== shapes) fit();
@@ -96,5 +87,4 @@ new ResizeObserver(() => {
 }).observe(sheet);
 element.closest('.stage > .piece')?.addEventListener('fit', fit);
 watch('value', load);
-paint();
 load();

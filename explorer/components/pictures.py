@@ -36,7 +36,7 @@ class Pictures(Piece):
             '<p class="pictures-hint"><button type="button" class="quiet"></button> '
             "Point at a picture, or press the arrow keys, to see the same place of all of them larger; Escape to stop."
             "</p></div>",
-            f"const COLUMNS = {columns}, SIDE = {side};\n" + script("transport", "pictures"),
+            f"const COLUMNS = {columns}, SIDE = {side};\n" + script("pixels", "pictures"),
             name="pictures-piece",
             label=label,
         )

@@ -1,11 +1,11 @@
 const root = element.querySelector('.player'), panels = root.querySelector('.panels');
-let now = null, data = null, draws = [], smooth = false;
+let now = null, data = null, draws = [];
 const bar = transport(root, show);
 
 const modes = document.createElement('button');
 modes.type = 'button';
 modes.className = 'transport-speed pixel-mode';
-modes.addEventListener('click', () => { smooth = !smooth; dress(); });
+smoothing(modes, root);
 root.querySelector('.transport').insertBefore(modes, root.querySelector('.transport-label'));
 const save = document.createElement('button'), wrong = Object.assign(document.createElement('p'), { className: 'message' });
 if (SAVES) {
@@ -38,10 +38,7 @@ async function animate() {
 }
 function dress() {
   save.hidden = !now || now.kind !== 'pixels' || now.labels.length < 2;
-  modes.textContent = smooth ? 'smooth' : 'crisp';
-  modes.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
   modes.hidden = !now || now.kind !== 'pixels';
-  root.classList.toggle('is-smooth', smooth);
 }
 
 // Pixels at a whole-number zoom; a picture larger than its place is scaled down.
@@ -52,8 +49,8 @@ function fit() {
   const columns = [count, Math.ceil(count / 2)].find((n) => panels.clientWidth >= n * 150) ?? Math.min(2, count);
   panels.style.setProperty('--columns', columns);
   const width = (panels.clientWidth - gap * (columns - 1)) / columns;
-  const most = Math.min(width / W, Math.max(explorer.room(element, HEIGHT) - 40, 120) / H), zoom = most >= 1 ? Math.floor(most) : most;
-  panels.querySelectorAll('canvas').forEach((canvas) => { canvas.style.width = `${W * zoom}px`; canvas.style.height = `${H * zoom}px`; });
+  const most = Math.min(width / W, Math.max(explorer.room(element, HEIGHT) - 40, 120) / H);
+  panels.querySelectorAll('canvas').forEach((canvas) => enlarge(canvas, [H, W], most));
 }
 
 function build() {
@@ -70,21 +67,9 @@ function build() {
       return (offset) => draw(data.subarray(offset, offset + H * W), now.range);
     }
     const canvas = place.appendChild(document.createElement('canvas'));
-    canvas.width = W;
-    canvas.height = H;
     canvas.setAttribute('role', 'img');
     canvas.setAttribute('aria-label', title);
-    const context = canvas.getContext('2d'), image = context.createImageData(W, H);
-    return (offset) => {
-      const channels = now.shape[4];
-      for (let i = 0, from = offset, to = 0; i < H * W; i++, from += channels, to += 4) {
-        image.data[to] = data[from];
-        image.data[to + 1] = data[from + (channels === 3 ? 1 : 0)];
-        image.data[to + 2] = data[from + (channels === 3 ? 2 : 0)];
-        image.data[to + 3] = 255;
-      }
-      context.putImageData(image, 0, 0);
-    };
+    return (offset) => lay(canvas, data, now.shape.slice(2), offset);
   });
   fit();
 }
@@ -138,7 +123,7 @@ function load() {
   if (!same) build();
   explorer.say(wrong, '');
   dress();
-  bar.load(now.labels, now.at === null ? {} : { at: now.at });
+  bar.load(now.labels, now.at);
 }
 // A picture that the page has kept, in place of what the server sent.
 root.addEventListener('picture', ({ detail }) => {

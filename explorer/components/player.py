@@ -68,7 +68,7 @@ class Player(Piece):
             f'{style("player") if saves else ""}<div class="player" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="panels" style="min-height:{height}px"></div></div>',
             f"const HEIGHT = {height}, SAVES = {saves!r}, BYTES = {MOST_FRAMES};\n"
-            + script("transport", "cells", "player"),
+            + script("pixels", "transport", "svg", "cells", "player"),
             name="player-piece",
             label=label,
         )

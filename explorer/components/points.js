@@ -135,11 +135,11 @@ function load() {
   fields = backgrounds();
   lines = contours();
   if (!same) build();
-  bar.load(now.labels, now.at === null ? {} : { at: now.at });
+  bar.load(now.labels, now.at);
   fit();
 }
 new ResizeObserver(fit).observe(panels);
 element.closest('.stage > .piece')?.addEventListener('fit', fit);
-new MutationObserver(() => show(bar.step())).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+window.addEventListener('dressed', () => show(bar.step()));
 watch('value', load);
 load();

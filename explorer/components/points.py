@@ -58,7 +58,7 @@ class Points(Piece):
         super().__init__(
             f'<div class="player points" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="panels" style="min-height:{height}px"></div></div>',
-            f"const HEIGHT = {height};\n" + script("transport", "points"),
+            f"const HEIGHT = {height};\n" + script("pixels", "transport", "points"),
             name="points-piece",
             label=label,
         )
@@ -87,9 +87,6 @@ class Points(Piece):
             "data": packed(placed(positions, value.extent), "u2"),
         }
         return as_text(told)
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
 
 
 def placed(positions: np.ndarray, extent: Sequence[float]) -> np.ndarray:

@@ -40,15 +40,12 @@ function paint() {
   root.querySelector('.made-title').hidden = made.length < 2;
   strip.replaceChildren(...made.map((value) => {
     const item = document.createElement('li'), button = item.appendChild(document.createElement('button'));
-    const canvas = button.appendChild(document.createElement('canvas')), { shape: [, , H, W], data } = value.picture;
+    const { shape, data } = value.picture;
     button.type = 'button';
     button.title = value.title || 'no words';
     button.setAttribute('aria-label', `Back to ${button.title}`);
     button.setAttribute('aria-pressed', key(value) === at);
-    Object.assign(canvas, { width: W, height: H });
-    const context = canvas.getContext('2d'), image = context.createImageData(W, H), bytes = unpack(data, Uint8Array);
-    for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], to);
-    context.putImageData(image, 0, 0);
+    lay(button.appendChild(document.createElement('canvas')), unpack(data, Uint8Array), shape.slice(2));
     button.addEventListener('click', () => back(value));
     return item;
   }));

@@ -51,7 +51,7 @@ class ResultPiece(Piece):
             f'{opens if reader else ""}</div><p class="told" role="status"></p><div class="files"></div>'
             '<p class="made-title" hidden>Made in this visit: press one to have it back</p>'
             '<ol class="made" aria-label="Pictures made in this visit"></ol></div>',
-            f"const BYTES = {MOST_BYTES}, MOST = {MOST};\n" + script("transport", "upload", "result"),
+            f"const BYTES = {MOST_BYTES}, MOST = {MOST};\n" + script("pixels", "upload", "result"),
             name="result-piece",
             label=label,
         )

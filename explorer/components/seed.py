@@ -24,6 +24,3 @@ class Seed(Piece):
             render=True,
             label=spec.label,
         )
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "number"}

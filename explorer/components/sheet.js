@@ -1,20 +1,14 @@
 const root = element.querySelector('.xy'), table = root.querySelector('table'), title = root.querySelector('.xy-title');
 const scroll = root.querySelector('.xy-scroll'), button = root.querySelector('.xy-hint button');
-let now = null, smooth = false;
-
-button.addEventListener('click', () => { smooth = !smooth; dress(); });
-function dress() {
-  button.textContent = smooth ? 'smooth' : 'crisp';
-  button.setAttribute('aria-label', `Pixels drawn ${smooth ? 'smooth' : 'crisp'}; press for the other`);
-  root.classList.toggle('is-smooth', smooth);
-}
+let now = null;
+smoothing(button, root);
 
 // One whole-number zoom for all; larger pictures are scaled down, but never below 48 pixels: then the table scrolls.
 function fit() {
   if (!now || !scroll.clientWidth) return;
   const head = Math.max(0, ...[...table.querySelectorAll('th[scope="row"]')].map((th) => th.offsetWidth));
   const room = (scroll.clientWidth - head - 16) / now.across[1].length - 8, most = Math.min(room, 256) / now.side;
-  const side = Math.max(now.side * (most >= 1 ? Math.floor(most) : most), 48);
+  const side = Math.max(now.side * zoomed(most), 48);
   for (const place of table.querySelectorAll('tbody td')) Object.assign(place.style, { width: `${side}px`, height: `${side}px` });
   for (const canvas of table.querySelectorAll('canvas')) Object.assign(canvas.style, { width: `${side}px`, height: `${side}px` });
 }
@@ -35,11 +29,7 @@ function build() {
 
 function draw({ at: [row, column], data, query, note }) {
   const place = table.tBodies[0].rows[row].cells[column + 1], press = document.createElement('button');
-  const canvas = press.appendChild(document.createElement('canvas')), context = canvas.getContext('2d');
-  Object.assign(canvas, { width: now.side, height: now.side });
-  const image = context.createImageData(now.side, now.side), bytes = unpack(data, Uint8Array);
-  for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], to);
-  context.putImageData(image, 0, 0);
+  lay(press.appendChild(document.createElement('canvas')), unpack(data, Uint8Array), [now.side, now.side]);
   press.type = 'button';
   press.title = note;
   press.setAttribute('aria-label', `${note}: open its settings`);
@@ -58,5 +48,4 @@ function load() {
 }
 new ResizeObserver(fit).observe(scroll);
 watch('value', load);
-dress();
 load();

@@ -42,7 +42,7 @@ class SheetPiece(Piece):
             '<p class="xy-title"></p><div class="xy-scroll" tabindex="0" role="region" aria-label="The grid"><table>'
             '</table></div><p class="xy-hint"><button type="button" class="quiet"></button> '
             "Press a picture to open its settings.</p></div>",
-            script("transport", "sheet"),
+            script("pixels", "sheet"),
             name="xy-piece",
             label=label,
         )

@@ -70,10 +70,10 @@ new ResizeObserver(() => {
   fit();
   show(bar.step());
 }).observe(place);
-new MutationObserver(() => {  // light or dark: canvases take the page's colours when they are made
+window.addEventListener('dressed', () => {  // boards take the page's colours and type when they are made
   if (!now) return;
   build(true);
   cross();
   show(bar.step());
-}).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+});
 watch('value', load);

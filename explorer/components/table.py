@@ -44,7 +44,7 @@ class Table(Rows, Piece):
             f'{fill if spec.fills else ""}{hint}{board}<div class="table-tools">{steppers}{tools}</div>'
             f'<p class="told" role="status"></p></fieldset>',
             "".join(f"const {name} = {json.dumps(value)};\n" for name, value in (known | constants).items())
-            + script("cells", "table", *scripts, kind),
+            + script("svg", "cells", "table", *scripts, kind),
             name=f"{kind}-piece",
             value=spec.default,
             render=True,

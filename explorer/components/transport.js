@@ -1,5 +1,5 @@
 // One transport bar for every player: first, back, play, forward, last, a scrub bar, the step and the speed.
-// transport(root, show) -> {load(labels, {at}), step(), go(i)}; show(i) draws step i. Keys work anywhere inside `root`.
+// transport(root, show) -> {load(labels, to), step(), go(i), stop()}; show(i) draws step i. Keys work anywhere inside `root`.
 function transport(root, show) {
   const icons = {
     first: 'M5 4v12M15 4l-7 6 7 6z', back: 'M13 4l-7 6 7 6z', play: 'M6 3.5l10 6.5-10 6.5z',
@@ -80,24 +80,15 @@ function transport(root, show) {
   });
   tempo();
   return {
-    // New labels, one per step; `at` says which step to show: by default the same one if it still exists.
-    load(texts, options = {}) {
+    // New labels, one per step; `to` says which step to show: by default the same one, of as many, or the last.
+    load(texts, to) {
       const length = labels.length;
       labels = texts;
       range.max = Math.max(0, labels.length - 1);
-      if (options.at !== undefined) at = options.at;
-      else if (labels.length !== length) at = labels.length - 1;
-      go(at);
+      go(to ?? (labels.length === length ? at : labels.length - 1));
     },
     step: () => at,
     go,
     stop,
   };
-}
-
-// Base64 to a typed array.
-function unpack(text, Kind) {
-  const raw = atob(text), bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return new Kind(bytes.buffer);
 }

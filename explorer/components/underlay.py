@@ -1,7 +1,5 @@
 """The picture under the cells that are painted on: it stands in the page's style, where the brush finds it."""
 
-from typing import Any
-
 from explorer.components.base import Piece
 
 
@@ -20,6 +18,3 @@ lay();
             name="underlay-piece",
             label="The picture under the brush",
         )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}

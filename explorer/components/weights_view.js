@@ -14,11 +14,9 @@ function counted(band, i) {
   return [band.first[i] + first, all.slice(first, last + 1)];
 }
 
-function picture(data, [H, W]) {
-  const canvas = Object.assign(document.createElement('canvas'), { width: W, height: H });
-  const context = canvas.getContext('2d'), image = context.createImageData(W, H), bytes = unpack(data, Uint8Array);
-  for (let p = 0, from = 0; from < bytes.length; p += 4, from += 3) image.data.set([bytes[from], bytes[from + 1], bytes[from + 2], 255], p);
-  context.putImageData(image, 0, 0);
+function picture(data, shape) {
+  const canvas = document.createElement('canvas'), bytes = unpack(data, Uint8Array);
+  lay(canvas, bytes, shape);
   return { canvas, bytes };
 }
 
@@ -31,8 +29,7 @@ function fit() {
   if (!now || !sheet.clientWidth) return;
   const wide = sheet.clientWidth, narrow = wide < 640, part = narrow ? (wide - 12) / 2 : 260;
   const place = (canvas, [H, W], room) => {
-    const most = room / Math.max(H, W), zoom = most >= 1 ? Math.floor(most) : most, scale = window.devicePixelRatio || 1;
-    Object.assign(canvas.style, { width: `${W * zoom}px`, height: `${H * zoom}px` });
+    const zoom = enlarge(canvas, [H, W], room / Math.max(H, W)), scale = window.devicePixelRatio || 1;
     Object.assign(canvas, { width: Math.round(W * zoom * scale), height: Math.round(H * zoom * scale) });
   };
   sheet.classList.toggle('narrow', narrow);

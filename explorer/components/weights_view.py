@@ -48,7 +48,7 @@ class WeightsView(Piece):
             '<figure><figcaption></figcaption><canvas role="img" aria-label="after" class="target"></canvas></figure>'
             "</div>"
             '<p class="weights-says" aria-live="polite"></p></div>',
-            script("transport", "cells", "weights_view"),
+            script("pixels", "svg", "cells", "weights_view"),
             name="weights-piece",
             label=label,
         )
@@ -64,9 +64,6 @@ class WeightsView(Piece):
             told |= {"shapes": [source.shape, target.shape], "rows": band(value.rows), "cols": band(value.cols)}
             told |= {"source": packed(source, "u1"), "target": packed(target, "u1")}
         return as_text(told)
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
 
 
 def band(weights: np.ndarray) -> dict[str, Any]:

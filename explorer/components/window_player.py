@@ -134,16 +134,13 @@ class WindowPlayer(Piece):
         super().__init__(
             f'{style("window_player")}<div class="player windows" tabindex="0" role="group" aria-label="{label}">'
             f'<div class="boards" style="min-height:{height}px"></div></div>',
-            script("transport", "cells", "board", "steps", "window_player"),
+            script("pixels", "transport", "svg", "cells", "board", "steps", "window_player"),
             name="windows-piece",
             label=label,
         )
 
     def postprocess(self, value: Windows | None) -> str | None:
         return None if value is None else payload(value)
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
 
 
 def _pair(value: Pair) -> tuple[int, int]:

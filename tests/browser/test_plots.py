@@ -202,3 +202,17 @@ def test_what_cannot_be_moved_plotly_draws(plots):
     moved, drawn, plotly = settled(page, "transposed_convolution", "number input for Stride", "s", 1)
     assert drawn == 1
     same(moved, plotly)
+
+
+def test_an_answer_draws_no_plot_anew_and_other_colours_do(plots):
+    page = plots("coin_flips")
+    page.evaluate("explorer.lecture(true)")
+    at_rest(page, "coin_flips")
+    page.evaluate(COUNT)
+    for key, mark in (("a", "revealed"), ("h", "covered")):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"body.{mark}")
+        at_rest(page, "coin_flips")
+    assert page.evaluate("drawn") == 0
+    page.evaluate("explorer.theme('dark')")
+    page.wait_for_function("drawn > 0")
