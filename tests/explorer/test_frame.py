@@ -182,7 +182,11 @@ def small_tab(monkeypatch):
         if settings.n == 7:
             raise ValueError("n must not be 7, got 7; 6 would work")
         return frame.View(
-            (go.Figure(),), f"$$n={settings.n}$$", Check("is n", 0.0, 0.0), "two lines", {"square": settings.n**2}
+            {"plot": go.Figure()},
+            f"$$n={settings.n}$$",
+            Check("is n", 0.0, 0.0),
+            "two lines",
+            {"square": settings.n**2},
         )
 
     vars(module).update(
@@ -195,7 +199,7 @@ def small_tab(monkeypatch):
 
 def built(module):
     with gr.Blocks() as demo, gr.Tabs():
-        frame.tab(module, stage=[LivePlot("plot")])
+        frame.tab(module, stage={"plot": LivePlot("plot")})
     [live] = [piece for piece in demo.blocks.values() if isinstance(piece, Live)]
     return live, {fn.name: fn for fn in demo.fns.values()} | {
         call.fn.__name__: call for call in live.calls if hasattr(call.fn, "__name__")
@@ -286,7 +290,7 @@ def test_what_an_address_does_not_say_gives_way_first(small_tab):
     def update(settings):
         if settings.t > settings.T or settings.x == settings.y:
             raise ValueError("no")
-        return frame.View((go.Figure(),), "", None, "", {})
+        return frame.View({"plot": go.Figure()}, "", None, "", {})
 
     vars(small_tab).update(Settings=Two, PRESETS={"usual": Two()}, update=update)
     _, fns = built(small_tab)
@@ -318,7 +322,7 @@ def views_tab(small_tab):
         if settings.view == "long" and settings.n == 7:
             raise ValueError("not 7")
         hidden = ("word",) if settings.view == "long" else ("word", "n")
-        return frame.View((go.Figure(), Showing((0,), hidden)), f"{settings}", None, "", {})
+        return frame.View({"plot": go.Figure(), "views": Showing(("plot",), hidden)}, f"{settings}", None, "", {})
 
     def stream(settings):
         if settings.view == "long":
@@ -329,16 +333,16 @@ def views_tab(small_tab):
     vars(small_tab).update(Settings=Seen, PRESETS={"usual": Seen()}, update=update, stream=stream)
     vars(small_tab).update(endpoint=frame.endpoint(small_tab))
     with gr.Blocks() as demo, gr.Tabs():
-        frame.tab(small_tab, stage=[LivePlot("plot"), Views("small", Showing((0,)))])
+        frame.tab(small_tab, stage={"plot": LivePlot("plot"), "views": Views("small", Showing(("plot",)))})
     return {fn.name: fn for fn in demo.fns.values()}
 
 
 def test_a_view_that_is_refused_shows_the_controls_that_can_mend_it(views_tab):
     viewed = views_tab["viewed"].fn
     refused = viewed("long", 7, "a b")
-    assert refused[1] == Showing((0,), ("word",)) and refused[-1] == "not 7"
+    assert refused[1] == Showing(("plot",), ("word",)) and refused[-1] == "not 7"
     assert all(value == gr.skip() for i, value in enumerate(refused[:-1]) if i != 1)
-    assert viewed("long", 6, "a b")[1] == Showing((0,), ("word",))
+    assert viewed("long", 6, "a b")[1] == Showing(("plot",), ("word",))
     wrong = viewed("no such", 7, "a b")
     assert all(value == gr.skip() for value in wrong[:-1]) and "got &#x27;no such&#x27;" in wrong[-1]
 
@@ -369,7 +373,7 @@ def test_endpoint_has_the_settings_as_its_signature(small_tab):
 def test_an_endpoints_numbers_are_sent_as_they_are(small_tab, monkeypatch, numbers):
     """Also where numpy made them: the queue sends what JSON does not know as its text."""
     made = {name: np.array(v) if name in ("a", "b") else v for name, v in numbers.items()} | {"one": np.float32(0.5)}
-    monkeypatch.setattr(small_tab, "update", lambda s: frame.View((), "", None, "", made))
+    monkeypatch.setattr(small_tab, "update", lambda s: frame.View({}, "", None, "", made))
     assert json.loads(orjson.dumps(frame.endpoint(small_tab)(5, "x"), default=str)) == numbers | {"one": 0.5}
 
 
@@ -402,7 +406,7 @@ def test_an_endpoint_that_takes_long_takes_no_turn():
     def slow(settings):
         asked.set()
         assert go.wait(30)
-        return frame.View((), "", None, "", {"n": settings.n})
+        return frame.View({}, "", None, "", {"n": settings.n})
 
     module = types.SimpleNamespace(NAME="slow", QUESTION="?", Settings=Settings, update=slow)
     with ThreadPoolExecutor(1) as pool:
@@ -470,10 +474,10 @@ def test_a_tab_with_runs_reacts_at_once_and_streams_where_it_takes_long(small_ta
     vars(small_tab).update(stream=stream, endpoint=frame.endpoint(small_tab), START="Run")
     _, fns = built(small_tab)
     assert fns["moved"].fn(5, "a b")[1] == "$$n=5$$"
-    assert all(value == gr.skip() for values in fns["run"].fn(5, "a b") for value in values)
-    _, seen, last = fns["run"].fn(6, "a b")
+    assert all(value == gr.skip() for values in fns["walk"].fn(5, "a b") for value in values)
+    _, seen, last = fns["walk"].fn(6, "a b")
     assert all(value == gr.skip() for value in last)  # so that the screen is not sent again as the end
-    assert seen[1] == "$$n=6$$" and fns["run"].queue
+    assert seen[1] == "$$n=6$$" and fns["walk"].queue
 
 
 @pytest.mark.parametrize(
@@ -531,7 +535,7 @@ def test_a_light_move_waits_for_no_heavy_one_and_heavy_ones_go_one_after_the_oth
                 inside -= 1
         else:
             assert not runs.TURN.acquire(timeout=0)
-        return frame.View((), "", None, "", {"n": settings.n})
+        return frame.View({}, "", None, "", {"n": settings.n})
 
     call = frame.endpoint(types.SimpleNamespace(NAME="x", QUESTION="?", Settings=Draws, update=update))
     with ThreadPoolExecutor(2) as pool:
