@@ -55,7 +55,9 @@ async function draw() {
   if (!follows) return compute();
 }
 async function compute() {
-  const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false };
+  // For the page's <base> plotly would write the whole address into the names of what cuts lines off. At every move that
+  // changes, and lines that are hidden and shown again are not seen until the page has been loaded to look for them there.
+  const config = { responsive: true, displayModeBar: false, doubleClick: 'reset', showTips: false, _baseUrl: '' };
   computed = shown;
   for (const text of div.querySelectorAll('.textpoint > text')) text.removeAttribute('transform');  // plotly sets none
   const first = !div.on;

@@ -216,3 +216,12 @@ def test_an_answer_draws_no_plot_anew_and_other_colours_do(plots):
     assert page.evaluate("drawn") == 0
     page.evaluate("explorer.theme('dark')")
     page.wait_for_function("drawn > 0")
+
+
+def test_what_cuts_a_line_off_at_its_axes_is_named_without_the_address(plots):
+    """With the address in it, which changes at every move, it would be looked for on a page to be loaded: until that
+    had come, lines that are hidden and shown again would not be seen."""
+    page = plots("schedules")
+    named = "[...document.querySelectorAll('.live-plot [clip-path]')].map((one) => one.getAttribute('clip-path'))"
+    cuts = [re.fullmatch(r"url\(#(\w+)\)", cut) for cut in page.evaluate(named)]
+    assert len(cuts) > 5 and all(cut and page.locator(f"clipPath#{cut[1]}").count() == 1 for cut in cuts)
