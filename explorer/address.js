@@ -180,11 +180,11 @@ window.explorer.theme = (name) => {
   dress();
   try { localStorage.setItem('explorer-theme', name); } catch {}
 };
-// What draws with the page's colours and type hears `dressed` when they have changed, by whomever, and of no other class.
+// What draws with the page's colours and type hears `restyled` when they have changed, by whomever, and of no other class.
 {
   const look = () => ['dark', 'lecture'].map((name) => document.body.classList.contains(name)).join();
   let seen = look();
   new MutationObserver(() => {
-    if (seen !== (seen = look())) window.dispatchEvent(new Event('dressed'));
+    if (seen !== (seen = look())) window.dispatchEvent(new Event('restyled'));
   }).observe(document.body, { attributes: true, attributeFilter: ['class'] });  // it is there: Gradio runs this late
 }

@@ -215,7 +215,7 @@ element.querySelector('.lecture-toggle').addEventListener('click', () => lecture
 const button = element.querySelector('.dark-toggle');
 const mark = () => (button.textContent = document.body.classList.contains('dark') ? 'Light' : 'Dark');
 button.addEventListener('click', () => theme(document.body.classList.contains('dark') ? 'light' : 'dark'));
-window.addEventListener('dressed', mark);
+window.addEventListener('restyled', mark);
 mark();
 """
 

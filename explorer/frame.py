@@ -51,13 +51,15 @@ class View:
     numbers: dict[str, Any]
 
 
+TEXTS, ABOUT = ("formula", "badge", "notice"), ("program", "notebook", "address", "preset")  # of every screen
+
+
 class Answers:
     """What a tab answers to the page, each as a list: a value for every piece of the screen, `gr.skip` where one stays.
 
-    The screen of a run is the stage, the formula, the badge, the notice, and the message line; that of a move or a
-    choice has, before the message, the program twice (to read and to save), the address, and the preset. In front of
-    them stand the controls where the answer sets them. What is refused leaves the screen as it is, and is said in the
-    message line.
+    The screen of a run is the stage, the `TEXTS`, and the message line; that of a move or a choice has, before the
+    message, what is said `ABOUT` it. In front of them stand the controls where the answer sets them. What is refused
+    leaves the screen as it is, and is said in the message line.
     """
 
     def __init__(self, module: ModuleType | SimpleNamespace, fields: Sequence[str], stage: Sequence[str]):
@@ -84,7 +86,7 @@ class Answers:
         return [*self.picture(self.update(settings)), *about]
 
     def refused(self, error: ValueError, before: int = 0) -> list[Any]:
-        return [*[gr.skip()] * (before + len(self.stage) + 7), errors.message(error)]
+        return [*[gr.skip()] * (before + len(self.stage) + len(TEXTS) + len(ABOUT)), errors.message(error)]
 
     def shown(self, settings: Any) -> list[Any]:
         try:
@@ -145,7 +147,7 @@ class Answers:
         Address, preset and program are told by the move that chose the settings; a run that ends late has no say in it.
         told: what was said of them, to be said before what is refused in the run.
         """
-        nothing = [gr.skip()] * (len(self.stage) + 4)
+        nothing = [gr.skip()] * (len(self.stage) + len(TEXTS) + 1)
         try:
             settings = self.settings(values)
             said = gr.skip() if known else ""  # what was said of a preset or an address stays

@@ -111,7 +111,7 @@ def parse(written: str, name: str, file: str = "lecture") -> Lecture:
                 query = opens(item["link"])
             except ValueError as error:
                 raise ValueError(f"{file}, line {number}: {error}") from error
-            cover = dict(parse_qsl(urlsplit(item["link"]).query)).get("cover") == "1"
+            cover = "cover=1" in urlsplit(item["link"]).query.split("&")
             sections[-1][1].append(Slide(item["text"].strip(), query, (item["note"] or "").strip(), cover))
             noting = True
         elif noting and line.startswith("  "):
@@ -142,4 +142,6 @@ def opens(link: str) -> str:
         raise ValueError(
             f"wanted the keys of the tab {name}, {', '.join(sorted(known))}; got {unknown[0]!r} in {link!r}"
         )
+    if params.get("cover", "1") != "1":
+        raise ValueError(f"wanted cover=1, or no cover, in a slide's link; got {params['cover']!r} in {link!r}")
     return address_of(module, from_query(module.Settings, params))

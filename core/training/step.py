@@ -52,9 +52,13 @@ class TrainingStep:
         """What any copy of the network says of the same pictures, (B, ...)."""
         return network(self.x_t, *self.inputs)
 
+    def error(self, answer: Tensor) -> float:
+        """The loss of an answer."""
+        return float((answer - self.target).square().mean())
+
     def loss_of(self, network: nn.Module) -> float:
-        """The loss of that answer."""
-        return float((self.answer(network) - self.target).square().mean())
+        """The loss of any copy of the network on the same pictures."""
+        return self.error(self.answer(network))
 
 
 def training_step(

@@ -151,6 +151,6 @@ function load() {
   fit();
 }
 new ResizeObserver(fit).observe(canvas);
-window.addEventListener('dressed', fit);
+window.addEventListener('restyled', fit);
 watch('value', load);
 load();

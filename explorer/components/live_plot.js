@@ -89,6 +89,6 @@ const anew = () => {
   rest = '';
   renew();
 };
-window.addEventListener('dressed', anew);
+window.addEventListener('restyled', anew);
 watch('value', renew);
 element.closest('.stage > .piece')?.addEventListener('fit', anew);

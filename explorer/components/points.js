@@ -140,6 +140,6 @@ function load() {
 }
 new ResizeObserver(fit).observe(panels);
 element.closest('.stage > .piece')?.addEventListener('fit', fit);
-window.addEventListener('dressed', () => show(bar.step()));
+window.addEventListener('restyled', () => show(bar.step()));
 watch('value', load);
 load();

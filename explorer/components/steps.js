@@ -70,7 +70,7 @@ new ResizeObserver(() => {
   fit();
   show(bar.step());
 }).observe(place);
-window.addEventListener('dressed', () => {  // boards take the page's colours and type when they are made
+window.addEventListener('restyled', () => {  // boards take the page's colours and type when they are made
   if (!now) return;
   build(true);
   cross();

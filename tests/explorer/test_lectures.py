@@ -59,6 +59,7 @@ def test_a_file_becomes_sections_and_slides():
         ("# A\n## B\n- [x](?tab=coins)", r"line 3: wanted a link \?tab=NAME with one of start, .* got '\?tab=coins'"),
         ("# A\n## B\n- [x](https://example.org/)", r"line 3: wanted a link \?tab=NAME"),
         ("# A\n## B\n- [x](?tab=coin_flips&flips=3)", r"line 3: wanted the keys of the tab coin_flips, .* got 'flips'"),
+        ("# A\n## B\n- [x](?tab=coin_flips&cover=yes)", r"line 3: wanted cover=1, or no cover, .* got 'yes' in"),
         ("# A\n## B\n- [x](?tab=coin_flips&n=0)", r"line 3: “Flips n” must be a whole number in \[1, 1000\], got 0"),
     ],
 )

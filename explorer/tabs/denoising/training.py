@@ -67,12 +67,11 @@ def one_step(s: Settings) -> View:
     fitting(s.t, whole.schedule.T)
     what = READ[whole.prediction_type]
     first, valley, slope = _step(common.FASHION, only(s, "label", "picture", "t", "seed"))
-    moved = first.moved(s.rate)
-    after = first.answer(moved)
+    after = first.answer(first.moved(s.rate))
     weights = math.sqrt(math.fsum(float(w.double().square().sum()) for w in first.network.parameters()))
     numbers = {
         "label": s.label, "real_pictures": pictures(s).real, "t": s.t, "prediction": whole.prediction_type,
-        "loss": first.loss, "loss_after": first.loss_of(moved), "gradient": first.length,
+        "loss": first.loss, "loss_after": first.error(after), "gradient": first.length,
         "weight_change": s.rate * first.length, "weights": sum(w.numel() for w in first.network.parameters()),
         "length_of_weights": weights, "drop_foreseen": s.rate * first.length**2,
         "rates": listed(RATES), "loss_after_rates": valley, "gradient_of_parts": parts(first),
